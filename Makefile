@@ -1,0 +1,25 @@
+# Everything lives in .venv; a machine needs Python 3.11 and make, nothing else.
+PYTHON ?= python3.11
+BIN = .venv/bin
+
+.PHONY: demo test format clean
+
+demo: .venv/ready
+	$(BIN)/python experiments/normal_1d.py
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/ready: requirements.txt constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv

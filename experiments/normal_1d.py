@@ -1,0 +1,311 @@
+"""A generative adversarial network learns a 1-D distribution, on raw variables, over many seeds at once.
+
+The game of Goodfellow et al. 2014: D maximises E log D(x) + E log(1 - D(G(z))); G minimises it (`--loss minimax`)
+or maximises E log D(G(z)) (`--loss non_saturating`). A histogram KL divergence, beside the value that a perfect
+sampler would get, says how far the fake distribution is from the real one.
+
+    python experiments/normal_1d.py                                         the recipe that learns
+    python experiments/normal_1d.py --target laplace                        or mixture, or --data FILE
+    python experiments/normal_1d.py --recipe classic                        the tutorial's system
+    python experiments/normal_1d.py --recipe classic --learning-rate 0.05   and its failure
+
+About 20 seconds each on two cores.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import expit
+
+import gan_core as core
+import gan_data as data
+import gan_runs as runs
+import metrics
+
+EXPERIMENT = "normal_1d"
+LN4 = float(np.log(4))  # D's loss at the equilibrium, where D = 1/2 everywhere
+Activation = Literal[tuple(core.ACTIVATIONS)]
+Init = Literal["normal", "he", "spread"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings. The defaults here are the tutorial's, recipe `classic`; `STABLE` below changes some."""
+
+    recipe: Literal["stable", "classic"] = "classic"  # sets the defaults of the other flags
+    target: str = "norm"  # real distribution: a continuous one of scipy.stats, or `mixture`
+    target_args: tuple[float, ...] = ()  # its SciPy arguments; of a mixture WEIGHT MEAN STD of each component
+    data: str | None = None  # real data from a .npy, .csv or .txt file instead; half is held out for the KL
+    samples: int = 1000  # real samples to train on, each seed's its own
+    seeds: int = 16  # GANs trained at once: their spread is the error bar
+    seed: int = 0  # the first of them
+    steps: int = 12_000  # updates of each player, in total
+    epochs: int | None = None  # sets steps: an epoch is ceil(samples / batch) of them; the tutorial's 3000
+    batch: int = 300  # real samples and fakes per step; an epoch's last batch is filled up from its start
+    eval_every: int = 40  # steps between records: 10 epochs
+    eval_samples: int = 10_000  # fakes of each seed behind every KL: its floor is .002 nats
+    checkpoint_every: int = 1000  # steps between checkpoints
+    latent: Literal["uniform", "normal"] = "uniform"  # law of z
+    latent_dim: int = 8
+    discriminator_hidden: tuple[int, ...] = (8,)  # units of D's hidden layers
+    generator_hidden: tuple[int, ...] = (4,)
+    discriminator_activation: Activation = "relu"
+    generator_activation: Activation = "relu"
+    discriminator_init: Init = "normal"  # weights and biases N(0, 1)
+    generator_init: Init = "normal"
+    loss: Literal[tuple(core.LOSSES)] = "minimax"
+    learning_rate: float = 5e-4  # of both players' Adam; at .05 most seeds collapse
+    discriminator_rate: float = 1.0  # D's learning rate in units of G's
+    schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
+    beta1: float = 0.9  # Adam's defaults
+    beta2: float = 0.999
+    r1: float = 0.0  # weight of 1/2 |grad D|^2 on real samples
+    r2: float = 0.0  # the same on fakes
+    gradient_penalty: float = 0.0  # weight of (|grad D| - 1)^2 between them
+    average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
+    standardise: bool = False  # train on (x - mean) / std of the seed's own samples, map fakes back
+
+    def checked(self) -> "Config":
+        """The same with `epochs` turned into `steps`; BadInput for a value that cannot work."""
+        positive = "samples seeds steps epochs batch eval_every checkpoint_every latent_dim"
+        runs.require(self, positive + " discriminator_hidden generator_hidden", "at least 1", lambda v: v >= 1)
+        runs.require(self, "eval_samples", "at least 2", lambda v: v >= 2)
+        runs.require(self, "seed r1 r2 gradient_penalty", "0 or more", lambda v: 0 <= v < np.inf)
+        runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < np.inf)
+        runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
+        samples = load(self).train.shape[1]
+        steps = self.epochs * -(-samples // self.batch) if self.epochs else self.steps
+        config = replace(self, samples=samples, steps=steps, epochs=None)
+        runs.require(config, "steps", f"at least --eval-every, {self.eval_every}", lambda v: v >= self.eval_every)
+        return config
+
+
+STABLE = replace(
+    Config(),
+    recipe="stable",
+)
+RECIPES = {"stable": STABLE, "classic": Config()}
+
+
+class Trained(NamedTuple):
+    """What training leaves behind, for the report and the figures."""
+
+    config: Config
+    real: data.RealData
+    records: list[dict]
+    fakes: np.ndarray  # [S, eval_samples], in the unit of the data
+    logits: Callable[[np.ndarray], np.ndarray]  # of D: x [S, n] in the unit of the data -> [S, n]
+
+
+def load(config: Config) -> data.RealData:
+    """Every seed's training samples, and the truth to judge fakes against."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    try:
+        if config.data:
+            return data.from_file(config.data, seeds)
+        return data.from_distribution(config.target, config.target_args, config.samples, seeds)
+    except ValueError as error:
+        raise runs.BadInput(str(error)) from None
+
+
+def networks(config: Config) -> tuple[core.Network, core.Network]:
+    """D: x -> logit and G: z -> x, multilayer perceptrons with linear outputs."""
+    d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
+    g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
+    return d, g
+
+
+def new_game(config: Config, seeds: range) -> core.Game:
+    """Raw variables with a leading axis of seeds, each seed's numbers its own."""
+    rngs = [data.generator(seed, data.WEIGHTS) for seed in seeds]
+    d = core.dense_weights(rngs, (1, *config.discriminator_hidden, 1), config.discriminator_init)
+    g = core.dense_weights(rngs, (config.latent_dim, *config.generator_hidden, 1), config.generator_init)
+    return core.new_game(d, g)
+
+
+def new_loop(config: Config) -> Callable:
+    """The compiled loop `(game, batches) -> losses [n, 2, S]`; random bits become latents inside it."""
+    rules = core.Rules(
+        *networks(config),
+        core.LOSSES[config.loss],
+        core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
+        core.Adam(config.learning_rate, config.beta1, config.beta2),
+        core.cosine(config.steps) if config.schedule == "cosine" else core.constant,
+        config.r1,
+        config.r2,
+        config.gradient_penalty,
+        config.average,
+    )
+
+    def step(game, batch):
+        latents = {"z": core.from_bits(batch["z"], config.latent)}
+        if config.gradient_penalty:
+            latents["mix"] = 0.5 + 0.5 * core.from_bits(batch["mix"], "uniform")
+        return core.adversarial_step(game, rules, {"x": batch["x"], **latents})
+
+    return core.compiled_loop(step)
+
+
+def draw(config: Config, rows: np.ndarray, seeds: range, first: int, count: int) -> dict:
+    """What steps first .. first + count - 1 need: real minibatches and random bits for `count` steps."""
+    batch = {
+        "x": data.minibatches(rows, seeds, first, count, config.batch),  # [n, S, 1, B]
+        "z": data.bits_for_seeds(seeds, data.LATENT, first, count, (config.latent_dim, config.batch)),
+    }
+    if config.gradient_penalty:
+        batch["mix"] = data.bits_for_seeds(seeds, data.MIX, first, count, (1, config.batch))
+    return {name: core.tf.constant(values) for name, values in batch.items()}
+
+
+def train(config: Config, run: runs.Run | None = None) -> Trained:
+    """Train all seeds at once; every `eval_every` steps judge fakes of each against the real distribution."""
+    run, real = run or runs.Run(), load(config)
+    scaled, mean, std = data.standardised(real.train, config.standardise)
+    blocks = data.blocks(config.seeds)  # a few dozen seeds at a time stay in the processor's cache
+    seeds = range(config.seed, config.seed + config.seeds)
+    games = [new_game(config, seeds[block]) for block in blocks]
+    d, g = networks(config)
+    loop, generate = new_loop(config), core.compiled(lambda bits, w: g(core.from_bits(bits, config.latent), w))
+
+    def batches(work):
+        first, count, block = work
+        return draw(config, scaled[block], seeds[block], first, count)
+
+    def sample(step):
+        shape = config.latent_dim, config.eval_samples
+        bits = data.bits_for_seeds(seeds, data.EVALUATION, step, 1, shape)[0]  # [S, Z, n]
+        fakes = [generate(bits[block], game.average) for block, game in zip(blocks, games, strict=True)]
+        return np.concatenate(fakes)[:, 0] * std + mean  # [S, n] float64
+
+    def logits(x):
+        x = core.tf.constant((x - mean) / std, core.tf.float32)[:, None]
+        return np.concatenate([d(x[b], game.discriminator.weights) for b, game in zip(blocks, games, strict=True)])[
+            :, 0
+        ]
+
+    loop(new_game(config, seeds[blocks[0]]), batches((0, config.eval_every, blocks[0])))  # compile, and forget
+    with run.training({"games": games}, config.steps) as done:
+        if done == 0:
+            run.record(judge(0, real, sample(0)))
+        chunks = [(i, min(config.eval_every, config.steps - i)) for i in range(done, config.steps, config.eval_every)]
+        drawn = data.prefetched(batches, ((*chunk, block) for chunk in chunks for block in blocks))
+        for first, count in chunks:
+            with run.timed():
+                losses = np.concatenate([loop(game, next(drawn)).numpy() for game in games], axis=-1)  # [n, 2, S]
+            run.require_finite(losses, first, seeds)
+            record = judge(first + count, real, sample(first + count), losses.mean(axis=0))
+            run.record(record, f"KL {record['kl']['median']:.4f} nats")
+            run.checkpoint(first + count)
+    return Trained(config, real, run.records, sample(config.steps), logits)
+
+
+def judge(step: int, real: data.RealData, fakes: np.ndarray, losses: np.ndarray | None = None) -> dict:
+    """One record: medians and 10% to 90% ranges over seeds, and the first seed's histogram for the animation."""
+    edges = metrics.histogram_edges(real.truth)
+    record = {"step": step, "kl": band(metrics.histogram_kl(real.truth, fakes, edges))}
+    if losses is not None:  # means over the steps since the last record
+        record |= {"discriminator_loss": band(losses[0]), "generator_loss": band(losses[1])}
+    return record | {"fake_counts": metrics.bin_counts(fakes[0], edges).tolist()}
+
+
+def band(values: np.ndarray) -> dict:
+    """metrics.summary without the single seeds."""
+    return {name: value for name, value in metrics.summary(values).items() if name != "per_seed"}
+
+
+def report(trained: Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what a perfect sampler gets from as many samples."""
+    config, real, fakes = trained.config, trained.real, trained.fakes
+    edges = metrics.histogram_edges(real.truth)
+    masses = metrics.bin_masses(real.truth, edges)
+    fake_masses = metrics.bin_counts(fakes, edges) / config.eval_samples
+    n = {"n": config.eval_samples, "n_real": real.held_out}
+    floor, reverse_floor = metrics.kl_floor(masses, **n), metrics.kl_floor(masses, **n, reverse=True)
+    perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])
+    fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])
+    real_logits, fake_logits = (trained.logits(x) for x in (fresh, fakes))
+    loss = core.LOSSES[config.loss].discriminator(real_logits, fake_logits).numpy().mean(-1)
+    explicit = config.loss in ("minimax", "non_saturating")  # where D estimates p / (p + q)
+    return {
+        "experiment": EXPERIMENT,
+        "recipe": config.recipe,
+        "target": real.name,
+        "seeds": config.seeds,
+        "steps": config.steps,
+        "kl": metrics.summary(metrics.histogram_kl(real.truth, fakes, edges)),
+        "kl_floor": floor.mean,
+        "kl_floor_q10": floor.q10,
+        "kl_floor_q90": floor.q90,
+        "kl_reverse": metrics.summary(metrics.histogram_kl(real.truth, fakes, edges, reverse=True)),
+        "kl_reverse_floor": reverse_floor.mean,
+        "wasserstein": metrics.summary(metrics.wasserstein_1(real.truth, fakes)),
+        "wasserstein_floor": float(metrics.wasserstein_1(real.truth, perfect).mean()),
+        "kolmogorov_smirnov": metrics.summary(metrics.kolmogorov_smirnov(real.truth, fakes)),
+        "kolmogorov_smirnov_floor": float(metrics.kolmogorov_smirnov(real.truth, perfect).mean()),
+        "discriminator_loss": metrics.summary(loss),
+        "discriminator_loss_floor": LN4 if explicit else None,
+        "game_value": metrics.summary(-loss) if explicit else None,
+        "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
+        "game_value_floor": -LN4,
+        "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
+    }
+
+
+def draw_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None:
+    """overview.png and training.gif."""
+    import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
+
+    real, fakes, edges = trained.real, trained.fakes, metrics.histogram_edges(trained.real.truth)
+    explicit = result["game_value"] is not None
+    x = np.linspace(1.1 * edges[0] - 0.1 * edges[-1], 1.1 * edges[-1] - 0.1 * edges[0], 300)
+    p, q = real.density(x), np.stack([data.kernel_density(row, x) for row in fakes])
+    optimal = np.where(p + q > 0.01 * p.max(), metrics.optimal_discriminator(p, q), np.nan)  # elsewhere q is noise
+    fresh = np.stack([real.draw(1000, trained.config.seed + k) for k in range(len(fakes))])
+    d, d_real, d_fake = (expit(trained.logits(v)) for v in (np.tile(x, (len(fakes), 1)), fresh, fakes))
+
+    fig, axes = plots.figure(2, 3, 12, 6.4)
+    plots.losses(axes[0, 0], trained.records, LN4 if explicit else None)
+    plots.kl_history(axes[0, 1], trained.records, result["kl_floor"])
+    plots.per_seed(axes[0, 2], result["kl"]["per_seed"], (result["kl_floor_q10"], result["kl_floor_q90"]))
+    plots.densities(axes[1, 0], x, p, q)
+    plots.discriminator(axes[1, 1], x, d, optimal if explicit else None)
+    plots.verdicts(axes[1, 2], d_real, d_fake)
+    plots.save(fig, folder / "figures" / "overview.png")
+    plots.animation(folder / "figures" / "training.gif", trained.records, edges, real.density)
+
+
+ROWS = {  # of the closing table: a number of result.json and its ideal value
+    "KL(real || fake), nats": ("kl", "kl_floor"),
+    "KL(fake || real), nats": ("kl_reverse", "kl_reverse_floor"),
+    "Wasserstein-1, unit of the data": ("wasserstein", "wasserstein_floor"),
+    "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", "kolmogorov_smirnov_floor"),
+    "discriminator loss, nats": ("discriminator_loss", "discriminator_loss_floor"),
+    "value of the game, nats": ("game_value", "game_value_floor"),
+    "  were D optimal: -ln 4 + 2 JSD": ("game_value_optimal", "game_value_floor"),
+}
+
+
+def train_and_report(config: Config, run: runs.Run) -> None:
+    """The whole experiment: train, judge, draw, tell."""
+    trained = train(config, run)
+    result = report(trained)
+    draw_figures(trained, result, run.folder)
+    result = run.finish(result)
+    kl, floor = result["kl"]["median"], result["kl_floor"]
+    runs.show_table(
+        f"{result['target']}, recipe {config.recipe}, {config.seeds} seeds, {config.steps} steps", result, ROWS
+    )
+    runs.say(f"{run.folder}: overview.png and training.gif in figures/, every number in result.json and log.jsonl")
+    runs.say(
+        f"KL {kl:.4f} nats, {kl / floor:.1f} times what a perfect sampler gets from {config.eval_samples} samples "
+        f"({floor:.4f}); {result['collapsed']} of {config.seeds} seeds collapsed; {result['train_seconds']:.1f} s of "
+        f"training, {result['seed_steps_per_second']:,} seed-steps a second"
+    )
+
+
+if __name__ == "__main__":
+    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)

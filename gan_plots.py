@@ -1,0 +1,170 @@
+"""Arrays in, matplotlib figures out. Nothing here trains, and nothing here opens a window."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.animation import PillowWriter
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import gan_runs
+
+REAL, FAKE, IDEAL = (
+    "#31688e",
+    "#d9622b",
+    "0.35",
+)  # the same three colours in every figure; told apart in grey, too
+
+
+def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure of rows x columns axes in the project's style, sizes in inches."""
+    sns.set_theme(context="paper", style="ticks", font_scale=1.1)
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False)
+
+
+def save(fig: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    with gan_runs.replacing(path) as temporary:
+        fig.savefig(temporary, dpi=110)
+    plt.close(fig)
+
+
+def curve(ax: Axes, records: Sequence[dict], name: str, label: str, colour: str) -> None:
+    """Median over seeds and the 10% to 90% band of one logged number against the step."""
+    records = [r for r in records if name in r]
+    steps = [r["step"] for r in records]
+    q10, median, q90 = ([r[name][q] for r in records] for q in ("q10", "median", "q90"))
+    ax.plot(steps, median, color=colour, label=label, lw=1.2)
+    ax.fill_between(steps, q10, q90, color=colour, alpha=0.25, lw=0)
+
+
+def level(ax: Axes, y: float, text: str) -> None:
+    """A horizontal reference line with its name at the right end."""
+    ax.axhline(y, color=IDEAL, ls="--", lw=1)
+    ax.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        color=IDEAL,
+        fontsize="small",
+    )
+
+
+def band(ax: Axes, x: np.ndarray, rows: np.ndarray, label: str, colour: str) -> None:
+    """Median over seeds of curves `[S, n]` and their 10% to 90% band."""
+    seen = ~np.isnan(rows).all(axis=0)
+    x, (q10, median, q90) = x[seen], np.nanquantile(rows[:, seen], [0.1, 0.5, 0.9], axis=0)
+    ax.plot(x, median, color=colour, label=label, lw=1.2)
+    ax.fill_between(x, q10, q90, color=colour, alpha=0.25, lw=0)
+
+
+def losses(ax: Axes, records: Sequence[dict], equilibrium: float | None) -> None:
+    """Both losses against the step, with D's value at the equilibrium."""
+    curve(ax, records, "discriminator_loss", "discriminator", REAL)
+    curve(ax, records, "generator_loss", "generator", FAKE)
+    if equilibrium is not None:
+        level(ax, equilibrium, "ln 4")
+    ax.set(title="Losses: median over seeds, 10% to 90%", xlabel="step", ylabel="loss (nats)")
+    ax.legend(frameon=False)
+
+
+def kl_history(ax: Axes, records: Sequence[dict], floor: float) -> None:
+    """The KL divergence against the step, on a log scale, with its floor."""
+    curve(ax, records, "kl", "KL", FAKE)
+    level(ax, floor, "floor: a perfect sampler")
+    ax.set(title="KL(real || fake)", xlabel="step", ylabel="nats", yscale="log")
+
+
+def densities(ax: Axes, x: np.ndarray, p: np.ndarray, q: np.ndarray) -> None:
+    """The real density p `[n]` and those of the fakes q `[S, n]`."""
+    ax.plot(x, p, color=REAL, label="real", lw=1.5)
+    band(ax, x, q, "fake", FAKE)
+    ax.set(title="Real and fake density", xlabel="x", ylabel="density", ylim=(0, None))
+    ax.legend(frameon=False)
+
+
+def discriminator(ax: Axes, x: np.ndarray, d: np.ndarray, optimal: np.ndarray | None) -> None:
+    """D(x) `[S, n]` beside the optimal D* = p / (p + q) `[S, n]` against the same fakes; NaN is left out."""
+    band(ax, x, d, "D(x)", FAKE)
+    if optimal is not None:
+        band(ax, x, optimal, "optimal D*(x) = p / (p + q)", REAL)
+    level(ax, 0.5, "1/2")
+    ax.set(title="Discriminator", xlabel="x", ylabel="probability of real", ylim=(0, 1))
+    ax.legend(frameon=False)
+
+
+def verdicts(ax: Axes, d_real: np.ndarray, d_fake: np.ndarray) -> None:
+    """How the discriminators' outputs are spread on real samples and on fakes, all seeds together."""
+    bins = np.linspace(0, 1, 51)
+    for values, label, colour in ((d_real, "on real", REAL), (d_fake, "on fake", FAKE)):
+        sns.histplot(
+            x=np.ravel(values),
+            bins=bins,
+            stat="density",
+            element="step",
+            alpha=0.25,
+            color=colour,
+            label=label,
+            ax=ax,
+        )
+    ax.axvline(0.5, color=IDEAL, ls="--", lw=1)
+    ax.set(title="D on real and on fake", xlabel="D, probability of real", ylabel="density", xlim=(0, 1))
+    ax.legend(frameon=False)
+
+
+def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> None:
+    """One dot a seed, in order of size, and the range of a perfect sampler from 0 to its 90% quantile."""
+    values = np.sort([v for v in values if v is not None])
+    ax.plot(
+        (np.arange(len(values)) + 0.5) / max(len(values), 1),
+        values,
+        "o",
+        color=FAKE,
+        ms=3.5,
+        mec="white",
+        mew=0.3,
+    )
+    ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0)
+    ax.annotate(
+        "perfect sampler, 10% to 90%",
+        (1, floor[1]),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        color=REAL,
+        fontsize="small",
+    )
+    ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
+
+
+def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: Callable, frames: int = 40) -> None:
+    """training.gif: the first seed's fake histogram moves onto the real density; early steps get more frames."""
+    chosen = np.unique((np.linspace(0, 1, frames) ** 2 * (len(records) - 1)).round().astype(int))
+    fig, ((ax,),) = figure(1, 1, 4.6, 2.8)
+    x = np.linspace(edges[0], edges[-1], 400)
+    p = density(x)
+    bars = ax.stairs(np.zeros(len(edges) - 1), edges, fill=True, color=FAKE, alpha=0.6, label="fake, first seed")
+    ax.plot(x, p, color=REAL, lw=1.5, label="real")
+    ax.set(xlabel="x", ylabel="density", ylim=(0, 1.6 * p.max()), xlim=(edges[0], edges[-1]), title=" ")
+    ax.legend(frameon=False, loc="upper right")
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")  # laid out once: a new layout for each frame takes most of the time
+
+    writer = PillowWriter(fps=8)
+    with gan_runs.replacing(path) as temporary, writer.saving(fig, temporary, dpi=90):
+        for i in [*chosen, *[chosen[-1]] * 8]:
+            counts = np.asarray(records[i]["fake_counts"])
+            bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
+            ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")
+            writer.grab_frame()
+    plt.close(fig)
