@@ -169,7 +169,9 @@ def read_numbers(path: str | Path) -> np.ndarray:
             values = np.array([float(v) for v in lines[1 if lines and not _is_number(lines[0]) else 0 :]])
         else:
             raise ValueError("expected a .npy, .csv or .txt file")
-        values = np.squeeze(np.asarray(values, np.float64))
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"holds {values.dtype}")
+        values = np.squeeze(values.astype(np.float64))
     except OSError as error:
         raise ValueError(f"--data {path}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, TypeError, EOFError) as error:

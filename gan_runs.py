@@ -229,10 +229,12 @@ class Run:
         if self.records:
             self.train_seconds = self.records[-1]["train_seconds"]
         self._saved = first
-        with self._interruptible(), _Progress(steps, first, quiet=self.folder is None) as self._progress:
+        with contextlib.ExitStack() as stack:
+            if self._log:
+                stack.callback(self._log.close)
+            stack.enter_context(self._interruptible())
+            self._progress = stack.enter_context(_Progress(steps, first, quiet=self.folder is None))
             yield first
-        if self._log:
-            self._log.close()
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -427,11 +429,14 @@ def _parse(recipes: dict[str, Any], description: str, args: list[str]) -> Any:
         raise
 
 
-def _one_line(box: str) -> str:
-    """The message of tyro's framed error: the text above the frame's first rule."""
-    rows = [row.strip("│ ") for row in box.splitlines() if row.startswith("│")]
-    message = " ".join(itertools.takewhile(lambda row: not row.startswith("─"), rows))
-    return f"{message.rstrip('.')}; see --help" if message else box.strip()
+def _one_line(frame: str) -> str:
+    """The message of tyro's framed error: what stands before the first rule, not counting the title."""
+    rows = [row.strip(" │|") for row in frame.splitlines() if not row.startswith(("╭", "╰"))]
+    sections = [
+        " ".join(group) for rule, group in itertools.groupby(rows, lambda r: not set(r) - set("─-")) if not rule
+    ]
+    message = sections[0 if frame.startswith("╭") else 1]  # without Unicode the title is a section of its own
+    return f"{message.rstrip('.')}; see --help"
 
 
 def _start(experiment: str, command: Any) -> tuple[Any, Path]:

@@ -228,7 +228,7 @@ def report(trained: Trained) -> dict[str, Any]:
     perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])
     fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])
     real_logits, fake_logits = (trained.logits(x) for x in (fresh, fakes))
-    loss = core.LOSSES[config.loss].discriminator(real_logits, fake_logits).numpy().mean(-1)
+    loss = np.mean(core.LOSSES[config.loss].discriminator(real_logits, fake_logits), axis=-1)
     explicit = config.loss in ("minimax", "non_saturating")  # where D estimates p / (p + q)
     return {
         "experiment": EXPERIMENT,

@@ -1,0 +1,246 @@
+"""Time per step of the 1-D GAN beside what users would use instead, in one run.
+
+    python benchmarks/normal_1d.py             every peer that is installed; jax and torch are worth installing
+    python benchmarks/normal_1d.py --repeats 5
+
+The same work everywhere: D 1-8-1, G 8-4-1, ReLU, minimax, Adam 5e-4, one update of each per step on 250 of 1000
+real samples and 250 fakes, random numbers included. Each contender runs in a process of its own, all in turn,
+`repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+BATCH, SAMPLES, LATENT = 250, 1000, 8
+SHAPES_D, SHAPES_G = [(1, 8), (8,), (8, 1), (1,)], [(8, 4), (4,), (4, 1), (1,)]
+RATE, BETA1, BETA2, EPSILON = 5e-4, 0.9, 0.999, 1e-7
+
+
+def timed(run: Callable[[int], None], steps: int) -> float:
+    """Seconds per step, after one warm-up call that compiles."""
+    run(steps)
+    start = time.perf_counter()
+    run(steps)
+    return (time.perf_counter() - start) / steps
+
+
+def ours(seeds: int) -> float:
+    """This project's loop, its drawing thread included."""
+    from dataclasses import replace
+
+    import gan_data as data
+    from experiments import normal_1d
+
+    config = replace(normal_1d.Config(), seeds=seeds, batch=BATCH)
+    scaled, blocks, members = (
+        data.standardised(normal_1d.load(config).train, False)[0],
+        data.blocks(seeds),
+        range(seeds),
+    )
+    games = [normal_1d.new_game(config, members[block]) for block in blocks]
+    loop, chunk = normal_1d.new_loop(config), max(40, 2000 // seeds)
+
+    def run(steps):
+        work = [(first, chunk, block) for first in range(0, steps, chunk) for block in blocks]
+        drawn = data.prefetched(lambda w: normal_1d.draw(config, scaled[w[2]], members[w[2]], w[0], w[1]), work)
+        for _ in range(steps // chunk):
+            for game in games:
+                loop(game, next(drawn)).numpy()
+
+    return timed(run, max(1, 24_000 // (chunk * seeds)) * chunk)
+
+
+def tensorflow_tape(compiled: bool) -> float:
+    """GradientTape and Keras' Adam, eagerly or with the step in a tf.function, as tutorials do."""
+    from gan_core import tf
+
+    data = tf.random.normal([SAMPLES, 1])
+    d, g = ([tf.Variable(tf.random.normal(s)) for s in shapes] for shapes in (SHAPES_D, SHAPES_G))
+    adam_d, adam_g = (tf.keras.optimizers.Adam(RATE) for _ in range(2))
+    adam_d.build(d), adam_g.build(g)
+
+    def network(x, w):
+        return tf.nn.relu(x @ w[0] + w[1]) @ w[2] + w[3]
+
+    def step():
+        x = tf.gather(data, tf.random.uniform([BATCH], 0, SAMPLES, tf.int32))
+        z = tf.random.uniform([BATCH, LATENT], -1, 1)
+        with tf.GradientTape() as tape:
+            real, fake = network(x, d), network(network(z, g), d)
+            loss = -tf.reduce_mean(tf.math.log_sigmoid(real) + tf.math.log_sigmoid(-fake))
+        adam_d.apply(tape.gradient(loss, d), d)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.math.log_sigmoid(-network(network(z, g), d)))
+        adam_g.apply(tape.gradient(loss, g), g)
+
+    step = tf.function(step) if compiled else step
+    return timed(lambda steps: [step() for _ in range(steps)], 2000 if compiled else 150)
+
+
+def numpy_by_hand() -> float:
+    """NumPy with the gradients written out."""
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((SAMPLES, 1), dtype=np.float32)
+    d, g = ([rng.standard_normal(s, dtype=np.float32) for s in shapes] for shapes in (SHAPES_D, SHAPES_G))
+    moments = {id(w): [np.zeros_like(w), np.zeros_like(w)] for w in d + g}
+    count = 0
+
+    def adam(weights, gradients):
+        rate = np.float32(RATE * np.sqrt(1 - BETA2**count) / (1 - BETA1**count))
+        for w, gradient in zip(weights, gradients, strict=True):
+            mean, square = moments[id(w)]
+            mean += (1 - BETA1) * (gradient - mean)
+            square += (1 - BETA2) * (gradient * gradient - square)
+            w -= rate * mean / (np.sqrt(square) + np.float32(EPSILON))
+
+    def forward(x, w):
+        hidden = np.maximum(x @ w[0] + w[1], 0)
+        return hidden, hidden @ w[2] + w[3]
+
+    def backward(x, hidden, delta, w):
+        delta_hidden = (delta @ w[2].T) * (hidden > 0)
+        return [x.T @ delta_hidden, delta_hidden.sum(0), hidden.T @ delta, delta.sum(0)], delta_hidden @ w[0].T
+
+    def step():
+        nonlocal count
+        count += 1
+        x, z = data[rng.integers(0, SAMPLES, BATCH)], 2 * rng.random((BATCH, LATENT), dtype=np.float32) - 1
+        hidden_g, fake = forward(z, g)
+        both = np.concatenate([x, fake])
+        hidden, logit = forward(both, d)
+        delta = 1 / (1 + np.exp(-logit)) - np.repeat(np.float32([[1], [0]]), BATCH, 0)
+        adam(d, backward(both, hidden, delta / BATCH, d)[0])
+        hidden, logit = forward(fake, d)
+        delta = backward(fake, hidden, -1 / (1 + np.exp(-logit)) / BATCH, d)[1]  # of mean log(1 - D)
+        adam(g, backward(z, hidden_g, delta, g)[0])
+
+    return timed(lambda steps: [step() for _ in range(steps)], 4000)
+
+
+def torch_eager() -> float:
+    """PyTorch as its users write it."""
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    data = torch.randn(SAMPLES, 1)
+    d, g = ([torch.randn(s, requires_grad=True) for s in shapes] for shapes in (SHAPES_D, SHAPES_G))
+    adam_d, adam_g = (torch.optim.Adam(w, RATE) for w in (d, g))
+
+    def network(x, w):
+        return torch.relu(x @ w[0] + w[1]) @ w[2] + w[3]
+
+    def step():
+        x, z = data[torch.randint(0, SAMPLES, (BATCH,))], torch.rand(BATCH, LATENT) * 2 - 1
+        adam_d.zero_grad()
+        (-(logsigmoid(network(x, d)) + logsigmoid(-network(network(z, g).detach(), d))).mean()).backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        logsigmoid(-network(network(z, g), d)).mean().backward()
+        adam_g.step()
+
+    return timed(lambda steps: [step() for _ in range(steps)], 1500)
+
+
+def jax_scan(seeds: int) -> float:
+    """JAX: jit of scan, and of vmap of scan over seeds."""
+    import jax
+    from jax import numpy as jnp
+    from jax.nn import log_sigmoid, relu
+
+    data = jax.random.normal(jax.random.PRNGKey(0), (SAMPLES, 1))
+    steps = 12_000 if seeds == 1 else max(40, 32_000 // seeds)
+
+    def network(x, w):
+        return relu(x @ w[0] + w[1]) @ w[2] + w[3]
+
+    def d_loss(d, g, x, z):
+        return -jnp.mean(log_sigmoid(network(x, d)) + log_sigmoid(-network(network(z, g), d)))
+
+    def g_loss(g, d, z):
+        return jnp.mean(log_sigmoid(-network(network(z, g), d)))
+
+    def adam(w, gradients, mean, square, t):
+        rate = RATE * jnp.sqrt(1 - BETA2**t) / (1 - BETA1**t)
+        mean = jax.tree.map(lambda m, q: BETA1 * m + (1 - BETA1) * q, mean, gradients)
+        square = jax.tree.map(lambda v, q: BETA2 * v + (1 - BETA2) * q * q, square, gradients)
+        move = jax.tree.map(lambda a, m, v: a - rate * m / (jnp.sqrt(v) + EPSILON), w, mean, square)
+        return move, mean, square
+
+    def step(state, t):
+        (d, md, vd), (g, mg, vg), key = state
+        key, key_x, key_z = jax.random.split(key, 3)
+        x = data[jax.random.randint(key_x, (BATCH,), 0, SAMPLES)]
+        z = jax.random.uniform(key_z, (BATCH, LATENT), minval=-1, maxval=1)
+        d = adam(d, jax.grad(d_loss)(d, g, x, z), md, vd, t)
+        g = adam(g, jax.grad(g_loss)(g, d[0], z), mg, vg, t)
+        return (d, g, key), None
+
+    def train(key):
+        def player(shapes, key):
+            w = [jax.random.normal(k, s) for k, s in zip(jax.random.split(key, 4), shapes, strict=True)]
+            zeros = [jnp.zeros_like(v) for v in w]
+            return w, zeros, zeros
+
+        key, key_d, key_g = jax.random.split(key, 3)
+        start = player(SHAPES_D, key_d), player(SHAPES_G, key_g), key
+        return jax.lax.scan(step, start, 1.0 + jnp.arange(steps))[0][1][0]
+
+    key = jax.random.PRNGKey(1)
+    program = jax.jit(train if seeds == 1 else jax.vmap(train))
+    argument = key if seeds == 1 else jax.random.split(key, seeds)
+    return timed(lambda _: jax.block_until_ready(program(argument)), steps)
+
+
+CONTENDERS = {  # name: (function, seeds, package it needs)
+    "ours, 1 seed": (lambda: ours(1), 1, "tensorflow"),
+    "JAX jit(scan), 1 seed": (lambda: jax_scan(1), 1, "jax"),
+    "NumPy by hand, 1 seed": (numpy_by_hand, 1, "numpy"),
+    "PyTorch eager, 1 seed": (torch_eager, 1, "torch"),
+    "Keras Adam in tf.function, 1 seed": (lambda: tensorflow_tape(True), 1, "tensorflow"),
+    "TensorFlow eager, 1 seed": (lambda: tensorflow_tape(False), 1, "tensorflow"),
+    "ours, 64 seeds": (lambda: ours(64), 64, "tensorflow"),
+    "JAX jit(vmap(scan)), 64 seeds": (lambda: jax_scan(64), 64, "jax"),
+    "ours, 1024 seeds": (lambda: ours(1024), 1024, "tensorflow"),
+    "JAX jit(vmap(scan)), 1024 seeds": (lambda: jax_scan(1024), 1024, "jax"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=CONTENDERS, help="run one contender here and print its seconds per step")
+    args = parser.parse_args()
+    if args.only:
+        print(CONTENDERS[args.only][0]())
+        return
+    times: dict[str, list[float]] = {}
+    for _ in range(args.repeats):
+        for name, (_, _, package) in CONTENDERS.items():
+            if importlib.util.find_spec(package):
+                command = [sys.executable, str(Path(__file__)), "--only", name]
+                said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+                times.setdefault(name, []).append(float(said.split()[-1]))
+    print(f"{'':36}{'us a step':>12}{'spread':>16}{'seed-steps a second':>22}{'ours is faster by':>20}")
+    for name, (_, seeds, package) in CONTENDERS.items():
+        if name not in times:
+            print(f"{name:36}skipped: {package} is not installed")
+            continue
+        micro = [1e6 * t for t in times[name]]
+        median, best = (
+            statistics.median(micro),
+            statistics.median(1e6 * t for t in times[f"ours, {name.split(', ')[1]}"]),
+        )
+        spread = f"{min(micro):,.0f} to {max(micro):,.0f}"
+        print(f"{name:36}{median:12,.1f}{spread:>16}{1e6 * seeds / median:22,.0f}{median / best:19.1f}x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Losses by hand, gradients by finite differences, Adam by Keras, stacks of seeds by solo runs."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import norm
+
+import gan_core as core
+from gan_core import tf
+
+REAL = tf.constant([-5.0, 1.4, 12.5, 2.7])
+FAKE = tf.constant([10.0, 4.4, -5.5, 3.6])
+# Worked by hand, float64: mean over the batch of four, no smoothing. D's loss, G's loss.
+GOLDEN = {
+    "minimax": (5.833866, -4.510821),
+    "non_saturating": (5.833866, 1.385821),
+    "least_squares": (41.73375, 17.69625),
+    "wasserstein": (0.225, -3.125),
+    "hinge": (6.75, -3.125),
+    "relativistic_paired": (4.822435, 4.597435),
+    "relativistic_average": (5.212013, 4.762013),
+}
+
+
+def test_every_loss_has_a_golden_value():
+    assert set(core.LOSSES) == set(GOLDEN)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_loss_golden_value(name):
+    loss = core.LOSSES[name]
+    d, g = (float(tf.reduce_mean(side(REAL, FAKE))) for side in (loss.discriminator, loss.generator))
+    assert (d, g) == pytest.approx(GOLDEN[name], rel=2e-6)  # float32
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("side", ["discriminator", "generator"])
+def test_loss_gradient_agrees_with_central_differences(name, side):
+    function = getattr(core.LOSSES[name], side)
+    logits = [tf.Variable(v, dtype=tf.float64) for v in ([0.3, -1.2, 0.7], [-0.4, 0.9, 0.2])]
+
+    def value(real, fake):
+        return tf.reduce_mean(function(real, fake))
+
+    with tf.GradientTape() as tape:
+        loss = value(*logits)
+    gradients = tape.gradient(loss, logits, unconnected_gradients="zero")
+    for i, gradient in enumerate(gradients):
+        for k in range(3):
+            shift = np.zeros((2, 3))
+            shift[i, k] = 1e-5
+            up, down = (value(*(v + s * d for v, d in zip(logits, shift, strict=True))) for s in (1, -1))
+            assert float(gradient[k]) == pytest.approx(float(up - down) / 2e-5, abs=1e-8)
+
+
+def test_explicit_logs_are_exact_where_log_of_a_sigmoid_overflows():
+    assert float(core.log_d(tf.constant(-200.0))) == -200.0
+    assert float(core.log_one_minus_d(tf.constant(200.0))) == -200.0
+    assert float(core.log_d(tf.constant(0.3))) == pytest.approx(np.log(expit(0.3)), rel=1e-6)
+
+
+def test_losses_do_not_mix_seeds():
+    stacked = [tf.stack([v, 2 * v])[:, None] for v in (REAL, FAKE)]  # [S, 1, B]
+    for loss in core.LOSSES.values():
+        alone = loss.discriminator(REAL, FAKE)
+        assert np.allclose(loss.discriminator(*stacked)[0, 0], alone, rtol=1e-6)
+
+
+# ---- layers
+
+
+def test_mlp_is_the_matrix_product_written_out():
+    rng = np.random.default_rng(0)
+    weights = core.dense_weights(rng, (2, 3, 1), "normal")
+    x = rng.standard_normal((2, 5)).astype(np.float32)
+    w1, b1, w2, b2 = (w.numpy() for w in weights)
+    expected = w2 @ np.maximum(w1 @ x + b1, 0) + b2
+    assert np.allclose(core.mlp(x, weights, tf.nn.relu), expected, rtol=1e-5)
+    assert [w.shape for w in weights] == [(3, 2), (3, 1), (1, 3), (1, 1)]
+
+
+@pytest.mark.parametrize(("init", "scale", "bias"), [("normal", 1, 1), ("he", 0.2, 0)])
+def test_initialisation_has_the_standard_deviations_it_says(init, scale, bias):
+    w, b = core.dense_weights(np.random.default_rng(0), (50, 400), init)
+    assert w.numpy().std() == pytest.approx(scale, rel=4 / np.sqrt(2 * 20_000))  # 4 standard errors
+    assert b.numpy().std() == pytest.approx(bias, rel=4 / np.sqrt(2 * 400))
+
+
+def test_latents_have_the_law_they_say():
+    bits = np.arange(65536, dtype=np.uint16)  # every value once: exact moments but for the grid
+    uniform, normal = core.from_bits(bits, "uniform").numpy(), core.from_bits(bits, "normal").numpy()
+    assert (uniform.min(), uniform.max()) == pytest.approx((-1 + 2**-16, 1 - 2**-16))
+    assert uniform.std() == pytest.approx(1 / np.sqrt(3), rel=1e-5)
+    assert np.allclose(normal[[6553, 32768, 58982]], norm.ppf([0.1, 0.5, 0.9]), atol=1e-4)
+    assert normal.std() == pytest.approx(1, abs=1e-3)  # the tail beyond 4.3 is missing
+
+
+# ---- penalties: a logit a x1 + b x2^2 / 2 has the gradient (a, b x2)
+
+
+def parabola(x):
+    return 3 * x[..., :1, :] + x[..., 1:, :] ** 2  # gradient (3, 2 x2)
+
+
+def test_penalties_of_a_known_slope():
+    real, fake = tf.constant([[0.0, 5.0], [2.0, 0.0]]), tf.constant([[1.0, 1.0], [0.0, 1.0]])  # [2, B]
+    assert np.allclose(core.squared_slope(parabola, real), [9 + 16, 9])
+    assert np.allclose(core.r1(parabola, real), [12.5, 4.5])
+    assert np.allclose(core.r2(parabola, fake), [4.5, 6.5])
+    middle = core.gradient_penalty(parabola, real, fake, tf.constant([[0.5, 0.0]]))  # at x2 = 1 and x2 = 1
+    assert np.allclose(middle, [(np.sqrt(13) - 1) ** 2] * 2, rtol=1e-5)
+
+
+def test_gradient_penalty_has_a_finite_gradient_where_d_is_flat():
+    w = tf.Variable(0.0)
+    x = tf.ones([1, 3])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(core.gradient_penalty(lambda v: w * v, x, x, x))
+    assert np.isfinite(tape.gradient(loss, w).numpy())
+
+
+# ---- Adam, averaging, schedules
+
+
+def test_adam_moves_as_keras_adam_does():
+    rng = np.random.default_rng(1)
+    start, gradients = rng.normal(size=(3, 2)).astype("f"), rng.normal(size=(20, 3, 2)).astype("f")
+    ours, theirs = core.new_player([tf.Variable(start)]), tf.Variable(start)
+    keras = tf.keras.optimizers.Adam(0.01, beta_1=0.5, beta_2=0.9, epsilon=1e-7)
+    for t, g in enumerate(gradients, 1):
+        core.adam_update(ours, [tf.constant(g)], tf.constant(t), core.Adam(0.01, 0.5, 0.9))
+        keras.apply([tf.constant(g)], [theirs])
+    assert np.allclose(ours.weights[0], theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_average_of_weights_forgets_geometrically():
+    average, weights = [tf.Variable([1.0])], [tf.Variable([0.0])]
+    for _ in range(3):
+        core.update_average(average, weights, 0.5)
+    assert average[0].numpy() == pytest.approx(0.125)
+    core.update_average(average, weights, 0.0)
+    assert average[0].numpy() == 0  # decay 0: the average is the weights
+
+
+def test_cosine_goes_from_one_through_a_half_to_zero():
+    schedule = core.cosine(100)
+    assert [float(schedule(t)) for t in (0, 50, 100)] == pytest.approx([1, 0.5, 0], abs=1e-6)
+
+
+# ---- the adversarial step
+
+
+def play(loss="minimax", seeds=(0, 1, 2), steps=5, jit_compile=True, only=None, **settings):
+    """The weights after some steps of a small game; `only` trains that member of the stack alone, without S."""
+    rngs = [np.random.default_rng([seed, 1]) for seed in seeds]
+    batches = {
+        "x": np.stack([r.normal(1, 1, (steps, 1, 16)) for r in rngs], 1).astype("f"),
+        "z": np.stack([r.normal(0, 1, (steps, 2, 16)) for r in rngs], 1).astype("f"),
+        "mix": np.stack([r.uniform(0, 1, (steps, 1, 16)) for r in rngs], 1).astype("f"),
+    }
+    rngs = [np.random.default_rng([seed, 2]) for seed in seeds]
+    if only is not None:
+        rngs, batches = rngs[only], {k: v[:, only] for k, v in batches.items()}
+    game = core.new_game(*(core.dense_weights(rngs, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1))))
+
+    def network(x, weights):
+        return core.mlp(x, weights, tf.nn.softplus)
+
+    adam = core.Adam(0.01)
+    rules = core.Rules(network, network, core.LOSSES[loss], adam, adam, average_decay=0.9, **settings)
+    loop = core.compiled_loop(lambda game, batch: core.adversarial_step(game, rules, batch), jit_compile)
+    losses = loop(game, batches).numpy()
+    return game, losses
+
+
+@pytest.mark.parametrize(
+    ("loss", "jit_compile", "settings"),
+    [
+        ("minimax", True, {}),
+        ("relativistic_average", True, {"r1": 0.3, "schedule": core.cosine(7)}),
+        ("wasserstein", False, {"gradient_penalty": 0.3}),
+        ("relativistic_paired", False, {"r2": 0.3}),
+    ],
+)
+def test_member_of_a_stack_equals_the_solo_run_of_its_seed(loss, jit_compile, settings):
+    stack, losses = play(loss, jit_compile=jit_compile, **settings)
+    solo, alone = play(loss, jit_compile=jit_compile, only=1, **settings)
+    assert losses.shape == (5, 2, 3) and alone.shape == (5, 2)
+    assert np.allclose(losses[..., 1], alone, atol=1e-5)  # float32 rounding, here and below
+    pairs = list(zip(tf.nest.flatten(stack[:3]), tf.nest.flatten(solo[:3]), strict=True))
+    if loss.startswith("relativistic"):
+        del pairs[3]  # only differences of logits count: D's output bias has gradient 0, and Adam scales up rounding
+    for many, one in pairs:
+        assert np.allclose(many[1], one, atol=1e-5)
+
+
+def test_xla_and_graph_mode_agree():
+    (compiled, a), (graph, b) = play(), play(jit_compile=False)
+    assert np.allclose(a, b, atol=1e-5)
+    assert np.allclose(compiled.generator.weights[0], graph.generator.weights[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"r1": 0.3}, {"r2": 0.3}, {"gradient_penalty": 0.3}], ids=str)
+def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient(settings):
+    """Adam's first step is -rate * sign(gradient); the gradients here come from central differences in NumPy."""
+    rngs = [np.random.default_rng([0, 1])]
+    x, z = rngs[0].normal(1, 1, (1, 1, 16)), rngs[0].normal(0, 1, (1, 2, 16))
+    mix = rngs[0].uniform(0, 1, (1, 1, 16))
+    x, z, mix = (v[0].astype("f").astype(float) for v in (x, z, mix))
+    rng = np.random.default_rng([0, 2])
+    d, g = ([w.numpy().astype(float) for w in core.dense_weights(rng, s, "normal")] for s in ((1, 4, 1), (2, 3, 1)))
+
+    def network(v, w):
+        return w[2] @ np.log1p(np.exp(w[0] @ v + w[1])) + w[3]
+
+    def slope2(v, w, h=1e-4):
+        return ((network(v + h, w) - network(v - h, w)) / (2 * h)) ** 2
+
+    def d_loss(w):
+        fake = network(z, g)
+        value = -np.mean(np.log(expit(network(x, w))) + np.log(expit(-network(fake, w))))
+        value += settings.get("r1", 0) / 2 * slope2(x, w).mean() + settings.get("r2", 0) / 2 * slope2(fake, w).mean()
+        between = np.sqrt(slope2(mix * x + (1 - mix) * fake, w))
+        return value + settings.get("gradient_penalty", 0) * np.mean((between - 1) ** 2)
+
+    game, losses = play(seeds=(0,), steps=1, only=0, jit_compile=False, **settings)
+    plain = -np.mean(np.log(expit(network(x, d))) + np.log(expit(-network(network(z, g), d))))
+    assert losses[0, 0] == pytest.approx(plain, rel=1e-5)  # reported without penalties
+    for i, weight in enumerate(d):
+        for k in np.ndindex(weight.shape):
+            up, down = ([v.copy() for v in d] for _ in range(2))
+            up[i][k] += 1e-4
+            down[i][k] -= 1e-4
+            gradient = (d_loss(up) - d_loss(down)) / 2e-4
+            if abs(gradient) > 1e-4:  # elsewhere the sign is rounding
+                moved = game.discriminator.weights[i].numpy()[k] - weight[k]
+                assert moved == pytest.approx(-0.01 * np.sign(gradient), rel=0.02)
+    assert game.step.numpy() == 1
+
+
+def test_generator_plays_against_the_new_discriminator_and_minimises_its_own_loss():
+    game, losses = play(seeds=(0,), steps=1, only=0, jit_compile=False)
+    rng = np.random.default_rng([0, 1])
+    rng.normal(1, 1, (1, 1, 16))
+    z = rng.normal(0, 1, (1, 2, 16))[0].astype("f")
+    g = core.dense_weights(np.random.default_rng([0, 2]), (1, 4, 1), "normal")
+    rng = np.random.default_rng([0, 2])
+    core.dense_weights(rng, (1, 4, 1), "normal")
+    g = core.dense_weights(rng, (2, 3, 1), "normal")
+
+    def loss(weights):
+        fake = core.mlp(z, weights, tf.nn.softplus)
+        logits = core.mlp(fake, game.discriminator.weights, tf.nn.softplus)
+        return float(tf.reduce_mean(tf.math.log_sigmoid(-logits)))
+
+    assert losses[0, 1] == pytest.approx(loss(g), rel=1e-5)  # G before its step, D after its own
+    assert loss(game.generator.weights) < loss(g)
+    for average, new, old in zip(game.average, game.generator.weights, g, strict=True):
+        assert np.allclose(average, 0.9 * old + 0.1 * new, atol=1e-6)
+
+
+def test_games_of_one_shape_share_one_compilation():
+    traces = []
+
+    def step(game, batch):
+        traces.append(1)
+        game.step.assign_add(1)
+        return tf.reduce_sum(batch["x"]), tf.zeros([])
+
+    loop = core.compiled_loop(step)
+    for seed in range(3):
+        w = core.dense_weights(np.random.default_rng(seed), (1, 2, 1), "he")
+        loop(core.new_game(w, w), {"x": np.ones((4, 1, 3), "f")})
+    assert len(traces) == 1
