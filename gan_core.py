@@ -9,6 +9,7 @@ Real is 1, fake is 0, and the discriminator's logit is high on real, everywhere.
 """
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -41,14 +42,17 @@ Network = Callable[[tf.Tensor, Weights], tf.Tensor]
 
 
 def dense_weights(
-    rngs: Sequence[np.random.Generator] | np.random.Generator, sizes: Sequence[int], init: str
+    rngs: Sequence[np.random.Generator] | np.random.Generator, sizes: Sequence[int], init: str = "he"
 ) -> Weights:
     """Raw weights of a multilayer perceptron `sizes[0] -> ... -> sizes[-1]`.
 
     Args:
         rngs: one generator of random numbers, or one per seed (a list of S gives the leading axis S).
         sizes: units per layer, input first.
-        init: `normal`: weights and biases N(0, 1); `he`: weights N(0, 2 / in), zero biases (He et al. 2015).
+        init: `normal`: all weights and biases N(0, 1). `he`: weights N(0, 2 / in), biases 0 (He et al. 2015).
+            `scattered`: as `he`, but the first layer N(0, 8^2) throughout: its units switch at places scattered
+            over inputs of unit size, some sharply and some smoothly. With all biases 0 they all switch at 0.
+            `small_end`: as `he`, with a last layer a tenth as large.
     Returns:
         `[W1, b1, W2, b2, ...]` with `W [S, out, in]` and `b [S, out, 1]`, or without S.
     """
@@ -57,18 +61,19 @@ def dense_weights(
     return [tf.Variable(np.stack(w)) for w in zip(*(_dense_arrays(r, sizes, init) for r in rngs), strict=True)]
 
 
+INITS = ("normal", "he", "scattered", "small_end")
+
+
 def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> list[np.ndarray]:
     arrays = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        weight = rng.standard_normal((outputs, inputs), dtype=np.float32)
-        bias = rng.standard_normal((outputs, 1), dtype=np.float32)
-        scale, shift = {
-            "normal": (1.0, 1.0),
-            "he": (np.sqrt(2 / inputs), 0.0),
-            "spread": (np.sqrt(2 / inputs), 1.0),
-        }[init]
-        arrays += [weight * np.float32(scale), bias * np.float32(shift)]
-    return arrays
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        scale, shift = (1.0, 1.0) if init == "normal" else (np.sqrt(2 / inputs), 0.0)
+        if init == "scattered" and layer == 0:
+            scale, shift = 8.0, 8.0
+        if init == "small_end" and layer == len(sizes) - 2:
+            scale /= 10
+        arrays += [scale * rng.standard_normal((outputs, inputs)), shift * rng.standard_normal((outputs, 1))]
+    return [array.astype(np.float32) for array in arrays]
 
 
 ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -88,13 +93,30 @@ def mlp(x: tf.Tensor, weights: Weights, activation: Callable[[tf.Tensor], tf.Ten
     return tf.matmul(weight, x) + bias
 
 
-def from_bits(bits: tf.Tensor, law: str) -> tf.Tensor:
-    """Latents from uniform 16-bit integers: `uniform` on (-1, 1) or standard `normal`, the same shape.
+def with_skip(network: Network) -> Network:
+    """The network plus a linear map of its input: the last weight matrix `[..., out, in]`, without a bias."""
 
-    16 bits cost half as much to draw as 32; 65,536 equally likely values reach +-4.3 standard deviations.
+    def skipping(x, weights):
+        return network(x, weights[:-1]) + tf.matmul(weights[-1], x)
+
+    return skipping
+
+
+LAWS = ("uniform", "normal", "mixed")
+
+
+def from_bits(bits: tf.Tensor, law: str) -> tf.Tensor:
+    """Latents `[..., Z, B]` from uniform 16-bit integers of that shape.
+
+    `uniform` on (-1, 1); standard `normal`; `mixed`: the first half of the Z coordinates standard normal, the
+    others uniform with the same variance. 16 bits cost half as much to draw as 32; 65,536 equally likely values
+    reach +-4.3 standard deviations.
     """
     u = (tf.cast(bits, tf.float32) + 0.5) / 65536
-    return {"uniform": lambda: 2 * u - 1, "normal": lambda: tf.math.ndtri(u)}[law]()
+    if law == "mixed":
+        half = u.shape[-2] // 2
+        return tf.concat([tf.math.ndtri(u[..., :half, :]), np.sqrt(3) * (2 * u[..., half:, :] - 1)], axis=-2)
+    return tf.math.ndtri(u) if law == "normal" else 2 * u - 1
 
 
 # ------------------------------------------------------------------------------------------------ losses
@@ -293,16 +315,26 @@ def cosine(steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return schedule
 
 
+def geometric(steps: int, end: float) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From 1 to `end` at `steps`, by the same factor at every step."""
+
+    def schedule(step: tf.Tensor) -> tf.Tensor:
+        return tf.exp(np.log(end) * tf.cast(step, tf.float32) / steps)
+
+    return schedule
+
+
 class Rules(NamedTuple):
-    """What the players play: networks, loss, penalty weights, optimisers, averaging."""
+    """What the players play: networks, loss, optimisers, penalty weights, averaging; schedules multiply."""
 
     discriminator: Network
     generator: Network
     loss: Loss
     adam_d: Adam
     adam_g: Adam
-    schedule: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of both learning rates
+    rate_schedule_g: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of G's learning rate
     r1: float = 0.0
+    r1_schedule: Callable[[tf.Tensor], tf.Tensor] = constant
     r2: float = 0.0
     gradient_penalty: float = 0.0
     average_decay: float = 0.0  # 0: the average is G itself
@@ -322,7 +354,6 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     """
     d, g = game.discriminator, game.generator
     game.step.assign_add(1)
-    rate = rules.schedule(game.step)
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B]
     with tf.GradientTape() as tape:
         real_logits, fake_logits = (
@@ -330,25 +361,25 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
             rules.discriminator(fake, d.weights),
         )
         d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
-        total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, d.weights, batch, fake))
-    adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rate)
+        total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, game, batch, fake))
+    adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d)
 
     with tf.GradientTape() as tape:
         fake_logits = rules.discriminator(rules.generator(batch["z"], g.weights), d.weights)
         g_loss = batch_mean(rules.loss.generator(rules.discriminator(batch["x"], d.weights), fake_logits))
         total = tf.reduce_sum(g_loss)
-    adam_update(g, tape.gradient(total, g.weights), game.step, rules.adam_g, rate)
+    adam_update(g, tape.gradient(total, g.weights), game.step, rules.adam_g, rules.rate_schedule_g(game.step))
     update_average(game.average, g.weights, rules.average_decay)
     return tf.squeeze(d_loss, -1), tf.squeeze(g_loss, -1)
 
 
-def _penalties(rules: Rules, weights: Weights, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
+def _penalties(rules: Rules, game: Game, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
     def d(x):
-        return rules.discriminator(x, weights)
+        return rules.discriminator(x, game.discriminator.weights)
 
     total = tf.zeros([])
     if rules.r1:
-        total += rules.r1 * batch_mean(r1(d, batch["x"]))
+        total += rules.r1 * rules.r1_schedule(game.step) * batch_mean(r1(d, batch["x"]))
     if rules.r2:
         total += rules.r2 * batch_mean(r2(d, fake))
     if rules.gradient_penalty:

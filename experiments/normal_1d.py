@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.special import expit
 
 import gan_core as core
@@ -29,7 +30,7 @@ import metrics
 EXPERIMENT = "normal_1d"
 LN4 = float(np.log(4))  # D's loss at the equilibrium, where D = 1/2 everywhere
 Activation = Literal[tuple(core.ACTIVATIONS)]
-Init = Literal["normal", "he", "spread"]
+Init = Literal[core.INITS]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Config:
     eval_every: int = 40  # steps between records: 10 epochs
     eval_samples: int = 10_000  # fakes of each seed behind every KL: its floor is .002 nats
     checkpoint_every: int = 1000  # steps between checkpoints
-    latent: Literal["uniform", "normal"] = "uniform"  # law of z
+    latent: Literal[core.LAWS] = "uniform"  # law of z; mixed: half of its coordinates normal, half uniform
     latent_dim: int = 8
     discriminator_hidden: tuple[int, ...] = (8,)  # units of D's hidden layers
     generator_hidden: tuple[int, ...] = (4,)
@@ -57,13 +58,15 @@ class Config:
     generator_activation: Activation = "relu"
     discriminator_init: Init = "normal"  # weights and biases N(0, 1)
     generator_init: Init = "normal"
+    generator_skip: bool = False  # G adds a linear map of z to its network
     loss: Literal[tuple(core.LOSSES)] = "minimax"
     learning_rate: float = 5e-4  # of both players' Adam; at .05 most seeds collapse
     discriminator_rate: float = 1.0  # D's learning rate in units of G's
-    schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
+    schedule: Literal["constant", "cosine"] = "constant"  # of G's learning rate
     beta1: float = 0.9  # Adam's defaults
     beta2: float = 0.999
     r1: float = 0.0  # weight of 1/2 |grad D|^2 on real samples
+    r1_decay: float = 1.0  # factor of r1 at the last step, reached geometrically
     r2: float = 0.0  # the same on fakes
     gradient_penalty: float = 0.0  # weight of (|grad D| - 1)^2 between them
     average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
@@ -75,7 +78,7 @@ class Config:
         runs.require(self, positive + " discriminator_hidden generator_hidden", "at least 1", lambda v: v >= 1)
         runs.require(self, "eval_samples", "at least 2", lambda v: v >= 2)
         runs.require(self, "seed r1 r2 gradient_penalty", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < np.inf)
+        runs.require(self, "learning_rate discriminator_rate r1_decay", "above 0", lambda v: 0 < v < np.inf)
         runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
         samples = load(self).train.shape[1]
         steps = self.epochs * -(-samples // self.batch) if self.epochs else self.steps
@@ -87,6 +90,26 @@ class Config:
 STABLE = replace(
     Config(),
     recipe="stable",
+    standardise=True,  # one recipe for N(0, 1) and N(1000, 25)
+    loss="non_saturating",  # gradients also where D is sure
+    discriminator_hidden=(48,),  # one layer: cheap, and smooth enough not to learn the 1000 samples by heart
+    discriminator_activation="tanh",
+    discriminator_init="scattered",  # sees sharp edges and broad shapes from the start
+    latent="mixed",  # tails and edges both lie in the span of the skip
+    generator_hidden=(16, 16, 16),  # depth multiplies slopes: a gap between two peaks opens
+    generator_activation="tanh",
+    generator_init="small_end",  # G starts as its skip and bends only as far as D makes it
+    generator_skip=True,
+    learning_rate=1e-3,
+    discriminator_rate=20.0,  # D stays near its optimum, so that G follows the Jensen-Shannon divergence
+    schedule="cosine",  # G's noise dies out; no averaging of weights is needed then
+    beta1=0.0,  # momentum makes the two players circle
+    beta2=0.99,
+    r1=0.01,  # damps the start
+    r1_decay=0.001,  # a sharp edge in the end needs a steep D, which r1 = .01 forbids
+    steps=8000,
+    batch=100,
+    eval_every=200,
 )
 RECIPES = {"stable": STABLE, "classic": Config()}
 
@@ -116,7 +139,7 @@ def networks(config: Config) -> tuple[core.Network, core.Network]:
     """D: x -> logit and G: z -> x, multilayer perceptrons with linear outputs."""
     d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
     g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
-    return d, g
+    return d, core.with_skip(g) if config.generator_skip else g
 
 
 def new_game(config: Config, seeds: range) -> core.Game:
@@ -124,6 +147,9 @@ def new_game(config: Config, seeds: range) -> core.Game:
     rngs = [data.generator(seed, data.WEIGHTS) for seed in seeds]
     d = core.dense_weights(rngs, (1, *config.discriminator_hidden, 1), config.discriminator_init)
     g = core.dense_weights(rngs, (config.latent_dim, *config.generator_hidden, 1), config.generator_init)
+    if config.generator_skip:
+        scale = config.latent_dim**-0.5  # the skip alone has about unit variance
+        g.append(core.tf.Variable(np.stack([scale * r.standard_normal((1, config.latent_dim), "f") for r in rngs])))
     return core.new_game(d, g)
 
 
@@ -134,11 +160,12 @@ def new_loop(config: Config) -> Callable:
         core.LOSSES[config.loss],
         core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
         core.Adam(config.learning_rate, config.beta1, config.beta2),
-        core.cosine(config.steps) if config.schedule == "cosine" else core.constant,
-        config.r1,
-        config.r2,
-        config.gradient_penalty,
-        config.average,
+        rate_schedule_g=core.cosine(config.steps) if config.schedule == "cosine" else core.constant,
+        r1=config.r1,
+        r1_schedule=core.geometric(config.steps, config.r1_decay),
+        r2=config.r2,
+        gradient_penalty=config.gradient_penalty,
+        average_decay=config.average,
     )
 
     def step(game, batch):
@@ -255,8 +282,8 @@ def report(trained: Trained) -> dict[str, Any]:
     }
 
 
-def draw_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None:
-    """overview.png and training.gif."""
+def overview(trained: Trained, result: dict[str, Any]) -> Figure:
+    """Six panels: losses, KL history, KL of each seed, densities, D beside D*, D on real and on fake."""
     import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
 
     real, fakes, edges = trained.real, trained.fakes, metrics.histogram_edges(trained.real.truth)
@@ -274,8 +301,16 @@ def draw_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None
     plots.densities(axes[1, 0], x, p, q)
     plots.discriminator(axes[1, 1], x, d, optimal if explicit else None)
     plots.verdicts(axes[1, 2], d_real, d_fake)
-    plots.save(fig, folder / "figures" / "overview.png")
-    plots.animation(folder / "figures" / "training.gif", trained.records, edges, real.density)
+    return fig
+
+
+def save_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None:
+    """overview.png and training.gif."""
+    import gan_plots as plots
+
+    plots.save(overview(trained, result), folder / "overview.png")
+    edges = metrics.histogram_edges(trained.real.truth)
+    plots.animation(folder / "training.gif", trained.records, edges, trained.real.density)
 
 
 ROWS = {  # of the closing table: a number of result.json and its ideal value
@@ -293,7 +328,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     """The whole experiment: train, judge, draw, tell."""
     trained = train(config, run)
     result = report(trained)
-    draw_figures(trained, result, run.folder)
+    save_figures(trained, result, run.folder / "figures")
     result = run.finish(result)
     kl, floor = result["kl"]["median"], result["kl_floor"]
     runs.show_table(

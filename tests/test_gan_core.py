@@ -177,7 +177,11 @@ def play(loss="minimax", seeds=(0, 1, 2), steps=5, jit_compile=True, only=None, 
     ("loss", "jit_compile", "settings"),
     [
         ("minimax", True, {}),
-        ("relativistic_average", True, {"r1": 0.3, "schedule": core.cosine(7)}),
+        (
+            "relativistic_average",
+            True,
+            {"r1": 0.3, "rate_schedule_g": core.cosine(7), "r1_schedule": core.geometric(7, 0.1)},
+        ),
         ("wasserstein", False, {"gradient_penalty": 0.3}),
         ("relativistic_paired", False, {"r2": 0.3}),
     ],
@@ -232,9 +236,9 @@ def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient
             up[i][k] += 1e-4
             down[i][k] -= 1e-4
             gradient = (d_loss(up) - d_loss(down)) / 2e-4
-            if abs(gradient) > 1e-4:  # elsewhere the sign is rounding
+            if abs(gradient) > 1e-3:  # of smaller ones Adam's epsilon takes a share
                 moved = game.discriminator.weights[i].numpy()[k] - weight[k]
-                assert moved == pytest.approx(-0.01 * np.sign(gradient), rel=0.02)
+                assert moved == pytest.approx(-0.01 * np.sign(gradient), rel=0.005)
     assert game.step.numpy() == 1
 
 

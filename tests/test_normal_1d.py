@@ -17,19 +17,7 @@ from experiments import normal_1d
 
 SCRIPT = Path(normal_1d.__file__)
 TINY = replace(normal_1d.STABLE, seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200)
-TINY_FLAGS = [f"--{name.replace('_', '-')}={getattr(TINY, name)}" for name in ("seeds", "steps", "eval_every", "eval_samples")]
-TINY_FLAGS += ["--checkpoint-every=20"]
-    "--seeds",
-    "2",
-    "--steps",
-    "60",
-    "--eval-every",
-    "20",
-    "--checkpoint-every",
-    "20",
-    "--eval-samples",
-    "200",
-]
+TINY_FLAGS = ["--seeds=2", "--steps=60", "--eval-every=20", "--eval-samples=200", "--checkpoint-every=20"]
 
 
 def command(*args, recipes=normal_1d.RECIPES):
