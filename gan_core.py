@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +51,7 @@ def dense_weights(
         rngs: one generator of random numbers, or one per seed (a list of S gives the leading axis S).
         sizes: units per layer, input first.
         init: `normal`: all weights and biases N(0, 1). `he`: weights N(0, 2 / in), biases 0 (He et al. 2015).
-            `scattered`: as `he`, but the first layer N(0, 8^2) throughout: its units switch at places scattered
+            `scattered`: as `he`, but the first layer N(0, 16^2) throughout: its units switch at places scattered
             over inputs of unit size, some sharply and some smoothly. With all biases 0 they all switch at 0.
             `small_end`: as `he`, with a last layer a tenth as large.
     Returns:
@@ -69,7 +70,7 @@ def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> 
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         scale, shift = (1.0, 1.0) if init == "normal" else (np.sqrt(2 / inputs), 0.0)
         if init == "scattered" and layer == 0:
-            scale, shift = 8.0, 8.0
+            scale, shift = 16.0, 16.0
         if init == "small_end" and layer == len(sizes) - 2:
             scale /= 10
         arrays += [scale * rng.standard_normal((outputs, inputs)), shift * rng.standard_normal((outputs, 1))]
@@ -315,17 +316,8 @@ def cosine(steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return schedule
 
 
-def geometric(steps: int, end: float) -> Callable[[tf.Tensor], tf.Tensor]:
-    """From 1 to `end` at `steps`, by the same factor at every step."""
-
-    def schedule(step: tf.Tensor) -> tf.Tensor:
-        return tf.exp(np.log(end) * tf.cast(step, tf.float32) / steps)
-
-    return schedule
-
-
 class Rules(NamedTuple):
-    """What the players play: networks, loss, optimisers, penalty weights, averaging; schedules multiply."""
+    """What the players play: networks, loss, optimisers, penalty weights, averaging."""
 
     discriminator: Network
     generator: Network
@@ -334,7 +326,6 @@ class Rules(NamedTuple):
     adam_g: Adam
     rate_schedule_g: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of G's learning rate
     r1: float = 0.0
-    r1_schedule: Callable[[tf.Tensor], tf.Tensor] = constant
     r2: float = 0.0
     gradient_penalty: float = 0.0
     average_decay: float = 0.0  # 0: the average is G itself
@@ -361,7 +352,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
             rules.discriminator(fake, d.weights),
         )
         d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
-        total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, game, batch, fake))
+        total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, d.weights, batch, fake))
     adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d)
 
     with tf.GradientTape() as tape:
@@ -373,13 +364,13 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     return tf.squeeze(d_loss, -1), tf.squeeze(g_loss, -1)
 
 
-def _penalties(rules: Rules, game: Game, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
+def _penalties(rules: Rules, weights: Weights, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
     def d(x):
-        return rules.discriminator(x, game.discriminator.weights)
+        return rules.discriminator(x, weights)
 
     total = tf.zeros([])
     if rules.r1:
-        total += rules.r1 * rules.r1_schedule(game.step) * batch_mean(r1(d, batch["x"]))
+        total += rules.r1 * batch_mean(r1(d, batch["x"]))
     if rules.r2:
         total += rules.r2 * batch_mean(r2(d, fake))
     if rules.gradient_penalty:
@@ -389,7 +380,7 @@ def _penalties(rules: Rules, game: Game, batch: dict[str, tf.Tensor], fake: tf.T
 
 def compiled(function: Callable) -> Callable:
     """A function of tensors and variables as one XLA program, compiled once per shape."""
-    return tf.function(function, jit_compile=True)
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
@@ -400,6 +391,8 @@ def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
     loss is the caller's to look for: XLA drops assertions.
     """
 
+    step = tf.autograph.experimental.do_not_convert(step)  # AutoGraph serves the loop alone; more takes a second
+
     @tf.function(jit_compile=jit_compile)
     def loop(game, batches):
         n = next(iter(batches.values())).shape[0]
@@ -409,3 +402,10 @@ def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
         return losses.stack()
 
     return loop
+
+
+def play_blocks(loop: Callable, games: Sequence[Game], batches: Iterator[dict[str, tf.Tensor]]) -> np.ndarray:
+    """The loop on every block of seeds, as many at a time as there are cores -> losses `[n, 2, S]`."""
+    with ThreadPoolExecutor(min(len(games), os.cpu_count() or 1)) as pool:  # XLA lets go of Python's lock
+        blocks = pool.map(lambda game, batch: loop(game, batch).numpy(), games, [next(batches) for _ in games])
+        return np.concatenate(list(blocks), axis=-1)

@@ -254,6 +254,11 @@ def standardised(train: np.ndarray, really: bool = True) -> tuple[np.ndarray, np
 
 
 def blocks(seeds: int, at_most: int = 64) -> list[slice]:
-    """Slices of nearly equal length: 64 seeds at a time fit a processor's cache, 1024 cost twice as much each."""
-    bounds = np.linspace(0, seeds, -(-seeds // at_most) + 1).round().astype(int).tolist()
+    """Slices of nearly equal length, at least two where there are 8 seeds or more.
+
+    64 seeds at a time fit a processor's cache (all of 1024 cost twice as much each), and two blocks keep two cores
+    busy. A function of the number of seeds alone, so that a checkpoint fits any machine.
+    """
+    count = max(-(-seeds // at_most), 2 if seeds >= 8 else 1)
+    bounds = np.linspace(0, seeds, count + 1).round().astype(int).tolist()
     return [slice(*pair) for pair in itertools.pairwise(bounds)]

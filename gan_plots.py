@@ -160,9 +160,9 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
     fig.draw_without_rendering()
     fig.set_layout_engine("none")  # laid out once: a new layout for each frame takes most of the time
 
-    writer = PillowWriter(fps=8)
+    writer = PillowWriter(fps=6)
     with gan_runs.replacing(path) as temporary, writer.saving(fig, temporary, dpi=90):
-        for i in [*chosen, *[chosen[-1]] * 8]:
+        for i in [*chosen, *[chosen[-1]] * 4]:
             counts = np.asarray(records[i]["fake_counts"])
             bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
             ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")

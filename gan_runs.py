@@ -178,10 +178,15 @@ class Checkpoints:
         self._manager.save(checkpoint_number=step)
 
     def restore(self) -> int:
-        """Load the newest checkpoint that can be read, say so if it is not the newest, and return its step."""
-        for path in reversed(self._manager.checkpoints):
+        """Load the newest checkpoint that can be read, say so if it is not the newest, and return its step.
+
+        0 if the run was stopped before it saved any.
+        """
+        steps = sorted(int(path.stem.removeprefix("ckpt-")) for path in self.folder.glob("ckpt-*.index"))
+        for step in reversed(steps):
+            path = self.folder / f"ckpt-{step}"
             try:
-                self._checkpoint.restore(path).assert_consumed()
+                self._checkpoint.restore(str(path)).assert_consumed()
             except (*self._damage, AssertionError) as error:
                 reason = str(error).strip().splitlines()[0][:100]
                 console.print(
@@ -190,8 +195,10 @@ class Checkpoints:
                     markup=False,
                 )
                 continue
-            return int(path.rsplit("-", 1)[1])
-        raise BadInput(f"--resume {self.folder.parent}: no checkpoint that can be read")
+            return step
+        if steps:
+            raise BadInput(f"--resume {self.folder.parent}: no checkpoint that can be read")
+        return 0
 
     def _sweep(self) -> None:
         """Remove what a kill in the middle of a save leaves behind; TensorFlow never does."""
@@ -214,7 +221,6 @@ class Run:
         self.steps = 0
         self.records: list[dict[str, Any]] = []
         self.train_seconds = 0.0
-        self._started = time.perf_counter()
         self._interrupted = False
 
     @contextlib.contextmanager
@@ -224,10 +230,11 @@ class Run:
         if self.folder:
             self._checkpoints = Checkpoints(self.folder, state)
             first = self._checkpoints.restore() if self.resume else 0
-            self._log = Log(self.folder, first if self.resume else -1)
+            self._log = Log(self.folder, first or -1)  # from the start: nothing is kept
             self.records = self._log.records
         if self.records:
             self.train_seconds = self.records[-1]["train_seconds"]
+            say(f"{self.folder}: resuming at step {first} of {steps}")
         self._saved = first
         with contextlib.ExitStack() as stack:
             if self._log:
@@ -267,9 +274,13 @@ class Run:
         bad = np.argwhere(~np.isfinite(losses))
         if len(bad):
             i, player, k = bad[0]
-            name, value = ("discriminator", "generator")[player], losses[i, player, k]
-            kept = f"; the checkpoint of step {self._saved} is kept in {self.folder}" if self._saved else ""
-            raise Stopped(f"step {first + i + 1}: {name}_loss is {value} (seed {seeds[k]}){kept}", 1)
+            name = ("discriminator_loss", "generator_loss")[player]
+            self.stop(f"step {first + i + 1}: {name} is {losses[i, player, k]} (seed {seeds[k]})")
+
+    def stop(self, reason: str) -> None:
+        """Stop training that cannot go on; nothing is saved over the last good checkpoint."""
+        kept = f"; the checkpoint of step {self._saved} is kept in {self.folder}" if self._saved else ""
+        raise Stopped(reason + kept, 1)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """result.json, with the times: `train_seconds` in the compiled loop, `wall_seconds` of this process."""
@@ -385,6 +396,7 @@ def command_line(
         args: the words of the command line, by default those of this process.
     """
     args = sys.argv[1:] if args is None else args
+    folder = None
     try:
         command = _parse(recipes, description, args)
         config, folder = _resume(experiment, command, args) if command.resume else _start(experiment, command)
@@ -397,7 +409,7 @@ def command_line(
     except Stopped as error:
         _exit(str(error), error.code)
     except KeyboardInterrupt:
-        _exit("interrupted before the first step: nothing to keep", code=130)
+        _exit("interrupted" + (f"; continue with --resume {folder}" if folder else ""), code=130)
 
 
 def _exit(message: str, code: int) -> None:

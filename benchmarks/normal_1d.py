@@ -36,6 +36,7 @@ def ours(seeds: int) -> float:
     """This project's loop, its drawing thread included."""
     from dataclasses import replace
 
+    import gan_core as core
     import gan_data as data
     from experiments import normal_1d
 
@@ -52,8 +53,7 @@ def ours(seeds: int) -> float:
         work = [(first, chunk, block) for first in range(0, steps, chunk) for block in blocks]
         drawn = data.prefetched(lambda w: normal_1d.draw(config, scaled[w[2]], members[w[2]], w[0], w[1]), work)
         for _ in range(steps // chunk):
-            for game in games:
-                loop(game, next(drawn)).numpy()
+            core.play_blocks(loop, games, drawn)
 
     return timed(run, max(1, 24_000 // (chunk * seeds)) * chunk)
 
@@ -82,7 +82,7 @@ def tensorflow_tape(compiled: bool) -> float:
         adam_g.apply(tape.gradient(loss, g), g)
 
     step = tf.function(step) if compiled else step
-    return timed(lambda steps: [step() for _ in range(steps)], 2000 if compiled else 150)
+    return timed(lambda steps: [step() for _ in range(steps)], 1500 if compiled else 60)
 
 
 def numpy_by_hand() -> float:
@@ -122,7 +122,7 @@ def numpy_by_hand() -> float:
         delta = backward(fake, hidden, -1 / (1 + np.exp(-logit)) / BATCH, d)[1]  # of mean log(1 - D)
         adam(g, backward(z, hidden_g, delta, g)[0])
 
-    return timed(lambda steps: [step() for _ in range(steps)], 4000)
+    return timed(lambda steps: [step() for _ in range(steps)], 2000)
 
 
 def torch_eager() -> float:
@@ -146,7 +146,7 @@ def torch_eager() -> float:
         logsigmoid(-network(network(z, g), d)).mean().backward()
         adam_g.step()
 
-    return timed(lambda steps: [step() for _ in range(steps)], 1500)
+    return timed(lambda steps: [step() for _ in range(steps)], 400)
 
 
 def jax_scan(seeds: int) -> float:

@@ -66,7 +66,6 @@ class Config:
     beta1: float = 0.9  # Adam's defaults
     beta2: float = 0.999
     r1: float = 0.0  # weight of 1/2 |grad D|^2 on real samples
-    r1_decay: float = 1.0  # factor of r1 at the last step, reached geometrically
     r2: float = 0.0  # the same on fakes
     gradient_penalty: float = 0.0  # weight of (|grad D| - 1)^2 between them
     average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
@@ -78,7 +77,7 @@ class Config:
         runs.require(self, positive + " discriminator_hidden generator_hidden", "at least 1", lambda v: v >= 1)
         runs.require(self, "eval_samples", "at least 2", lambda v: v >= 2)
         runs.require(self, "seed r1 r2 gradient_penalty", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "learning_rate discriminator_rate r1_decay", "above 0", lambda v: 0 < v < np.inf)
+        runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < np.inf)
         runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
         samples = load(self).train.shape[1]
         steps = self.epochs * -(-samples // self.batch) if self.epochs else self.steps
@@ -96,7 +95,7 @@ STABLE = replace(
     discriminator_activation="tanh",
     discriminator_init="scattered",  # sees sharp edges and broad shapes from the start
     latent="mixed",  # tails and edges both lie in the span of the skip
-    generator_hidden=(16, 16, 16),  # depth multiplies slopes: a gap between two peaks opens
+    generator_hidden=(8, 8, 8, 8, 8),  # depth multiplies slopes: a gap between two peaks opens
     generator_activation="tanh",
     generator_init="small_end",  # G starts as its skip and bends only as far as D makes it
     generator_skip=True,
@@ -105,8 +104,7 @@ STABLE = replace(
     schedule="cosine",  # G's noise dies out; no averaging of weights is needed then
     beta1=0.0,  # momentum makes the two players circle
     beta2=0.99,
-    r1=0.01,  # damps the start
-    r1_decay=0.001,  # a sharp edge in the end needs a steep D, which r1 = .01 forbids
+    r1=0.01,  # without it laplace ends at KL .0096 instead of .0069 (medians of 32 seeds); others do not care
     steps=8000,
     batch=100,
     eval_every=200,
@@ -162,7 +160,6 @@ def new_loop(config: Config) -> Callable:
         core.Adam(config.learning_rate, config.beta1, config.beta2),
         rate_schedule_g=core.cosine(config.steps) if config.schedule == "cosine" else core.constant,
         r1=config.r1,
-        r1_schedule=core.geometric(config.steps, config.r1_decay),
         r2=config.r2,
         gradient_penalty=config.gradient_penalty,
         average_decay=config.average,
@@ -192,7 +189,7 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
     """Train all seeds at once; every `eval_every` steps judge fakes of each against the real distribution."""
     run, real = run or runs.Run(), load(config)
     scaled, mean, std = data.standardised(real.train, config.standardise)
-    blocks = data.blocks(config.seeds)  # a few dozen seeds at a time stay in the processor's cache
+    blocks = data.blocks(config.seeds)
     seeds = range(config.seed, config.seed + config.seeds)
     games = [new_game(config, seeds[block]) for block in blocks]
     d, g = networks(config)
@@ -222,9 +219,12 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
         drawn = data.prefetched(batches, ((*chunk, block) for chunk in chunks for block in blocks))
         for first, count in chunks:
             with run.timed():
-                losses = np.concatenate([loop(game, next(drawn)).numpy() for game in games], axis=-1)  # [n, 2, S]
+                losses = core.play_blocks(loop, games, drawn)  # [n, 2, S]
             run.require_finite(losses, first, seeds)
-            record = judge(first + count, real, sample(first + count), losses.mean(axis=0))
+            fakes = sample(first + count)
+            if not np.isfinite(fakes).all():
+                run.stop(f"step {first + count}: the generator's output is not finite")
+            record = judge(first + count, real, fakes, losses.mean(axis=0))
             run.record(record, f"KL {record['kl']['median']:.4f} nats")
             run.checkpoint(first + count)
     return Trained(config, real, run.records, sample(config.steps), logits)

@@ -104,6 +104,5 @@ for name in ("game_value", "game_value_optimal"):
 # %%
 fast = normal_1d.train(replace(normal_1d.RECIPES["classic"], seeds=16, steps=3000, learning_rate=0.05))
 result = normal_1d.report(fast)
-print(
-    f"{result['collapsed']} of 16 seeds collapsed; KL {result['kl']['median']:.2f} nats, floor {result['kl_floor']:.4f}"
-)
+kl, floor = result["kl"]["median"], result["kl_floor"]
+print(f"{result['collapsed']} of 16 seeds collapsed; KL {kl:.2f} nats, floor {floor:.4f}")

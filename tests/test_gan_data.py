@@ -61,7 +61,8 @@ def test_prefetched_keeps_the_order_and_passes_errors_on():
 
 
 def test_blocks_are_even_and_at_most_64():
-    assert [(b.start, b.stop) for b in data.blocks(64)] == [(0, 64)]
+    assert [(b.start, b.stop) for b in data.blocks(7)] == [(0, 7)]
+    assert [(b.start, b.stop) for b in data.blocks(16)] == [(0, 8), (8, 16)]
     lengths = [b.stop - b.start for b in data.blocks(1000)]
     assert sum(lengths) == 1000 and max(lengths) <= 64 and max(lengths) - min(lengths) <= 1
 

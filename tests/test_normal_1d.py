@@ -187,6 +187,17 @@ def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_pat
     assert sorted(p.stem for p in (folder / "checkpoint").glob("*.index")) == ["ckpt-20", "ckpt-40"]
 
 
+def test_diverging_generator_is_one_line_not_a_traceback(tmp_path, capsys):
+    assert command(*TINY_FLAGS, "--out", tmp_path, "--learning-rate", "1e38", "--loss", "wasserstein") == 1
+    assert "step " in one_line(capsys)
+
+
+def test_run_stopped_before_its_first_checkpoint_starts_again(tmp_path, reference):
+    runs.save_config(tmp_path, "normal_1d", TINY)
+    resumed = normal_1d.train(TINY, runs.Run(tmp_path, resume=True))
+    assert (resumed.fakes == reference.fakes).all()
+
+
 # ---- many seeds
 
 
