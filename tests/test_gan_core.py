@@ -180,7 +180,7 @@ def play(loss="minimax", seeds=(0, 1, 2), steps=5, jit_compile=True, only=None, 
         (
             "relativistic_average",
             True,
-            {"r1": 0.3, "rate_schedule_g": core.cosine(7), "r1_schedule": core.geometric(7, 0.1)},
+            {"r1": 0.3, "rate_schedule_g": core.cosine(7)},
         ),
         ("wasserstein", False, {"gradient_penalty": 0.3}),
         ("relativistic_paired", False, {"r2": 0.3}),
