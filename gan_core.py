@@ -407,5 +407,6 @@ def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
 def play_blocks(loop: Callable, games: Sequence[Game], batches: Iterator[dict[str, tf.Tensor]]) -> np.ndarray:
     """The loop on every block of seeds, as many at a time as there are cores -> losses `[n, 2, S]`."""
     with ThreadPoolExecutor(min(len(games), os.cpu_count() or 1)) as pool:  # XLA lets go of Python's lock
-        blocks = pool.map(lambda game, batch: loop(game, batch).numpy(), games, [next(batches) for _ in games])
-        return np.concatenate(list(blocks), axis=-1)
+        # Submitted one by one: the first block trains while the next one's batches are still being drawn.
+        blocks = [pool.submit(lambda game, batch: loop(game, batch).numpy(), game, next(batches)) for game in games]
+        return np.concatenate([block.result() for block in blocks], axis=-1)
