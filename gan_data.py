@@ -147,7 +147,8 @@ def make_target(name: str, args: Sequence[float] = ()):
     if not len(shapes) <= len(args) <= len(shapes) + 2:
         raise ValueError(f"--target-args: {len(args)} numbers for {name}, expected {expected}")
     frozen = family(*args)
-    low, high = frozen.ppf([0.25, 0.75])
+    with np.errstate(all="ignore"):  # NaN and infinite arguments are judged by the quantiles, next
+        low, high = frozen.ppf([0.25, 0.75])
     if not (np.isfinite([low, high]).all() and low < high):
         given = " ".join(f"{a:g}" for a in args)
         raise ValueError(f"--target-args {given}: outside the domain of {name} ({expected}, scale above 0)")

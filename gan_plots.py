@@ -44,9 +44,8 @@ def curve(ax: Axes, records: Sequence[dict], name: str, label: str, colour: str)
     ax.fill_between(steps, q10, q90, color=colour, alpha=0.25, lw=0)
 
 
-def level(ax: Axes, y: float, text: str) -> None:
-    """A horizontal reference line with its name at the right end."""
-    ax.axhline(y, color=IDEAL, ls="--", lw=1)
+def _label(ax: Axes, y: float, text: str, colour: str) -> None:
+    """A small text just above height y at the right end."""
     ax.annotate(
         text,
         (1, y),
@@ -54,9 +53,15 @@ def level(ax: Axes, y: float, text: str) -> None:
         xytext=(-2, 2),
         textcoords="offset points",
         ha="right",
-        color=IDEAL,
+        color=colour,
         fontsize="small",
     )
+
+
+def level(ax: Axes, y: float, text: str) -> None:
+    """A horizontal reference line with its name at the right end."""
+    ax.axhline(y, color=IDEAL, ls="--", lw=1)
+    _label(ax, y, text, IDEAL)
 
 
 def band(ax: Axes, x: np.ndarray, rows: np.ndarray, label: str, colour: str) -> None:
@@ -122,7 +127,7 @@ def verdicts(ax: Axes, d_real: np.ndarray, d_fake: np.ndarray) -> None:
 
 
 def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> None:
-    """One dot a seed, in order of size, and the range of a perfect sampler from 0 to its 90% quantile."""
+    """One dot a seed, in order of size, and the 10% to 90% range of a perfect sampler."""
     values = np.sort([v for v in values if v is not None])
     ax.plot(
         (np.arange(len(values)) + 0.5) / max(len(values), 1),
@@ -134,16 +139,7 @@ def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> N
         mew=0.3,
     )
     ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0)
-    ax.annotate(
-        "perfect sampler, 10% to 90%",
-        (1, floor[1]),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
-        textcoords="offset points",
-        ha="right",
-        color=REAL,
-        fontsize="small",
-    )
+    _label(ax, floor[1], "perfect sampler, 10% to 90%", REAL)
     ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
 
 

@@ -77,6 +77,7 @@ class Config:
         runs.require(self, positive + " discriminator_hidden generator_hidden", "at least 1", lambda v: v >= 1)
         runs.require(self, "eval_samples", "at least 2", lambda v: v >= 2)
         runs.require(self, "seed r1 r2 gradient_penalty", "0 or more", lambda v: 0 <= v < np.inf)
+        runs.require(self, "seed", "below 2^31", lambda v: v < 2**31)
         runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < np.inf)
         runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
         samples = load(self).train.shape[1]

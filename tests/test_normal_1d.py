@@ -268,6 +268,8 @@ BAD = {
     "--learning-rate nan": "--learning-rate nan",
     "--average 1": "--average 1",
     "--seed -1": "--seed -1",
+    "--seed 99999999999999999999999": "below 2^31",
+    "--target norm --target-args inf 1": "scale above 0",
     "--steps 10 --eval-every 40": "--steps 10: expected at least --eval-every, 40",
     "--steps many": "--steps",
     "--loss best": "best",
