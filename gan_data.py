@@ -1,8 +1,8 @@
 """Where samples come from: real distributions, data files, minibatches, latents.
 
-Every random number is a function of (seed, stream, step). Philox is a counter-based generator (Salmon et al. 2011):
-key = (seed, stream), counter = step, so any step's numbers can be had without those before it. That is all a
-resumed run needs to equal an uninterrupted one, and no generator's state is ever saved.
+Every random number is a function of (seed, stream, step). NumPy's generators can start anywhere: Philox at a
+counter (Salmon et al. 2011), PCG64 by a jump ahead (O'Neill 2014), so any step's numbers can be had without those
+before it. That is all a resumed run needs to equal an uninterrupted one, and no generator's state is ever saved.
 """
 
 import itertools
@@ -31,9 +31,9 @@ def generator(seed: int, stream: int, step: int = 0) -> np.random.Generator:
 
 def random_bits(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:
     """Uniform 16-bit integers `[count, size]`; row i is a function of (seed, stream, start + i) alone."""
-    ticks = -(-size // 16)  # Philox yields 4 x 64 bits a tick
-    philox = np.random.Philox(key=[seed, stream], counter=start * ticks)
-    return philox.random_raw(count * ticks * 4).view(np.uint16).reshape(count, -1)[:, :size]
+    words = -(-size // 4)  # of 64 bits
+    source = np.random.PCG64DXSM([seed, stream]).advance(start * words)  # 2.6 ns a word, Philox 4.4
+    return source.random_raw(count * words).view(np.uint16).reshape(count, -1)[:, :size]
 
 
 def bits_for_seeds(seeds: Sequence[int], stream: int, start: int, count: int, shape: Sequence[int]) -> np.ndarray:
@@ -63,7 +63,7 @@ def minibatches(data: np.ndarray, seeds: Sequence[int], start: int, count: int, 
     for k, (seed, row) in enumerate(zip(seeds, data, strict=True)):
         keys = random_bits(seed, ORDER, first, last - first, n)
         order = np.argsort(keys, axis=-1, kind="stable")  # on 16 bits a radix sort, four times faster than permuted
-        steps = row[order[:, columns]].reshape(-1, batch)
+        steps = row.take(order).take(columns, axis=1).reshape(-1, batch)
         batches[:, k, 0] = steps[start - first * per_epoch :][:count]
     return batches
 

@@ -39,37 +39,39 @@ def curve(ax: Axes, records: Sequence[dict], name: str, label: str, colour: str)
     """Median over seeds and the 10% to 90% band of one logged number against the step."""
     records = [r for r in records if name in r]
     steps = [r["step"] for r in records]
-    q10, median, q90 = ([r[name][q] for r in records] for q in ("q10", "median", "q90"))
-    ax.plot(steps, median, color=colour, label=label, lw=1.2)
-    ax.fill_between(steps, q10, q90, color=colour, alpha=0.25, lw=0)
+    _median_and_range(ax, steps, *([r[name][q] for r in records] for q in ("q10", "median", "q90")), label, colour)
 
 
-def _label(ax: Axes, y: float, text: str, colour: str) -> None:
-    """A small text just above height y at the right end."""
+def _median_and_range(ax: Axes, x, q10, median, q90, label: str, colour: str) -> None:
+    ax.plot(x, median, color=colour, label=label, lw=1.2)
+    ax.fill_between(x, q10, q90, color=colour, alpha=0.25, lw=0)
+
+
+def _label(ax: Axes, y: float, text: str, colour: str, above: bool = True) -> None:
+    """A small text just above or below height y at the right end."""
     ax.annotate(
         text,
         (1, y),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
+        xytext=(-2, 2 if above else -2),
         textcoords="offset points",
         ha="right",
+        va="bottom" if above else "top",
         color=colour,
         fontsize="small",
     )
 
 
-def level(ax: Axes, y: float, text: str) -> None:
+def level(ax: Axes, y: float, text: str, above: bool = True) -> None:
     """A horizontal reference line with its name at the right end."""
     ax.axhline(y, color=IDEAL, ls="--", lw=1)
-    _label(ax, y, text, IDEAL)
+    _label(ax, y, text, IDEAL, above)
 
 
 def band(ax: Axes, x: np.ndarray, rows: np.ndarray, label: str, colour: str) -> None:
     """Median over seeds of curves `[S, n]` and their 10% to 90% band."""
     seen = ~np.isnan(rows).all(axis=0)
-    x, (q10, median, q90) = x[seen], np.nanquantile(rows[:, seen], [0.1, 0.5, 0.9], axis=0)
-    ax.plot(x, median, color=colour, label=label, lw=1.2)
-    ax.fill_between(x, q10, q90, color=colour, alpha=0.25, lw=0)
+    _median_and_range(ax, x[seen], *np.nanquantile(rows[:, seen], [0.1, 0.5, 0.9], axis=0), label, colour)
 
 
 def losses(ax: Axes, records: Sequence[dict], equilibrium: float | None) -> None:
@@ -77,7 +79,7 @@ def losses(ax: Axes, records: Sequence[dict], equilibrium: float | None) -> None
     curve(ax, records, "discriminator_loss", "discriminator", REAL)
     curve(ax, records, "generator_loss", "generator", FAKE)
     if equilibrium is not None:
-        level(ax, equilibrium, "ln 4")
+        level(ax, equilibrium, "ln 4", above=False)
     ax.set(title="Losses: median over seeds, 10% to 90%", xlabel="step", ylabel="loss (nats)")
     ax.legend(frameon=False)
 
@@ -143,7 +145,7 @@ def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> N
     ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
 
 
-def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: Callable, frames: int = 40) -> None:
+def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: Callable, frames: int = 24) -> None:
     """training.gif: the first seed's fake histogram moves onto the real density; early steps get more frames."""
     chosen = np.unique((np.linspace(0, 1, frames) ** 2 * (len(records) - 1)).round().astype(int))
     fig, ((ax,),) = figure(1, 1, 4.6, 2.8)

@@ -189,6 +189,7 @@ def draw(config: Config, rows: np.ndarray, seeds: range, first: int, count: int)
 def train(config: Config, run: runs.Run | None = None) -> Trained:
     """Train all seeds at once; every `eval_every` steps judge fakes of each against the real distribution."""
     run, real = run or runs.Run(), load(config)
+    edges = metrics.histogram_edges(real.truth)
     scaled, mean, std = data.standardised(real.train, config.standardise)
     blocks = data.blocks(config.seeds)
     seeds = range(config.seed, config.seed + config.seeds)
@@ -208,14 +209,13 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
 
     def logits(x):
         x = core.tf.constant((x - mean) / std, core.tf.float32)[:, None]
-        return np.concatenate([d(x[b], game.discriminator.weights) for b, game in zip(blocks, games, strict=True)])[
-            :, 0
-        ]
+        seen = [d(x[b], game.discriminator.weights) for b, game in zip(blocks, games, strict=True)]
+        return np.concatenate(seen)[:, 0]
 
     loop(new_game(config, seeds[blocks[0]]), batches((0, config.eval_every, blocks[0])))  # compile, and forget
     with run.training({"games": games}, config.steps) as done:
         if done == 0:
-            run.record(judge(0, real, sample(0)))
+            run.record(judge(0, real, edges, sample(0)))
         chunks = [(i, min(config.eval_every, config.steps - i)) for i in range(done, config.steps, config.eval_every)]
         drawn = data.prefetched(batches, ((*chunk, block) for chunk in chunks for block in blocks))
         for first, count in chunks:
@@ -225,15 +225,14 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
             fakes = sample(first + count)
             if not np.isfinite(fakes).all():
                 run.stop(f"step {first + count}: the generator's output is not finite")
-            record = judge(first + count, real, fakes, losses.mean(axis=0))
+            record = judge(first + count, real, edges, fakes, losses.mean(axis=0))
             run.record(record, f"KL {record['kl']['median']:.4f} nats")
             run.checkpoint(first + count)
     return Trained(config, real, run.records, sample(config.steps), logits)
 
 
-def judge(step: int, real: data.RealData, fakes: np.ndarray, losses: np.ndarray | None = None) -> dict:
+def judge(step: int, real: data.RealData, edges: np.ndarray, fakes: np.ndarray, losses=None) -> dict:
     """One record: medians and 10% to 90% ranges over seeds, and the first seed's histogram for the animation."""
-    edges = metrics.histogram_edges(real.truth)
     record = {"step": step, "kl": band(metrics.histogram_kl(real.truth, fakes, edges))}
     if losses is not None:  # means over the steps since the last record
         record |= {"discriminator_loss": band(losses[0]), "generator_loss": band(losses[1])}
