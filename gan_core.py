@@ -54,6 +54,8 @@ def dense_weights(
             `scattered`: as `he`, but the first layer N(0, 16^2) throughout: its units switch at places scattered
             over inputs of unit size, some sharply and some smoothly. With all biases 0 they all switch at 0.
             `small_end`: as `he`, with a last layer a tenth as large.
+            `glorot`: weights N(0, 2 / (in + out)), biases 0 (Glorot and Bengio 2010). `small`: weights
+            N(0, .01^2), biases 0.
     Returns:
         `[W1, b1, W2, b2, ...]` with `W [S, out, in]` and `b [S, out, 1]`, or without S.
     """
@@ -62,13 +64,14 @@ def dense_weights(
     return [tf.Variable(np.stack(w)) for w in zip(*(_dense_arrays(r, sizes, init) for r in rngs), strict=True)]
 
 
-INITS = ("normal", "he", "scattered", "small_end")
+INITS = ("normal", "he", "scattered", "small_end", "glorot", "small")
 
 
 def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> list[np.ndarray]:
     arrays = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        scale, shift = (1.0, 1.0) if init == "normal" else (np.sqrt(2 / inputs), 0.0)
+        constants = {"normal": (1.0, 1.0), "small": (0.01, 0.0), "glorot": (np.sqrt(2 / (inputs + outputs)), 0.0)}
+        scale, shift = constants.get(init, (np.sqrt(2 / inputs), 0.0))
         if init == "scattered" and layer == 0:
             scale, shift = 16.0, 16.0
         if init == "small_end" and layer == len(sizes) - 2:
@@ -80,6 +83,7 @@ def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> 
 ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "relu": tf.nn.relu,
     "leaky_relu": lambda a: tf.maximum(0.2 * a, a),  # slope .2 as in DCGAN
+    "leaky_relu_01": lambda a: tf.maximum(0.01 * a, a),  # slope .01 (Maas et al. 2013)
     "tanh": tf.tanh,
     "softplus": tf.math.softplus,
     "gelu": tf.nn.gelu,

@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.animation import PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 
 import gan_runs
 
@@ -166,3 +167,65 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
             ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")
             writer.grab_frame()
     plt.close(fig)
+
+
+# ------------------------------------------------------------------------------------------------- images
+
+
+def sheet(images: np.ndarray, columns: int, gap: int = 2, zoom: int = 2) -> np.ndarray:
+    """Images `[n, H, W]` in [0, 1] as one grey uint8 picture, row by row on white; the last row may be short."""
+    n, height, width = images.shape
+    rows = -(-n // columns)
+    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), 255, np.uint8)
+    for k, image in enumerate(np.round(255 * images).astype(np.uint8)):
+        top, left = k // columns * (height + gap), k % columns * (width + gap)
+        picture[top : top + height, left : left + width] = image
+    return picture.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def save_sheet(path: Path, images: np.ndarray, columns: int) -> None:
+    """Write `sheet` as a PNG; small images are enlarged to about 56 pixels a side."""
+    with gan_runs.replacing(path) as temporary:
+        Image.fromarray(sheet(images, columns, zoom=max(1, round(56 / images.shape[1])))).save(temporary)
+
+
+def sheet_animation(path: Path, sheets: Sequence[tuple[int, np.ndarray]], frames: int = 40) -> None:
+    """training.gif: the same latents through training, `(step, uint8 images)`; early steps get more frames."""
+    chosen = np.unique((np.linspace(0, 1, frames) ** 2 * (len(sheets) - 1)).round().astype(int))
+    pictures = []
+    for i in chosen:
+        step, images = sheets[i]
+        grid = Image.fromarray(sheet(images / 255, columns=5, zoom=max(1, round(56 / images.shape[1]))))
+        picture = Image.new("L", (grid.width, grid.height + 18), 255)
+        picture.paste(grid, (0, 18))
+        ImageDraw.Draw(picture).text((2, 3), f"step {step}", fill=0)
+        pictures.append(picture)
+    with gan_runs.replacing(path) as temporary:
+        durations = [150] * (len(pictures) - 1) + [1500]  # ms; the last one stays
+        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+
+
+IMAGE_CURVES = {  # number of log.jsonl: title, unit, scale
+    "frechet_digit_distance": ("Frechet digit distance", "", "log"),
+    "label_kl": ("Label KL", "nats", "log"),
+    "pixel_kl": ("Pixel KL", "nats", "log"),
+    "confident_share": ("Share the judge is 90% sure of", "", "linear"),
+}
+
+
+def image_curves(records: Sequence[dict]) -> Figure:
+    """Losses and the numbers of log.jsonl against the step, each with its floor."""
+    fig, axes = figure(2, 3, 11, 5.6)
+    steps = [r["step"] for r in records]
+    ax = axes[0, 0]
+    for name, colour in (("discriminator", REAL), ("generator", FAKE)):
+        ax.plot(steps, [r.get(f"{name}_loss", np.nan) for r in records], color=colour, lw=1.2, label=name)
+    ax.set(title="Losses", xlabel="step", ylabel="nats")
+    ax.legend(frameon=False)
+    for ax, (name, (title, unit, scale)) in zip(axes.flat[1:], IMAGE_CURVES.items(), strict=False):
+        ax.plot(steps, [r[name] for r in records], color=FAKE, lw=1.2)
+        level(ax, records[-1][f"{name}_floor"], "floor: real images")
+        ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
+    for ax in axes.flat[1 + len(IMAGE_CURVES) :]:
+        ax.remove()
+    return fig

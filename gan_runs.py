@@ -104,17 +104,30 @@ def save_config(folder: Path, experiment: str, config: Any) -> None:
 
 
 def load_config(folder: Path, experiment: str, config_class: type) -> Any:
-    """The `Config` a run was started with."""
+    """The `Config` a run was started with, for `--resume`."""
+    found, values = read_config(folder, "--resume")
+    if found != experiment:
+        raise BadInput(f"--resume {folder}: a run of {found}, not of {experiment}")
+    return rebuild_config(folder, config_class, values, "--resume")
+
+
+def read_config(folder: Path, flag: str) -> tuple[str, dict[str, Any]]:
+    """The experiment's name and the settings in config.json; `flag` is what the user called the folder."""
     try:
         saved = json.loads((folder / "config.json").read_text())
-        if saved["experiment"] != experiment:
-            raise BadInput(f"--resume {folder}: a run of {saved['experiment']}, not of {experiment}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["config"].items()}
-        return config_class(**values)
+        return saved["experiment"], saved["config"]
     except FileNotFoundError:
-        raise BadInput(f"--resume {folder}: no run here (there is no config.json)") from None
+        raise BadInput(f"{flag} {folder}: no run here (there is no config.json)") from None
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadInput(f"--resume {folder}: config.json cannot be used ({error})") from None
+        raise BadInput(f"{flag} {folder}: config.json cannot be used ({error})") from None
+
+
+def rebuild_config(folder: Path, config_class: type, values: dict[str, Any], flag: str) -> Any:
+    """A `Config` from the values in config.json."""
+    try:
+        return config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except (TypeError, AttributeError) as error:
+        raise BadInput(f"{flag} {folder}: config.json cannot be used ({error})") from None
 
 
 def _git_commit() -> str | None:
@@ -169,7 +182,6 @@ class Checkpoints:
         import tensorflow as tf  # here, so that a script without TensorFlow can use the rest
 
         self.folder = folder / "checkpoint"
-        self._sweep()
         self._checkpoint = tf.train.Checkpoint(**state)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(self.folder), keep)
         self._damage = (tf.errors.OpError, ValueError)
@@ -200,7 +212,7 @@ class Checkpoints:
             raise BadInput(f"--resume {self.folder.parent}: no checkpoint that can be read")
         return 0
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what a kill in the middle of a save leaves behind; TensorFlow never does."""
         for leftover in [*self.folder.glob("*_temp"), *self.folder.glob("checkpoint.tmp*")]:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -229,6 +241,7 @@ class Run:
         first, self.steps, self._log, self._checkpoints = 0, steps, None, None
         if self.folder:
             self._checkpoints = Checkpoints(self.folder, state)
+            self._checkpoints.sweep()
             first = self._checkpoints.restore() if self.resume else 0
             self._log = Log(self.folder, first or -1)  # from the start: nothing is kept
             self.records = self._log.records
@@ -285,7 +298,7 @@ class Run:
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """result.json, with the times: `train_seconds` in the compiled loop, `wall_seconds` of this process."""
         times = {"train_seconds": round(self.train_seconds, 3), "wall_seconds": round(process_seconds(), 3)}
-        rate = result["seeds"] * result["steps"] / self.train_seconds
+        rate = result.get("seeds", 1) * result["steps"] / self.train_seconds
         result = result | times | {"seed_steps_per_second": round(rate)}
         if self.folder:
             write_json(self.folder / "result.json", result)
@@ -396,25 +409,48 @@ def command_line(
         args: the words of the command line, by default those of this process.
     """
     args = sys.argv[1:] if args is None else args
-    folder = None
-    try:
+    with one_line_errors() as interrupted:
         command = _parse(recipes, description, args)
         config, folder = _resume(experiment, command, args) if command.resume else _start(experiment, command)
         if _is_finished(folder, config):
             console.print(f"{folder}: finished, all {config.steps} steps are done; --steps N goes on to N")
             return
+        interrupted.append(f"continue with --resume {folder}")
         train(config, Run(folder, command.resume is not None, config.checkpoint_every))
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[list[str]]:
+    """What the user can mend, or did, ends the process with one line; the list holds what to say after Ctrl-C."""
+    advice = ["interrupted"]
+    try:
+        yield advice
     except BadInput as error:
         _exit(str(error), code=2)
     except Stopped as error:
         _exit(str(error), error.code)
     except KeyboardInterrupt:
-        _exit("interrupted" + (f"; continue with --resume {folder}" if folder else ""), code=130)
+        _exit("; ".join(advice), code=130)
 
 
 def _exit(message: str, code: int) -> None:
     print(message, file=sys.stderr)
     sys.exit(code)
+
+
+def parse(command: Any, description: str, args: list[str], default: Any = None) -> Any:
+    """The command line as tyro reads it; a wrong one is BadInput, `--help` prints and ends the process."""
+    said = io.StringIO()
+    options = {"default": default} if default is not None else {}
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                command, description=description, args=args, config=(tyro.conf.OmitArgPrefixes,), **options
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise BadInput(_one_line(said.getvalue())) from None
+        raise
 
 
 def _parse(recipes: dict[str, Any], description: str, args: list[str]) -> Any:
@@ -426,19 +462,8 @@ def _parse(recipes: dict[str, Any], description: str, args: list[str]) -> Any:
         out: str | None = None  # the run's folder [default: runs/EXPERIMENT/TIME-seedSEED]
         resume: str | None = None  # continue the run in this folder, with its own settings
 
-    def parse(config):
-        options = (tyro.conf.OmitArgPrefixes,)
-        return tyro.cli(Command, default=Command(config), description=description, args=args, config=options)
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            recipe = parse(default).config.recipe
-            return parse(dataclasses.replace(recipes[recipe], recipe=recipe))
-    except SystemExit as stop:
-        if stop.code:
-            raise BadInput(_one_line(said.getvalue())) from None
-        raise
+    recipe = parse(Command, description, args, Command(default)).config.recipe
+    return parse(Command, description, args, Command(dataclasses.replace(recipes[recipe], recipe=recipe)))
 
 
 def _one_line(frame: str) -> str:

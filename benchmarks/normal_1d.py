@@ -8,28 +8,12 @@ real samples and 250 fakes, random numbers included. Each contender runs in a pr
 `repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
 """
 
-import argparse
-import importlib.util
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
+from side_by_side import Contender, main, timed
 
 BATCH, SAMPLES, LATENT = 250, 1000, 8
 SHAPES_D, SHAPES_G = [(1, 8), (8,), (8, 1), (1,)], [(8, 4), (4,), (4, 1), (1,)]
 RATE, BETA1, BETA2, EPSILON = 5e-4, 0.9, 0.999, 1e-7
-
-
-def timed(run: Callable[[int], None], steps: int) -> float:
-    """Seconds per step, after one warm-up call that compiles."""
-    run(steps)
-    start = time.perf_counter()
-    run(steps)
-    return (time.perf_counter() - start) / steps
 
 
 def ours(seeds: int) -> float:
@@ -199,48 +183,19 @@ def jax_scan(seeds: int) -> float:
     return timed(lambda _: jax.block_until_ready(program(argument)), steps)
 
 
-CONTENDERS = {  # name: (function, seeds, package it needs)
-    "ours, 1 seed": (lambda: ours(1), 1, "tensorflow"),
-    "JAX jit(scan), 1 seed": (lambda: jax_scan(1), 1, "jax"),
-    "NumPy by hand, 1 seed": (numpy_by_hand, 1, "numpy"),
-    "PyTorch eager, 1 seed": (torch_eager, 1, "torch"),
-    "Keras Adam in tf.function, 1 seed": (lambda: tensorflow_tape(True), 1, "tensorflow"),
-    "TensorFlow eager, 1 seed": (lambda: tensorflow_tape(False), 1, "tensorflow"),
-    "ours, 64 seeds": (lambda: ours(64), 64, "tensorflow"),
-    "JAX jit(vmap(scan)), 64 seeds": (lambda: jax_scan(64), 64, "jax"),
-    "ours, 1024 seeds": (lambda: ours(1024), 1024, "tensorflow"),
-    "JAX jit(vmap(scan)), 1024 seeds": (lambda: jax_scan(1024), 1024, "jax"),
+CONTENDERS = {
+    "ours, 1 seed": Contender(lambda: ours(1), "tensorflow", "1"),
+    "JAX jit(scan), 1 seed": Contender(lambda: jax_scan(1), "jax", "1"),
+    "NumPy by hand, 1 seed": Contender(numpy_by_hand, "numpy", "1"),
+    "PyTorch eager, 1 seed": Contender(torch_eager, "torch", "1"),
+    "Keras Adam in tf.function, 1 seed": Contender(lambda: tensorflow_tape(True), "tensorflow", "1"),
+    "TensorFlow eager, 1 seed": Contender(lambda: tensorflow_tape(False), "tensorflow", "1"),
+    "ours, 64 seeds": Contender(lambda: ours(64), "tensorflow", "64", 64),
+    "JAX jit(vmap(scan)), 64 seeds": Contender(lambda: jax_scan(64), "jax", "64", 64),
+    "ours, 1024 seeds": Contender(lambda: ours(1024), "tensorflow", "1024", 1024),
+    "JAX jit(vmap(scan)), 1024 seeds": Contender(lambda: jax_scan(1024), "jax", "1024", 1024),
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=CONTENDERS, help="run one contender here and print its seconds per step")
-    args = parser.parse_args()
-    if args.only:
-        print(CONTENDERS[args.only][0]())
-        return
-    times: dict[str, list[float]] = {}
-    for _ in range(args.repeats):
-        for name, (_, _, package) in CONTENDERS.items():
-            if importlib.util.find_spec(package):
-                command = [sys.executable, str(Path(__file__)), "--only", name]
-                said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-                times.setdefault(name, []).append(float(said.split()[-1]))
-    print(f"{'':36}{'us a step':>12}{'spread':>16}{'seed-steps a second':>22}{'ours is faster by':>20}")
-    for name, (_, seeds, package) in CONTENDERS.items():
-        if name not in times:
-            print(f"{name:36}skipped: {package} is not installed")
-            continue
-        micro = [1e6 * t for t in times[name]]
-        median, best = (
-            statistics.median(micro),
-            statistics.median(1e6 * t for t in times[f"ours, {name.split(', ')[1]}"]),
-        )
-        spread = f"{min(micro):,.0f} to {max(micro):,.0f}"
-        print(f"{name:36}{median:12,.1f}{spread:>16}{1e6 * seeds / median:22,.0f}{median / best:19.1f}x")
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, __file__, CONTENDERS)

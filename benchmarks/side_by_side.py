@@ -1,0 +1,52 @@
+"""Contenders in turn, each in a process of its own, several times over: medians and ratios, as times swing."""
+
+import argparse
+import importlib.util
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Contender(NamedTuple):
+    seconds_per_step: Callable[[], float]
+    package: str  # that it needs; skipped with a word if it is not installed
+    group: str  # compared with the contender of this group whose name begins with "ours"
+    seeds: int = 1
+
+
+def timed(run: Callable[[int], None], steps: int) -> float:
+    """Seconds per step, after one warm-up call that compiles."""
+    run(steps)
+    start = time.perf_counter()
+    run(steps)
+    return (time.perf_counter() - start) / steps
+
+
+def main(description: str, script: str, contenders: dict[str, Contender]) -> None:
+    """The table of every contender; with `--only NAME` the seconds per step of that one, measured here."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=contenders, help="run one contender here and print its seconds per step")
+    args = parser.parse_args()
+    if args.only:
+        print(contenders[args.only].seconds_per_step())
+        return
+    times: dict[str, list[float]] = {}
+    for _ in range(args.repeats):
+        for name, contender in contenders.items():
+            if importlib.util.find_spec(contender.package):
+                command = [sys.executable, script, "--only", name]
+                said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                times.setdefault(name, []).append(1e6 * float(said.split()[-1]))
+    ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
+    print(f"{'':36}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}")
+    for name, contender in contenders.items():
+        if name not in times:
+            print(f"{name:36}skipped: {contender.package} is not installed")
+            continue
+        median, spread = statistics.median(times[name]), f"{min(times[name]):,.0f} to {max(times[name]):,.0f}"
+        ratio = median / statistics.median(ours[contender.group])
+        print(f"{name:36}{median:12,.1f}{spread:>20}{1e6 * contender.seeds / median:22,.0f}{ratio:19.1f}x")
