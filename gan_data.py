@@ -1,11 +1,19 @@
-"""Where samples come from: real distributions, data files, minibatches, latents.
+"""Where samples come from: real distributions, data files, images, minibatches, latents.
 
 Every random number is a function of (seed, stream, step). NumPy's generators can start anywhere: Philox at a
 counter (Salmon et al. 2011), PCG64 by a jump ahead (O'Neill 2014), so any step's numbers can be had without those
 before it. That is all a resumed run needs to equal an uninterrupted one, and no generator's state is ever saved.
 """
 
+import contextlib
+import gzip
+import hashlib
+import io
 import itertools
+import math
+import os
+import zipfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +26,7 @@ from scipy import stats
 import metrics
 
 # Streams of one seed. A number, once used, keeps its meaning: changing it changes every published run.
-REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT = range(7)
+REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT = range(8)
 
 
 # ---------------------------------------------------------------------------------------- random numbers
@@ -45,27 +53,31 @@ def bits_for_seeds(seeds: Sequence[int], stream: int, start: int, count: int, sh
 
 
 def minibatches(data: np.ndarray, seeds: Sequence[int], start: int, count: int, batch: int) -> np.ndarray:
-    """Shuffled minibatches of steps start .. start + count - 1.
-
-    Every epoch has ceil(N / batch) steps and a new order of the N samples. Its last batch is filled up from the
-    start of the same order, so that all batches have one size and one weight.
+    """Shuffled minibatches of steps start .. start + count - 1, in the order of `image_minibatches`.
 
     Args:
         data: `[S, N]`, a row of training samples per seed.
     Returns:
         `[count, S, 1, batch]`, of the dtype of `data`.
     """
-    n = data.shape[-1]
-    per_epoch = -(-n // batch)
-    first, last = start // per_epoch, -(-(start + count) // per_epoch)
-    columns = np.arange(per_epoch * batch) % n
     batches = np.empty((count, len(seeds), 1, batch), data.dtype)
     for k, (seed, row) in enumerate(zip(seeds, data, strict=True)):
-        keys = random_bits(seed, ORDER, first, last - first, n)
-        order = np.argsort(keys, axis=-1, kind="stable")  # on 16 bits a radix sort, four times faster than permuted
-        steps = row.take(order).take(columns, axis=1).reshape(-1, batch)
-        batches[:, k, 0] = steps[start - first * per_epoch :][:count]
+        batches[:, k, 0] = row.take(image_minibatches(len(row), seed, start, count, batch))
     return batches
+
+
+def image_minibatches(n: int, seed: int, start: int, count: int, batch: int) -> np.ndarray:
+    """Which of n samples the steps start .. start + count - 1 see: int `[count, batch]`.
+
+    Every epoch has ceil(n / batch) steps and a new order of the samples, a function of (seed, epoch). Its last
+    batch is filled up from the start of the same order, so that all batches have one size and one weight.
+    """
+    per_epoch = -(-n // batch)
+    first, last = start // per_epoch, -(-(start + count) // per_epoch)
+    keys = random_bits(seed, ORDER, first, last - first, n)
+    order = np.argsort(keys, axis=-1, kind="stable")  # on 16 bits a radix sort, four times faster than permuted
+    steps = order.take(np.arange(per_epoch * batch) % n, axis=1).reshape(-1, batch)
+    return steps[start - first * per_epoch :][:count]
 
 
 def prefetched(draw: Callable, items: Iterable, ahead: int = 2) -> Iterator:
@@ -263,3 +275,154 @@ def blocks(seeds: int, at_most: int = 64) -> list[slice]:
     count = max(-(-seeds // at_most), 2 if seeds >= 8 else 1)
     bounds = np.linspace(0, seeds, count + 1).round().astype(int).tolist()
     return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+
+# ------------------------------------------------------------------------------------------------ images
+
+
+class Images(NamedTuple):
+    """Grey images with their digits, split into a training and a test set."""
+
+    train: np.ndarray  # uint8 [N, H, W]
+    train_labels: np.ndarray  # uint8 [N], 0 to 9
+    test: np.ndarray  # uint8 [M, H, W]
+    test_labels: np.ndarray  # uint8 [M]
+    name: str  # mnist, digits, or the file's or folder's
+
+
+IMAGE_FILE = "an .npz with x_train, y_train, x_test, y_test or a folder with the four IDX files of MNIST"
+
+
+def load_images(source: str | None) -> Images:
+    """Images to learn from, none of them ever downloaded twice.
+
+    Args:
+        source: None or `mnist`: the file or folder that the environment variable MNIST_NPZ names, otherwise MNIST as
+            Keras downloads, checks and keeps it. `digits`: the 1797 8x8 digits inside scikit-learn, 1437 to train
+            and 360 to test, shuffled because their writers come one after the other. Otherwise the path of an .npz
+            (x_train, y_train, x_test, y_test) or of a folder with four IDX files, gzipped or not, in MNIST's format:
+            MNIST, Fashion-MNIST, KMNIST.
+    ValueError, one line, names the file, what is wrong with it, and what is expected.
+    """
+    if source == "digits":
+        return _digits()
+    if source not in (None, "mnist"):
+        return _images_from(Path(source), f"--data {source}")
+    if path := os.environ.get("MNIST_NPZ"):
+        return _images_from(Path(path), f"MNIST_NPZ={path}")._replace(name="mnist")
+    return _keras_mnist()
+
+
+def fingerprint(images: Images) -> str:
+    """16 hexadecimal digits that any change of a pixel, a label or the split would change (SHA-256)."""
+    digest = hashlib.sha256()
+    for array in images[:4]:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
+
+
+def as_pixels(images: np.ndarray) -> np.ndarray:
+    """uint8 0 .. 255 as float32 0 .. 1."""
+    return images / np.float32(255)
+
+
+def _digits() -> Images:
+    from sklearn.datasets import load_digits  # here: it takes a second
+
+    bunch = load_digits()
+    order = generator(0, SPLIT).permutation(len(bunch.target))
+    pixels = np.round(bunch.images * (255 / 16)).astype(np.uint8)[order]  # they come as 0 .. 16
+    labels = bunch.target.astype(np.uint8)[order]
+    return Images(pixels[:1437], labels[:1437], pixels[1437:], labels[1437:], "digits")
+
+
+def _keras_mnist() -> Images:
+    from keras.datasets import mnist  # here: it takes seconds
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar of its own
+            (train, train_labels), (test, test_labels) = mnist.load_data()
+    except Exception as error:  # Keras raises a bare Exception without a network
+        raise ValueError(
+            f"MNIST is not on this machine and cannot be downloaded ({' '.join(str(error).split())}); expected "
+            f"--data PATH or MNIST_NPZ=PATH, {IMAGE_FILE}; or --data digits, which needs no network"
+        ) from None
+    return Images(train, train_labels, test, test_labels, "mnist")
+
+
+def _images_from(path: Path, given: str) -> Images:
+    try:
+        arrays = _idx_folder(path) if path.is_dir() else _npz_file(path)
+        for name in ("train", "test"):
+            arrays[f"y_{name}"] = _checked(name, arrays[f"x_{name}"], arrays[f"y_{name}"])
+        if arrays["x_train"].shape[1:] != arrays["x_test"].shape[1:]:
+            raise ValueError("training and test images differ in size")
+    except OSError as error:
+        raise ValueError(f"{given}: {(error.strerror or str(error)).lower()}; expected {IMAGE_FILE}") from None
+    except ValueError as error:
+        raise ValueError(f"{given}: {error}; expected {IMAGE_FILE}") from None
+    return Images(*(arrays[name] for name in NPZ_NAMES), path.name)
+
+
+NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
+
+
+def _npz_file(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as opened:  # by us, because NumPy leaves a damaged file open
+            if not zipfile.is_zipfile(opened):
+                raise ValueError("not an .npz file")
+            opened.seek(0)
+            file = np.load(opened, allow_pickle=False)
+            if missing := [name for name in NPZ_NAMES if name not in file.files]:
+                raise ValueError(f"holds no {', '.join(missing)}")
+            return {name: np.asarray(file[name]) for name in NPZ_NAMES}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"damaged ({error})") from None
+
+
+IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def _idx_folder(folder: Path) -> dict[str, np.ndarray]:
+    return {npz: _idx_file(folder, idx) for npz, idx in zip(NPZ_NAMES, IDX_NAMES, strict=True)}
+
+
+def _idx_file(folder: Path, name: str) -> np.ndarray:
+    """An array of bytes: 0 0 8 and the number of dimensions, each of them as 4 bytes, big end first, the data."""
+    spellings = [n + end for n in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+    path = next((folder / n for n in spellings if (folder / n).is_file()), None)
+    if path is None:
+        raise ValueError(f"holds no {name}, with or without .gz")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path.name}: damaged ({error})") from None
+    dimensions = int(name[name.index("idx") + 3])
+    magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
+    if content[:4] != magic:
+        raise ValueError(f"{path.name}: starts with {content[:4].hex() or 'nothing'}, not with {magic.hex()}")
+    if len(content) < start:
+        raise ValueError(f"{path.name}: ends within its header")
+    shape = [int(n) for n in np.frombuffer(content, ">u4", dimensions, offset=4)]
+    if (size := len(content) - start) != math.prod(shape):
+        raise ValueError(f"{path.name}: {size} bytes of data, not the {math.prod(shape)} it announces")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _checked(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The labels as uint8; ValueError says what is wrong with the images or with them."""
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise ValueError(f"x_{name} is {images.dtype} {list(images.shape)}, not uint8 [N, H, W]")
+    if images.size == 0:
+        raise ValueError(f"x_{name} is empty")
+    if images.min() == images.max():
+        raise ValueError(f"every pixel of x_{name} is {images.min()}")
+    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
+        raise ValueError(
+            f"y_{name} is {labels.dtype} {list(labels.shape)}, not a whole number for each of {len(images)} images"
+        )
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"y_{name} goes from {labels.min()} to {labels.max()}, not from 0 to 9")
+    return labels.astype(np.uint8)
