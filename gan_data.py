@@ -26,7 +26,7 @@ from scipy import stats
 import metrics
 
 # Streams of one seed. A number, once used, keeps its meaning: changing it changes every published run.
-REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT = range(8)
+REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT, DROPOUT = range(9)
 
 
 # ---------------------------------------------------------------------------------------- random numbers

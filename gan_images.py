@@ -143,6 +143,7 @@ class Task(NamedTuple):
     draw: Callable[[int, int], dict]  # (first step, count) -> batches
     generate: Callable[[np.ndarray], np.ndarray]  # latent bits uint16 [n, latent_dim] -> fakes [n, side, side]
     networks: dict[str, list]  # name -> raw variables
+    new_game: Callable[[], Any]  # another game of the same shapes
 
 
 class Trained(NamedTuple):
@@ -174,6 +175,7 @@ def train(config: Any, run: runs.Run, images: data.Images, task: Task) -> Traine
         sheets.add(step, task.generate(watched))
         return {"step": step} | yardstick.quick(fakes) | yardstick.quick_floors()
 
+    task.loop(task.new_game(), task.draw(*next(chunks(config, 0))))  # compile, and forget
     with run.training({"game": task.game}, config.steps) as done:
         sheets.forget_after(done)
         if done == 0:

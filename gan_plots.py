@@ -172,21 +172,26 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
 # ------------------------------------------------------------------------------------------------- images
 
 
-def sheet(images: np.ndarray, columns: int, gap: int = 2, zoom: int = 2) -> np.ndarray:
-    """Images `[n, H, W]` in [0, 1] as one grey uint8 picture, row by row on white; the last row may be short."""
+def sheet(images: np.ndarray, columns: int, zoom: int | None = None, gap: int = 4) -> np.ndarray:
+    """Images `[n, H, W]` in [0, 1] as one grey uint8 picture, row by row on white; the last row may be short.
+
+    `zoom`: screen pixels per pixel, by default so many that an image is about 56 wide.
+    """
+    zoom = zoom or max(1, round(56 / images.shape[2]))
+    images = np.round(255 * images).astype(np.uint8).repeat(zoom, 1).repeat(zoom, 2)
     n, height, width = images.shape
     rows = -(-n // columns)
     picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), 255, np.uint8)
-    for k, image in enumerate(np.round(255 * images).astype(np.uint8)):
+    for k, image in enumerate(images):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
         picture[top : top + height, left : left + width] = image
-    return picture.repeat(zoom, 0).repeat(zoom, 1)
+    return picture
 
 
 def save_sheet(path: Path, images: np.ndarray, columns: int) -> None:
-    """Write `sheet` as a PNG; small images are enlarged to about 56 pixels a side."""
+    """Write `sheet` as a PNG, whole or not at all."""
     with gan_runs.replacing(path) as temporary:
-        Image.fromarray(sheet(images, columns, zoom=max(1, round(56 / images.shape[1])))).save(temporary)
+        Image.fromarray(sheet(images, columns)).save(temporary)
 
 
 def sheet_animation(path: Path, sheets: Sequence[tuple[int, np.ndarray]], frames: int = 40) -> None:
@@ -195,7 +200,7 @@ def sheet_animation(path: Path, sheets: Sequence[tuple[int, np.ndarray]], frames
     pictures = []
     for i in chosen:
         step, images = sheets[i]
-        grid = Image.fromarray(sheet(images / 255, columns=5, zoom=max(1, round(56 / images.shape[1]))))
+        grid = Image.fromarray(sheet(images / 255, columns=5))
         picture = Image.new("L", (grid.width, grid.height + 18), 255)
         picture.paste(grid, (0, 18))
         ImageDraw.Draw(picture).text((2, 3), f"step {step}", fill=0)
@@ -224,7 +229,7 @@ def image_curves(records: Sequence[dict]) -> Figure:
     ax.legend(frameon=False)
     for ax, (name, (title, unit, scale)) in zip(axes.flat[1:], IMAGE_CURVES.items(), strict=False):
         ax.plot(steps, [r[name] for r in records], color=FAKE, lw=1.2)
-        level(ax, records[-1][f"{name}_floor"], "floor: real images")
+        level(ax, records[-1][f"{name}_floor"], "real images", above=scale == "log")
         ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
     for ax in axes.flat[1 + len(IMAGE_CURVES) :]:
         ax.remove()

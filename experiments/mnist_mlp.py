@@ -150,7 +150,7 @@ def new_task(config: Config, real: data.Images) -> images.Task:
         return {"x": tf.constant(rows[chosen]), "z": tf.constant(z)}
 
     weights = {"generator": game.generator.weights, "discriminator": game.discriminator.weights}
-    return images.Task(game, new_loop(config), draw, generator(config, game), weights)
+    return images.Task(game, new_loop(config), draw, generator(config, game), weights, lambda: new_game(config))
 
 
 def generator(config: Config, game: core.Game) -> Callable:
