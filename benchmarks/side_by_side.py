@@ -39,8 +39,10 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
         for name, contender in contenders.items():
             if importlib.util.find_spec(contender.package):
                 command = [sys.executable, script, "--only", name]
-                said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-                times.setdefault(name, []).append(1e6 * float(said.split()[-1]))
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(f"{name} failed:\n{done.stderr}")
+                times.setdefault(name, []).append(1e6 * float(done.stdout.split()[-1]))
     ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
     print(f"{'':36}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}")
     for name, contender in contenders.items():
