@@ -1,8 +1,8 @@
 """Where samples come from: real distributions, data files, images, minibatches, latents.
 
-Every random number is a function of (seed, stream, step). NumPy's generators can start anywhere: Philox at a
-counter (Salmon et al. 2011), PCG64 by a jump ahead (O'Neill 2014), so any step's numbers can be had without those
-before it. That is all a resumed run needs to equal an uninterrupted one, and no generator's state is ever saved.
+Every random number is a function of (seed, stream, step). NumPy's PCG64 (O'Neill 2014) can jump ahead to any step
+without drawing what comes before. That is all a resumed run needs to equal an uninterrupted one, and no generator's
+state is ever saved.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT, DROPOUT = range(9)
 # ---------------------------------------------------------------------------------------- random numbers
 
 
-def generator(seed: int, stream: int, step: int = 0) -> np.random.Generator:
-    """NumPy's generator at the start of `step`. Streams drawn from it at more than one step must not overlap."""
-    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, step, 0, 0]))
+def generator(seed: int, stream: int) -> np.random.Generator:
+    """NumPy's generator for what a run draws once: data, first weights."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream]))
 
 
 def random_bits(seed: int, stream: int, start: int, count: int, size: int) -> np.ndarray:

@@ -60,6 +60,14 @@ def test_prefetched_keeps_the_order_and_passes_errors_on():
         list(data.prefetched(lambda i: 1 / i, [1, 0]))
 
 
+def test_prefetched_draws_no_more_than_it_was_told_to():
+    drawn = []
+    chunks = data.prefetched(drawn.append, range(100), ahead=2)
+    next(chunks)
+    chunks.close()  # waits for the second thread
+    assert len(drawn) <= 3  # memory holds one that is used and two that wait
+
+
 def test_blocks_are_even_and_at_most_64():
     assert [(b.start, b.stop) for b in data.blocks(7)] == [(0, 7)]
     assert [(b.start, b.stop) for b in data.blocks(16)] == [(0, 8), (8, 16)]
