@@ -204,6 +204,16 @@ def test_xla_and_graph_mode_agree():
     assert np.allclose(compiled.generator.weights[0], graph.generator.weights[0], atol=1e-5)
 
 
+def test_rate_schedule_is_the_generators_alone():
+    at_rest, _ = play(jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
+    start, _ = play(steps=1, jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
+    moving, _ = play(jit_compile=False)
+    for first, still, moved in zip(*(game.generator.weights for game in (start, at_rest, moving)), strict=True):
+        assert (first.numpy() == still.numpy()).all() and (still.numpy() != moved.numpy()).all()
+    for first, later in zip(start.discriminator.weights[::2], at_rest.discriminator.weights[::2], strict=True):
+        assert (first.numpy() != later.numpy()).any()
+
+
 @pytest.mark.parametrize("settings", [{}, {"r1": 0.3}, {"r2": 0.3}, {"gradient_penalty": 0.3}], ids=str)
 def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient(settings):
     """Adam's first step is -rate * sign(gradient); the gradients here come from central differences in NumPy."""
