@@ -204,6 +204,19 @@ def test_xla_and_graph_mode_agree():
     assert np.allclose(compiled.generator.weights[0], graph.generator.weights[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("r1", 0.5 * (6**2 + 2**2) / 2), ("r2", 0.5 * (18**2 + 6**2) / 2), ("gradient_penalty", (11**2 + 3**2) / 2)],
+)
+def test_penalty_in_the_step_looks_at_its_own_samples(name, expected):
+    """D(x) = 3 x^2 has slope 6 x: 6 and 2 on the real samples, 18 and 6 on the fakes, 12 and 4 half-way."""
+    rules = core.Rules(lambda x, w: w[0] * x * x, None, None, None, None, **{name: 0.7})
+    real, fake = tf.constant([[1.0, 1 / 3]]), tf.constant([[3.0, 1.0]])
+    batch = {"x": real, "mix": tf.constant([[0.5, 0.5]])}
+    penalty = core._penalties(rules, [tf.constant(3.0)], batch, fake)
+    assert float(penalty) == pytest.approx(0.7 * expected, rel=1e-6)
+
+
 def test_rate_schedule_is_the_generators_alone():
     at_rest, _ = play(jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
     start, _ = play(steps=1, jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
@@ -286,3 +299,37 @@ def test_games_of_one_shape_share_one_compilation():
         w = core.dense_weights(np.random.default_rng(seed), (1, 2, 1), "he")
         loop(core.new_game(w, w), {"x": np.ones((4, 1, 3), "f")})
     assert len(traces) == 1
+
+
+# ---- weights and latents
+
+
+@pytest.mark.parametrize(
+    ("init", "first", "bias", "last"),
+    [
+        ("normal", 1, 1, 1),
+        ("he", (2 / 50) ** 0.5, 0, (2 / 200) ** 0.5),
+        ("scattered", 16, 16, (2 / 200) ** 0.5),
+        ("small_end", (2 / 50) ** 0.5, 0, (2 / 200) ** 0.5 / 10),
+        ("glorot", (2 / 250) ** 0.5, 0, (2 / 300) ** 0.5),
+        ("small", 0.01, 0, 0.01),
+    ],
+)
+def test_standard_deviations_of_first_weights(init, first, bias, last):
+    w1, b1, w2, _ = core.dense_weights(np.random.default_rng(0), (50, 200, 100), init)
+    # 10,000, 200 and 20,000 draws: relative standard errors .7%, 5% and .5%
+    assert np.std(w1) == pytest.approx(first, rel=0.03) and np.std(w2) == pytest.approx(last, rel=0.02)
+    assert np.std(b1) == pytest.approx(bias, rel=0.2)
+
+
+def test_mixed_latents_have_unit_variance_and_two_laws():
+    bits = np.random.default_rng(0).integers(0, 65536, (4, 20_000), dtype=np.uint16)
+    z = core.from_bits(bits, "mixed").numpy()
+    assert np.allclose(z.std(-1), 1, atol=0.02)  # standard error .005
+    assert z[:2].max() > 3.5 and z[2:].max() < 3**0.5 + 1e-3
+
+
+def test_skip_adds_a_linear_map_of_the_input():
+    skipping = core.with_skip(lambda z, weights: weights[0] * z[:1])
+    z, skip = np.float32([[1.0], [2.0]]), np.float32([[10.0, 100.0]])
+    assert skipping(z, [np.float32(3), skip]).numpy() == [[3 + 210]]
