@@ -2,8 +2,8 @@
 
 Samples are columns: data is `[..., features, batch]`, weights are `[..., out, in]`, biases `[..., out, 1]`, so a
 layer reads `W h + b` as on the blackboard. For the narrow layers of toy problems this layout trains twice as fast
-under XLA on a CPU as rows of samples do. A leading axis `S` holds
-independent seeds: the same functions serve one GAN or many, because nothing here mixes entries of that axis.
+under XLA on a CPU as rows of samples do. A leading axis `S` holds independent seeds: the same functions serve one
+GAN or many, because nothing here mixes entries of that axis.
 
 Real is 1, fake is 0, and the discriminator's logit is high on real, everywhere. Losses are in nats.
 """

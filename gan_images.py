@@ -162,8 +162,10 @@ def latent_bits(seed: int, n: int, latent_dim: int, step: int = 0) -> np.ndarray
     return data.random_bits(seed, data.EVALUATION, step * n, n, latent_dim)
 
 
-def train(config: Any, run: runs.Run, images: data.Images, task: Task) -> Trained:
+def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Images], Task]) -> Trained:
     """Play `config.steps` steps; every `eval_every` of them measure fakes and keep those of the watched latents."""
+    run, images = run or runs.Run(), load(config.data)
+    task = new_task(config, images)
     yardstick = Yardstick(images, config)
     watched = latent_bits(config.seed, SHEET, config.latent_dim)
     sheets = Sheets(run.folder)

@@ -146,9 +146,13 @@ def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> N
     ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
 
 
+def _frames(n: int, at_most: int) -> np.ndarray:
+    """Which of n records an animation shows: the first, the last, and more of the early ones."""
+    return np.unique((np.linspace(0, 1, at_most) ** 2 * (n - 1)).round().astype(int))
+
+
 def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: Callable, frames: int = 24) -> None:
     """training.gif: the first seed's fake histogram moves onto the real density; early steps get more frames."""
-    chosen = np.unique((np.linspace(0, 1, frames) ** 2 * (len(records) - 1)).round().astype(int))
     fig, ((ax,),) = figure(1, 1, 4.6, 2.8)
     x = np.linspace(edges[0], edges[-1], 400)
     p = density(x)
@@ -161,7 +165,7 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
 
     writer = PillowWriter(fps=6)
     with gan_runs.replacing(path) as temporary, writer.saving(fig, temporary, dpi=90):
-        for i in [*chosen, *[chosen[-1]] * 4]:
+        for i in [*_frames(len(records), frames), *[-1] * 4]:  # the last one stays
             counts = np.asarray(records[i]["fake_counts"])
             bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
             ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")
@@ -196,9 +200,8 @@ def save_sheet(path: Path, images: np.ndarray, columns: int) -> None:
 
 def sheet_animation(path: Path, sheets: Sequence[tuple[int, np.ndarray]], frames: int = 40) -> None:
     """training.gif: the same latents through training, `(step, uint8 images)`; early steps get more frames."""
-    chosen = np.unique((np.linspace(0, 1, frames) ** 2 * (len(sheets) - 1)).round().astype(int))
     pictures = []
-    for i in chosen:
+    for i in _frames(len(sheets), frames):
         step, images = sheets[i]
         grid = Image.fromarray(sheet(images / 255, columns=5))
         picture = Image.new("L", (grid.width, grid.height + 18), 255)

@@ -209,7 +209,7 @@ class Checkpoints:
                 continue
             return step
         if steps:
-            raise BadInput(f"--resume {self.folder.parent}: no checkpoint that can be read")
+            raise BadInput(f"{self.folder.parent}: no checkpoint that can be read")
         return 0
 
     def sweep(self) -> None:

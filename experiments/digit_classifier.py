@@ -28,7 +28,7 @@ import gan_core as core
 import gan_data as data
 import gan_runs as runs
 from gan_core import tf
-from gan_images import load
+from gan_images import load, parameters
 
 EXPERIMENT = "digit_classifier"
 VERSION = 1  # of network and training: with a new one, kept judges are no longer used
@@ -280,7 +280,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
             "test_accuracy": p,
             "test_accuracy_floor": 1.0,  # what a perfect classifier gets
             "test_accuracy_standard_error": float(np.sqrt(p * (1 - p) / n)),
-            "parameters": int(sum(np.prod(w.shape) for w in judge.weights)),
+            "parameters": parameters(judge.weights),
             "cpu_seconds": round(time.process_time(), 3),
         }
     )

@@ -223,8 +223,7 @@ def generator(config: Config, game: Game) -> Callable:
 
 def train(config: Config, run: runs.Run | None = None) -> images.Trained:
     """Train; every `eval_every` steps measure the fakes."""
-    real = images.load(config.data)
-    return images.train(config, run or runs.Run(), real, new_task(config, real))
+    return images.train(config, run, new_task)
 
 
 if __name__ == "__main__":

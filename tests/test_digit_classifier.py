@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import DyingRun, Killed, one_line
 
 import gan_data as data
 import gan_runs as runs
@@ -27,12 +28,6 @@ def command(*args):
     except SystemExit as stop:
         return stop.code
     return 0
-
-
-def one_line(capsys):
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "Traceback" not in error
-    return error
 
 
 @pytest.fixture(scope="module")
@@ -229,25 +224,12 @@ def test_finished_run_is_left_alone(finished, capsys):
     assert (finished[0] / "result.json").stat().st_mtime_ns == before
 
 
-class Killed(Exception):
-    pass
-
-
-class DyingRun(runs.Run):
-    """A run whose process dies right after the record of step 20, which is not saved yet."""
-
-    def record(self, record, headline=""):
-        super().record(record, headline)
-        if record["step"] == 20:
-            raise Killed
-
-
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
     whole = runs.Run()
     reference = judges.train(TINY, whole)
     runs.save_config(tmp_path, judges.EXPERIMENT, TINY)
     with pytest.raises(Killed):
-        judges.train(TINY, DyingRun(tmp_path, checkpoint_every=10))
+        judges.train(TINY, DyingRun(tmp_path, checkpoint_every=10, at=20))
     resumed = judges.train(TINY, runs.Run(tmp_path, resume=True, checkpoint_every=10))
     assert all((a.numpy() == b.numpy()).all() for a, b in zip(resumed.weights, reference.weights, strict=True))
     logs = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import DyingRun, Killed, one_line
 from PIL import Image
 
 import gan_data as data
@@ -41,12 +42,6 @@ def command(module, *args):
     return 0
 
 
-def one_line(capsys):
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "Traceback" not in error
-    return error
-
-
 @pytest.fixture(scope="module", params=MODULES, ids=lambda m: m.EXPERIMENT)
 def finished(request, tmp_path_factory):
     """A finished run, made by a fresh process in another folder."""
@@ -72,26 +67,13 @@ def test_run_folder_holds_what_it_promises(finished):
     assert "run" in screen.splitlines()[-2] and screen.splitlines()[-1].startswith("Frechet digit distance")
 
 
-class Killed(Exception):
-    pass
-
-
-class DyingRun(runs.Run):
-    """A run whose process dies after the first record that follows a checkpoint."""
-
-    def record(self, record, headline=""):
-        super().record(record, headline)
-        if record["step"] == 20:
-            raise Killed
-
-
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.EXPERIMENT)
 def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(module, tmp_path):
     config = tiny(module)
     whole = module.train(config)
     runs.save_config(tmp_path, module.EXPERIMENT, config)
     with pytest.raises(Killed):
-        module.train(config, DyingRun(tmp_path, checkpoint_every=10))
+        module.train(config, DyingRun(tmp_path, checkpoint_every=10, at=20))
     resumed = module.train(config, runs.Run(tmp_path, resume=True))
     bits = images.latent_bits(7, 50, config.latent_dim)
     assert (resumed.task.generate(bits) == whole.task.generate(bits)).all()

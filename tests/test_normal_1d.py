@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import DyingRun, Killed, one_line
 
 import gan_runs as runs
 from experiments import normal_1d
@@ -74,21 +75,6 @@ def test_out_never_overwrites_a_run(finished, capsys):
 # ---- resuming
 
 
-class Killed(Exception):
-    pass
-
-
-class DyingRun(runs.Run):
-    """A run whose process dies right after the record of `at`."""
-
-    at = 40
-
-    def record(self, record, headline=""):
-        super().record(record, headline)
-        if record["step"] == self.at:
-            raise Killed
-
-
 @pytest.fixture(scope="module")
 def reference():
     return normal_1d.train(TINY)
@@ -101,7 +87,7 @@ def killed(tmp_path):
     folder.mkdir()
     runs.save_config(folder, "normal_1d", TINY)
     with pytest.raises(Killed):
-        normal_1d.train(TINY, DyingRun(folder, checkpoint_every=20))
+        normal_1d.train(TINY, DyingRun(folder, checkpoint_every=20, at=40))
     with (folder / "log.jsonl").open("a") as log:
         log.write('{"step": 60, "kl": {"med')
     (folder / "checkpoint" / "ckpt-40_temp").mkdir()
@@ -245,12 +231,6 @@ def test_data_file_is_judged_against_its_held_out_half(tmp_path):
 
 
 # ---- bad input: one line, exit code 2, nothing written
-
-
-def one_line(capsys):
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "Traceback" not in error
-    return error
 
 
 BAD = {

@@ -1,0 +1,27 @@
+"""What tests of several scripts do alike."""
+
+import gan_runs as runs
+
+
+def one_line(capsys):
+    """The one line on standard error."""
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "Traceback" not in error
+    return error
+
+
+class Killed(Exception):
+    pass
+
+
+class DyingRun(runs.Run):
+    """A run whose process dies right after the record of `at` is logged, before it is saved."""
+
+    def __init__(self, folder, checkpoint_every, at):
+        super().__init__(folder, checkpoint_every=checkpoint_every)
+        self.at = at
+
+    def record(self, record, headline=""):
+        super().record(record, headline)
+        if record["step"] == self.at:
+            raise Killed
