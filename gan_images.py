@@ -272,15 +272,20 @@ def report(trained: Trained, experiment: str) -> dict[str, Any]:
     return head | yardstick.full(fakes) | yardstick.full_floors()
 
 
-def show(run: runs.Run, result: dict[str, Any]) -> None:
-    """The closing table, the folder, and what the headline number means."""
+def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
+    """Each number beside its floor; `rows`: label -> key and format."""
     title = f"{result['data']}, recipe {result['recipe']}, seed {result['seed']}, {result['steps']} steps"
     table = Table("", "fakes", "floor: real images", title=title, title_justify="left", box=runs.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
-    for label, (name, form) in ROWS.items():
+    for label, (name, form) in rows.items():
         table.add_row(label, format(result[name], form), format(result[f"{name}_floor"], form))
     runs.console.print(table)
+
+
+def show(run: runs.Run, result: dict[str, Any]) -> None:
+    """The closing table, the folder, and what the headline number means."""
+    show_table(result, ROWS)
     runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
     distance, floor = (result[f"frechet_digit_distance{end}"] for end in ("", "_floor"))
     runs.say(

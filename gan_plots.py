@@ -198,12 +198,14 @@ def save_sheet(path: Path, images: np.ndarray, columns: int) -> None:
         Image.fromarray(sheet(images, columns)).save(temporary)
 
 
-def sheet_animation(path: Path, sheets: Sequence[tuple[int, np.ndarray]], frames: int = 40) -> None:
+def sheet_animation(
+    path: Path, sheets: Sequence[tuple[int, np.ndarray]], columns: int = 5, zoom: int | None = None, frames: int = 40
+) -> None:
     """training.gif: the same latents through training, `(step, uint8 images)`; early steps get more frames."""
     pictures = []
     for i in _frames(len(sheets), frames):
         step, images = sheets[i]
-        grid = Image.fromarray(sheet(images / 255, columns=5))
+        grid = Image.fromarray(sheet(images / 255, columns, zoom))
         picture = Image.new("L", (grid.width, grid.height + 18), 255)
         picture.paste(grid, (0, 18))
         ImageDraw.Draw(picture).text((2, 3), f"step {step}", fill=0)
@@ -236,4 +238,22 @@ def image_curves(records: Sequence[dict]) -> Figure:
         ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
     for ax in axes.flat[1 + len(IMAGE_CURVES) :]:
         ax.remove()
+    return fig
+
+
+def errors_and_accuracies(records: Sequence[dict]) -> Figure:
+    """D's error and accuracy on real images and on fakes, and G's error, with where they meet when D cannot tell."""
+    fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
+    records = [r for r in records if "fake_error" in r]
+    steps = [r["step"] for r in records]
+    for kind, colour in (("real", REAL), ("fake", FAKE)):
+        left.plot(steps, [r[f"{kind}_error"] for r in records], color=colour, lw=1.2, label=f"D on {kind}")
+        right.plot(steps, [r[f"{kind}_accuracy"] for r in records], color=colour, lw=1.2, label=f"on {kind}")
+    left.plot(steps, [r["generator_error"] for r in records], color="black", lw=1.2, label="G")
+    level(left, np.log(2), "ln 2: D says 1/2", above=False)
+    level(right, 0.5, "1/2: D guesses", above=False)
+    left.set(title="Cross-entropy", xlabel="step", ylabel="nats", ylim=(0, None))
+    right.set(title="D's accuracy", xlabel="step", ylabel="share right", ylim=(0, 1))
+    for ax in (left, right):
+        ax.legend(frameon=False)
     return fig

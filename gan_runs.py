@@ -22,6 +22,8 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -178,13 +180,15 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 class Checkpoints:
     """The newest checkpoints of everything that training changes; a damaged one is passed over."""
 
+    ending = ".index"  # of the file that a whole checkpoint has
+
     def __init__(self, folder: Path, state: dict[str, Any], keep: int = 3):
         import tensorflow as tf  # here, so that a script without TensorFlow can use the rest
 
         self.folder = folder / "checkpoint"
         self._checkpoint = tf.train.Checkpoint(**state)
         self._manager = tf.train.CheckpointManager(self._checkpoint, str(self.folder), keep)
-        self._damage = (tf.errors.OpError, ValueError)
+        self._damage = (tf.errors.OpError, ValueError, AssertionError)
 
     def save(self, step: int) -> None:
         self._manager.save(checkpoint_number=step)
@@ -194,12 +198,12 @@ class Checkpoints:
 
         0 if the run was stopped before it saved any.
         """
-        steps = sorted(int(path.stem.removeprefix("ckpt-")) for path in self.folder.glob("ckpt-*.index"))
+        steps = self._steps()
         for step in reversed(steps):
             path = self.folder / f"ckpt-{step}"
             try:
-                self._checkpoint.restore(str(path)).assert_consumed()
-            except (*self._damage, AssertionError) as error:
+                self._load(path)
+            except self._damage as error:
                 reason = str(error).strip().splitlines()[0][:100]
                 console.print(
                     f"{path} is damaged ({reason}): falling back to the one before",
@@ -212,10 +216,39 @@ class Checkpoints:
             raise BadInput(f"{self.folder.parent}: no checkpoint that can be read")
         return 0
 
+    def _steps(self) -> list[int]:
+        return sorted(int(path.stem.removeprefix("ckpt-")) for path in self.folder.glob(f"ckpt-*{self.ending}"))
+
+    def _load(self, path: Path) -> None:
+        self._checkpoint.restore(str(path)).assert_consumed()
+
     def sweep(self) -> None:
         """Remove what a kill in the middle of a save leaves behind; TensorFlow never does."""
         for leftover in [*self.folder.glob("*_temp"), *self.folder.glob("checkpoint.tmp*")]:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+class ArrayCheckpoints(Checkpoints):
+    """The same for NumPy arrays, without TensorFlow: `state` is name -> arrays, which restoring fills in place."""
+
+    ending = ".npz"
+
+    def __init__(self, folder: Path, state: dict[str, Sequence[np.ndarray]], keep: int = 3):
+        self.folder, self._keep = folder / "checkpoint", keep
+        self._arrays = {f"{name}_{i}": array for name, arrays in state.items() for i, array in enumerate(arrays)}
+        self._damage = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+    def save(self, step: int) -> None:
+        with replacing(self.folder / f"ckpt-{step}.npz") as temporary:
+            np.savez(temporary, **self._arrays)
+        for old in self._steps()[: -self._keep]:
+            (self.folder / f"ckpt-{old}.npz").unlink()
+
+    def _load(self, path: Path) -> None:
+        with path.with_suffix(".npz").open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            loaded = {name: file[name] for name in self._arrays}
+        for name, array in self._arrays.items():
+            array[...] = loaded[name]
 
 
 # --------------------------------------------------------------------------------------------------- the run
@@ -236,11 +269,11 @@ class Run:
         self._interrupted = False
 
     @contextlib.contextmanager
-    def training(self, state: dict[str, Any], steps: int) -> Iterator[int]:
+    def training(self, state: dict[str, Any], steps: int, checkpoints: type = Checkpoints) -> Iterator[int]:
         """Open log, checkpoints and progress; restore if resuming; yield the number of steps already done."""
         first, self.steps, self._log, self._checkpoints = 0, steps, None, None
         if self.folder:
-            self._checkpoints = Checkpoints(self.folder, state)
+            self._checkpoints = checkpoints(self.folder, state)
             self._checkpoints.sweep()
             first = self._checkpoints.restore() if self.resume else 0
             self._log = Log(self.folder, first or -1)  # from the start: nothing is kept

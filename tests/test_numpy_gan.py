@@ -1,0 +1,236 @@
+"""The GAN written by hand: every gradient against central differences and GradientTape, its run, its bad input."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import DyingRun, Killed, one_line
+
+import gan_core as core
+import gan_images as images
+import gan_runs as runs
+from experiments import numpy_gan
+
+SMALL = {"steps": 20, "eval_every": 10, "checkpoint_every": 10, "eval_samples": 100, "log_samples": 100}
+FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+TINY = replace(numpy_gan.Config(), **SMALL).checked()
+
+
+def command(*args):
+    try:
+        runs.command_line("numpy_gan", numpy_gan.RECIPES, numpy_gan.train_and_report, "", [str(a) for a in args])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+# ---- gradients
+
+
+@pytest.fixture(params=[0, 1, 2])
+def game(request):
+    """A game with small pictures and biases that are not 0, its latents, real images and targets, in float64."""
+    rng = np.random.default_rng(request.param)
+    config = replace(numpy_gan.Config(), side=3, latent_dim=5, seed=request.param)
+    game = numpy_gan.new_game(config)
+    for weight in (*game.adam_d.weights, *game.adam_g.weights):
+        weight += 0.1 * rng.standard_normal(weight.shape)
+    return game, rng.standard_normal((5, 6)), rng.uniform(-1, 1, (9, 4)), rng.integers(0, 2, (1, 4)).astype(float)
+
+
+def d_error(game, x, t):
+    numpy_gan.forward(game.discriminator, x)
+    return game.discriminator[-1].error(t).mean()
+
+
+def g_error(game, z):
+    return d_error(game, numpy_gan.forward(game.generator, z), np.ones((1, z.shape[1])))
+
+
+def hand_gradients(game, z, x, t):
+    """Gradients of D's error and of G's, by backpropagation: one array for each weight."""
+    d_error(game, x, t)
+    numpy_gan.backward(game.discriminator, t)
+    of_d = [g for layer in game.discriminator for g in layer.gradients]
+    g_error(game, z)
+    numpy_gan.backward(game.generator, numpy_gan.backward(game.discriminator, np.ones((1, z.shape[1]))))
+    return of_d, [g for layer in game.generator for g in layer.gradients]
+
+
+def central_differences(error, weight, step=1e-6):
+    slopes = np.empty_like(weight)
+    for i in np.ndindex(weight.shape):
+        kept = weight[i]
+        weight[i] = kept + step
+        above = error()
+        weight[i] = kept - step
+        slopes[i] = (above - error()) / (2 * step)
+        weight[i] = kept
+    return slopes
+
+
+def test_every_gradient_agrees_with_central_differences(game):
+    """Relative to the largest entry of each weight's gradient: rounding leaves about 1e-10 / 1e-6 of the error."""
+    game, z, x, t = game
+    of_d, of_g = hand_gradients(game, z, x, t)
+    pairs = [(w, g, lambda: d_error(game, x, t)) for w, g in zip(game.adam_d.weights, of_d, strict=True)]
+    pairs += [(w, g, lambda: g_error(game, z)) for w, g in zip(game.adam_g.weights, of_g, strict=True)]
+    assert len(pairs) == 12
+    for weight, gradient, error in pairs:
+        difference = np.abs(central_differences(error, weight) - gradient).max()
+        assert difference < 1e-6 * np.abs(gradient).max()
+
+
+def test_every_gradient_agrees_with_gradient_tape(game):
+    game, z, x, t = game
+    d, g = ([tf.Variable(w) for w in adam.weights] for adam in (game.adam_d, game.adam_g))
+    with tf.GradientTape(persistent=True) as tape:
+        logits = core.mlp(tf.constant(x), d, tf.nn.relu)
+        of_d = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(t, logits))
+        fakes = tf.tanh(core.mlp(tf.constant(z), g, tf.nn.relu))
+        of_g = tf.reduce_mean(-core.log_d(core.mlp(fakes, d, tf.nn.relu)))
+    by_hand = hand_gradients(game, z, x, t)
+    for hand, by_tape in zip(by_hand, (tape.gradient(of_d, d), tape.gradient(of_g, g)), strict=True):
+        for a, b in zip(hand, by_tape, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
+
+
+def test_output_layer_worked_by_hand():
+    """W = (1, -2), b = 1/2, x = (1, 1): a = -1/2, y = .3775; t = 1: E = ln(1 + e^.5) = .9741, delta = -.6225."""
+    layer = numpy_gan.DiscriminatorOutput(np.random.default_rng(0), 2, 1)
+    layer.W, layer.b = np.array([[1.0, -2.0]]), np.array([[0.5]])
+    t = np.ones((1, 1))
+    assert layer.forward(np.ones((2, 1))) == pytest.approx(0.37754067)
+    assert layer.error(t) == pytest.approx(0.97407698)
+    below = layer.backward(t)
+    assert layer.gradients[0] == pytest.approx(-0.62245933 * np.ones((1, 2)))  # delta x^T: x belongs here, not W
+    assert below.ravel() == pytest.approx([-0.62245933, 1.24491866])  # W^T delta
+
+
+def test_error_is_exact_where_the_sigmoid_saturates():
+    layer = numpy_gan.DiscriminatorOutput(np.random.default_rng(0), 1, 1)
+    layer.W[:] = 1
+    layer.forward(np.array([[800.0, -800.0]]))
+    assert layer.error(np.array([[0.0, 1.0]])).tolist() == [[800.0, 800.0]]
+
+
+# ---- the game
+
+
+def test_adam_under_a_constant_gradient_moves_by_the_rate():
+    """Both moments, corrected for their start at 0, are then g and g^2: every step is the rate times g's sign."""
+    game = numpy_gan.new_game(TINY)
+    before = [w.copy() for w in game.adam_d.weights]
+    for layer in game.discriminator:
+        layer.gradients = np.full_like(layer.W, 0.3), np.full_like(layer.b, -0.3)
+    for _ in range(7):
+        game.adam_d.step()
+    for k, (old, new) in enumerate(zip(before, game.adam_d.weights, strict=True)):
+        np.testing.assert_allclose(new - old, (7e-3 if k % 2 else -7e-3), rtol=1e-6)
+
+
+def played(steps, learning_rate=1e-3):
+    config = replace(TINY, learning_rate=learning_rate)
+    game, rng = numpy_gan.new_game(config), np.random.default_rng(0)
+    x, z = rng.uniform(-1, 1, (64, 8)), rng.standard_normal((config.latent_dim, 24))
+    return game, x, z, [numpy_gan.adversarial_step(game, x, z) for _ in range(steps)]
+
+
+def test_step_reports_errors_and_accuracies_of_the_two_halves():
+    game, x, z, ((fake_error, fake_accuracy, real_error, real_accuracy, _),) = played(1)
+    game, *_ = played(0)  # as it was before
+    fakes = numpy_gan.forward(game.generator, z[:, :8])
+    p_fake, p_real = (numpy_gan.forward(game.discriminator, a).copy() for a in (fakes, x))
+    assert fake_error == pytest.approx(-np.log(1 - p_fake).mean())
+    assert real_error == pytest.approx(-np.log(p_real).mean())
+    assert (fake_accuracy, real_accuracy) == ((p_fake < 0.5).mean(), (p_real > 0.5).mean())
+
+
+def test_each_player_gains_from_its_own_step():
+    game, x, z, steps = played(1)
+    d_only = numpy_gan.new_game(TINY)
+    for weight, moved in zip(d_only.adam_d.weights, game.adam_d.weights, strict=True):
+        weight[...] = moved  # D after its step, G before its own
+    t = np.repeat([[0.0, 1.0]], 8, axis=1)
+    fakes = numpy_gan.forward(d_only.generator, z[:, :8])
+    assert d_error(d_only, np.hstack([fakes, x]), t) < (steps[0][0] + steps[0][2]) / 2
+    assert steps[0][4] == pytest.approx(g_error(d_only, z[:, 8:]))  # G meets the new D
+    assert g_error(game, z[:, 8:]) < steps[0][4]
+
+
+def test_training_separates_the_digits_from_noise():
+    trained = numpy_gan.train(replace(numpy_gan.Config(), steps=1500, eval_every=500).checked())
+    first, last = trained.records[0], trained.records[-1]
+    assert last["to_real"] < 0.7 * first["to_real"] and last["to_fake"] < 0.7 * first["to_fake"]
+    assert 0.4 < last["fake_accuracy"] < 0.9 and last["to_real"] > last["to_real_floor"]
+
+
+# ---- the run
+
+
+def test_runs_in_a_fresh_process_where_tensorflow_cannot_be_imported(tmp_path):
+    banned = "import sys, runpy; sys.modules['tensorflow'] = sys.modules['keras'] = None; sys.argv = sys.argv[1:]; "
+    code = banned + "runpy.run_path(sys.argv[0], run_name='__main__')"
+    script = [sys.executable, "-c", code, numpy_gan.__file__, *FLAGS, "--out", "run"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    for key, _ in numpy_gan.ROWS.values():
+        assert np.isfinite(result[key]) and np.isfinite(result[f"{key}_floor"])
+    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert figures == {"samples.png", "curves.png", "training.gif"}
+    assert set(numpy_gan.RECORDED) <= set(runs.read_log(tmp_path / "run")[-1])
+
+
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
+    whole = numpy_gan.train(TINY)
+    runs.save_config(tmp_path, "numpy_gan", TINY)
+    with pytest.raises(Killed):
+        numpy_gan.train(TINY, DyingRun(tmp_path, checkpoint_every=10, at=20))
+    resumed = numpy_gan.train(TINY, runs.Run(tmp_path, resume=True))
+    bits = images.latent_bits(7, 50, TINY.latent_dim)
+    assert (numpy_gan.generate(resumed.game, bits) == numpy_gan.generate(whole.game, bits)).all()
+    numbers = [{k: v for k, v in r.items() if k != "train_seconds"} for t in (whole, resumed) for r in t.records]
+    assert numbers[:3] == numbers[3:]
+
+
+def test_damaged_checkpoint_is_passed_over_and_old_ones_are_removed(tmp_path):
+    array = np.zeros(3)
+    kept = runs.ArrayCheckpoints(tmp_path, {"a": [array]}, keep=2)
+    for step in (1, 2, 3):
+        array[:] = step
+        kept.save(step)
+    assert sorted(p.name for p in kept.folder.iterdir()) == ["ckpt-2.npz", "ckpt-3.npz"]
+    newest = kept.folder / "ckpt-3.npz"
+    newest.write_bytes(newest.read_bytes()[:-20])
+    assert kept.restore() == 2 and (array == 2).all()
+    (kept.folder / "ckpt-2.npz").write_bytes(b"")
+    with pytest.raises(runs.BadInput, match="no checkpoint that can be read"):
+        kept.restore()
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--batch", "7"], ["--batch 7", "even"]),
+        (["--latent-dim", "0"], ["--latent-dim 0"]),
+        (["--learning-rate", "0"], ["--learning-rate 0"]),
+        (["--data", "nowhere"], ["--data nowhere"]),
+        (["--colour"], ["--colour"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, capsys):
+    assert command(*FLAGS, *flags, "--out", tmp_path / "run") == 2
+    line = one_line(capsys)
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+def test_diverging_training_stops_with_the_step_and_the_loss(tmp_path, capsys):
+    with np.errstate(all="ignore"):
+        assert command(*FLAGS, "--learning-rate=1e200", "--out", tmp_path / "run") == 1
+    assert "step " in one_line(capsys)
