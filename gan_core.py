@@ -332,6 +332,7 @@ class Rules(NamedTuple):
     adam_d: Adam
     adam_g: Adam
     rate_schedule_g: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of G's learning rate
+    rate_schedule_d: Callable[[tf.Tensor], tf.Tensor] = constant  # the same of D's
     r1: float = 0.0
     r2: float = 0.0
     gradient_penalty: float = 0.0
@@ -360,7 +361,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
         )
         d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
         total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, d.weights, batch, fake))
-    adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d)
+    adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
     with tf.GradientTape() as tape:
         fake_logits = rules.discriminator(rules.generator(batch["z"], g.weights), d.weights)

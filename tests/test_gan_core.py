@@ -217,13 +217,18 @@ def test_penalty_in_the_step_looks_at_its_own_samples(name, expected):
     assert float(penalty) == pytest.approx(0.7 * expected, rel=1e-6)
 
 
-def test_rate_schedule_is_the_generators_alone():
-    at_rest, _ = play(jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
-    start, _ = play(steps=1, jit_compile=False, rate_schedule_g=lambda step: tf.zeros([]))
-    moving, _ = play(jit_compile=False)
-    for first, still, moved in zip(*(game.generator.weights for game in (start, at_rest, moving)), strict=True):
+@pytest.mark.parametrize(
+    ("schedule", "rests"), [("rate_schedule_g", "generator"), ("rate_schedule_d", "discriminator")]
+)
+def test_rate_schedule_is_one_players_alone(schedule, rests):
+    games = {n: play(steps=n, jit_compile=False, **{schedule: lambda step: tf.zeros([])})[0] for n in (1, 20)}
+    moving, _ = play(steps=20, jit_compile=False)
+    for first, still, moved in zip(
+        *(getattr(game, rests).weights for game in (*games.values(), moving)), strict=True
+    ):
         assert (first.numpy() == still.numpy()).all() and (still.numpy() != moved.numpy()).all()
-    for first, later in zip(start.discriminator.weights[::2], at_rest.discriminator.weights[::2], strict=True):
+    (other,) = {"generator", "discriminator"} - {rests}
+    for first, later in zip(*(getattr(game, other).weights[::2] for game in games.values()), strict=True):
         assert (first.numpy() != later.numpy()).any()
 
 

