@@ -42,9 +42,11 @@ class Config(images.ImageConfig):
     latent_dim: int = 100  # z is standard normal
     loss: Literal[tuple(core.LOSSES)] = "non_saturating"  # what cross-entropy with fakes labelled 1 is for G
     learning_rate: float = 1e-3  # of both players' Adam; Keras' defaults
+    schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
     beta1: float = 0.9
     beta2: float = 0.999
     dropout: float = 0.25  # share of D's values that each mask drops, to the nearest 1/256
+    r1: float = 0.0  # weight of 1/2 |grad D|^2 on real images
     momentum: float = 0.8  # of batch norm's running statistics: the mean of about the last 5 batches
     average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
 
@@ -52,6 +54,7 @@ class Config(images.ImageConfig):
         """As `ImageConfig.checked`; the sides of G's images are 4 times those of its first feature map."""
         runs.require(self, "latent_dim", "at least 1", lambda v: v >= 1)
         runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < float("inf"))
+        runs.require(self, "r1", "0 or more", lambda v: 0 <= v < float("inf"))
         runs.require(self, "beta1 beta2 momentum average", "at least 0 and below 1", lambda v: 0 <= v < 1)
         runs.require(self, "dropout", "at least 0 and at most .99", lambda v: 0 <= v <= 0.99)
         config = super().checked()
@@ -141,32 +144,41 @@ def discriminator_network(
 def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the new D; returns both losses.
 
-    `batch` holds real images `x [B, side, side]` uint8 and random bits: `z [B, Z]` of the latents, `bits [3, B, ..]`
-    of D's masks. D sees the real images and the fakes as two batches, each normalised by its own moments. The same
-    fakes serve both updates: G runs once, and its gradient goes on from that of the new D with respect to them.
+    `batch` holds real images `x [B, side, side]` uint8 and random bits: `z [B, Z]` of the latents and, for dropout
+    alone, `bits [3, B, ..]` of D's masks. D sees the real images and the fakes as two batches, each normalised by
+    its own moments. The same fakes serve both updates: G runs once, and its gradient goes on from that of the new D
+    with respect to them.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
+    masks = batch.get("bits", (None,) * 3)
     game.step.assign_add(1)
+    factor = (core.cosine(config.steps) if config.schedule == "cosine" else core.constant)(game.step)
     real = tf.cast(batch["x"], tf.float32)[..., None] / 127.5 - 1  # [B, side, side, 1]
     with tf.GradientTape() as g_tape:
         drawn, g_moments = generator_network(core.from_bits(batch["z"], "normal"), g.weights)
     fake = tf.stop_gradient(drawn)
 
+    def on_real(x):
+        return discriminator_network(x, d.weights, masks[0], config.dropout)[0]
+
     with tf.GradientTape() as tape:
-        real_logits, real_moments = discriminator_network(real, d.weights, batch["bits"][0], config.dropout)
-        fake_logits, fake_moments = discriminator_network(fake, d.weights, batch["bits"][1], config.dropout)
+        real_logits, real_moments = discriminator_network(real, d.weights, masks[0], config.dropout)
+        fake_logits, fake_moments = discriminator_network(fake, d.weights, masks[1], config.dropout)
         d_loss = core.batch_mean(loss.discriminator(real_logits, fake_logits))
-    conv.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam)
+        total = d_loss
+        if config.r1:
+            total += config.r1 * core.batch_mean(core.r1(on_real, real, axis=(1, 2, 3)))
+    conv.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, factor)
 
     # most losses of G do not look at the real logits, and a graph drops what nothing looks at
-    real_logits, _ = discriminator_network(real, d.weights, batch["bits"][0], config.dropout)
+    real_logits = on_real(real)
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        fake_logits, _ = discriminator_network(fake, d.weights, batch["bits"][2], config.dropout)
+        fake_logits, _ = discriminator_network(fake, d.weights, masks[2], config.dropout)
         g_loss = core.batch_mean(loss.generator(real_logits, fake_logits))
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
-    conv.fused_adam_update(g, gradients, game.step, adam)
+    conv.fused_adam_update(g, gradients, game.step, adam, factor)
 
     for moments in (real_moments, fake_moments):
         conv.update_statistics(game.discriminator_statistics, moments, config.momentum)
@@ -188,15 +200,13 @@ def new_task(config: Config, real: data.Images) -> images.Task:
     def draw(first, count):
         bits = partial(data.random_bits, config.seed, start=first, count=count)
         z = bits(stream=data.LATENT, size=config.batch * config.latent_dim)
-        dropped = bits(stream=data.DROPOUT, size=-(-math.prod(masks) // 2))  # two bytes each
-        dropped = np.ascontiguousarray(dropped).view(np.uint8)[:, : math.prod(masks)]
-        return {
-            "x": tf.constant(
-                train_images[data.image_minibatches(len(train_images), config.seed, first, count, config.batch)]
-            ),
-            "z": tf.constant(z.reshape(count, config.batch, config.latent_dim)),
-            "bits": tf.constant(dropped.reshape(count, *masks)),
-        }
+        chosen = data.image_minibatches(len(train_images), config.seed, first, count, config.batch)
+        batches = {"x": train_images[chosen], "z": z.reshape(count, config.batch, config.latent_dim)}
+        if config.dropout:
+            dropped = bits(stream=data.DROPOUT, size=-(-math.prod(masks) // 2))  # two bytes each
+            dropped = np.ascontiguousarray(dropped).view(np.uint8)[:, : math.prod(masks)]
+            batches["bits"] = dropped.reshape(count, *masks)
+        return {name: tf.constant(values) for name, values in batches.items()}
 
     weights = {
         "generator": game.generator.weights + game.generator_statistics,

@@ -57,7 +57,8 @@ def plain_networks(config, batch):
     real = tf.cast(batch["x"], tf.float32)[..., None] / 127.5 - 1
 
     def norm(x, scale, offset):
-        mean, variance = tf.nn.moments(x, (0, 1, 2))
+        mean = tf.reduce_mean(x, (0, 1, 2))  # tf.nn.moments stops a gradient: its second derivatives are wrong
+        variance = tf.reduce_mean((x - mean) ** 2, (0, 1, 2))
         return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3), [mean, variance]
 
     def g(w):
@@ -94,7 +95,12 @@ def plain_step(config, batch):
     with tf.GradientTape() as tape:
         (real_logits, on_real), (fake_logits, on_fake) = d(real, dw, bits[0]), d(g(gw)[0], dw, bits[1])
         d_loss = tf.reduce_mean(rules.discriminator(real_logits, fake_logits))
-    core.adam_update(game.discriminator, tape.gradient(d_loss, dw), step, adam)
+        with tf.GradientTape() as inner:
+            inner.watch(real)
+            on_real_again = d(real, dw, bits[0])[0]
+        penalty = config.r1 / 2 * tf.reduce_mean(tf.reduce_sum(inner.gradient(on_real_again, real) ** 2, (1, 2, 3)))
+        total = d_loss + penalty
+    core.adam_update(game.discriminator, tape.gradient(total, dw), step, adam)
     with tf.GradientTape() as tape:
         fakes, g_seen = g(gw)
         g_loss = tf.reduce_mean(rules.generator(d(real, dw, bits[0])[0], d(fakes, dw, bits[2])[0]))
@@ -102,9 +108,11 @@ def plain_step(config, batch):
     return game, (d_loss, g_loss), on_real, on_fake, g_seen
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "minimax", "relativistic_paired"])
-def test_step_is_that_of_plain_autodiff(loss):
-    config, batch = replace(CONFIG, loss=loss, average=0.75), one_batch()
+@pytest.mark.parametrize(
+    ("loss", "r1"), [("non_saturating", 0), ("minimax", 0), ("relativistic_paired", 0), ("minimax", 2)]
+)
+def test_step_is_that_of_plain_autodiff(loss, r1):
+    config, batch = replace(CONFIG, loss=loss, r1=r1, average=0.75), one_batch()
     plain, expected_losses, on_real, on_fake, g_seen = plain_step(config, batch)
     game = dcgan.new_game(config)
     start = copies(game.generator.weights)
@@ -133,6 +141,18 @@ def test_one_step_moves_every_weight_and_statistic():
     assert all((a != b).any() for a, b in zip(before, copies(changing), strict=True))
     for average, weight in zip(game.average, game.generator.weights + game.generator_statistics, strict=True):
         np.testing.assert_array_equal(average, weight)  # --average 0: G itself
+
+
+def test_cosine_schedule_ends_at_rest_and_no_dropout_draws_no_masks():
+    config = replace(CONFIG, schedule="cosine", dropout=0.0, steps=2)
+    game, loop, batch = dcgan.new_game(config), dcgan.new_loop(config), batches(config, 0, 1)
+    assert set(batch) == {"x", "z"}
+    weights, seen = game.discriminator.weights + game.generator.weights, []
+    for _ in range(3):
+        seen.append(copies(weights))
+        loop(game, batch)
+    assert any((a != b).any() for a, b in zip(seen[0], seen[1], strict=True))  # half the rate
+    assert all((a == b).all() for a, b in zip(seen[1], seen[2], strict=True))  # none at step 2 of 2
 
 
 def test_each_player_moves_only_itself(monkeypatch):
