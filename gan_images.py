@@ -135,15 +135,19 @@ class Yardstick:
 # ------------------------------------------------------------------------------------------- training
 
 
+LOSSES = ("discriminator_loss", "generator_loss")
+
+
 class Task(NamedTuple):
     """An experiment's own part of training."""
 
     game: Any  # all that training changes
-    loop: Callable  # (game, batches) -> losses [n, 2]
+    loop: Callable  # (game, batches) -> losses [n, k]
     draw: Callable[[int, int], dict]  # (first step, count) -> batches
     generate: Callable[[np.ndarray], np.ndarray]  # latent bits uint16 [n, latent_dim] -> fakes [n, side, side]
     networks: dict[str, list]  # name -> raw variables
     new_game: Callable[[], Any]  # another game of the same shapes
+    losses: tuple[str, ...] = LOSSES  # names of the loop's k
 
 
 class Trained(NamedTuple):
@@ -175,26 +179,38 @@ def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Image
         if not np.isfinite(fakes).all():
             run.stop(f"step {step}: the generator's output is not finite")
         sheets.add(step, task.generate(watched))
-        return {"step": step} | yardstick.quick(fakes) | yardstick.quick_floors()
+        return yardstick.quick(fakes) | yardstick.quick_floors()
 
+    play(config, run, task, sheets, look, lambda r: f"Frechet digit distance {r['frechet_digit_distance']:.2f}")
+    return Trained(config, images, yardstick, run.records, task, sheets.kept)
+
+
+def play(
+    config: Any,
+    run: runs.Run,
+    task: Task,
+    sheets: "Sheets",
+    look: Callable[[int], dict],
+    headline: Callable[[dict], str],
+) -> None:
+    """Play `config.steps` steps; before the first and every `eval_every` record `look(step)` and the mean losses."""
     task.loop(task.new_game(), task.draw(*next(chunks(config, 0))))  # compile, and forget
     with run.training({"game": task.game}, config.steps) as done:
         sheets.forget_after(done)
         if done == 0:
-            run.record(look(0))
+            run.record({"step": 0} | look(0))
         drawn = data.prefetched(lambda chunk: task.draw(*chunk), list(chunks(config, done)))
         for first in range(done, config.steps, config.eval_every):
             last = min(first + config.eval_every, config.steps)
             losses = []
             for start in range(first, last, CHUNK):
                 with run.timed():
-                    losses.append(task.loop(task.game, next(drawn)).numpy())  # [n, 2]
-                run.require_finite(losses[-1][..., None], start, [config.seed])
-            d_loss, g_loss = np.concatenate(losses).mean(0).tolist()
-            record = look(last) | {"discriminator_loss": d_loss, "generator_loss": g_loss}
-            run.record(record, f"Frechet digit distance {record['frechet_digit_distance']:.2f}")
+                    losses.append(task.loop(task.game, next(drawn)).numpy())  # [n, k]
+                run.require_finite(losses[-1][..., None], start, [config.seed], task.losses)
+            means = np.concatenate(losses).mean(0).tolist()
+            record = {"step": last} | look(last) | dict(zip(task.losses, means, strict=True))
+            run.record(record, headline(record))
             run.checkpoint(last)
-    return Trained(config, images, yardstick, run.records, task, sheets.kept)
 
 
 def chunks(config: ImageConfig, done: int) -> Iterator[tuple[int, int]]:

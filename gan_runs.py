@@ -315,13 +315,18 @@ class Run:
             where = f", saved; continue with --resume {self.folder}" if self.folder else ""
             raise Stopped(f"interrupted at step {step} of {self.steps}{where}", 130)
 
-    def require_finite(self, losses: np.ndarray, first: int, seeds: Sequence[int]) -> None:
-        """Stop at the first step of `losses [n, 2, S]` (discriminator, generator) that is NaN or infinite."""
+    def require_finite(
+        self,
+        losses: np.ndarray,
+        first: int,
+        seeds: Sequence[int],
+        names: Sequence[str] = ("discriminator_loss", "generator_loss"),
+    ) -> None:
+        """Stop at the first step of `losses [n, k, S]`, so named, that is NaN or infinite."""
         bad = np.argwhere(~np.isfinite(losses))
         if len(bad):
             i, player, k = bad[0]
-            name = ("discriminator_loss", "generator_loss")[player]
-            self.stop(f"step {first + i + 1}: {name} is {losses[i, player, k]} (seed {seeds[k]})")
+            self.stop(f"step {first + i + 1}: {names[player]} is {losses[i, player, k]} (seed {seeds[k]})")
 
     def stop(self, reason: str) -> None:
         """Stop training that cannot go on; nothing is saved over the last good checkpoint."""

@@ -265,7 +265,7 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
             with run.timed():
                 chosen, z = draw(first, last - first)
                 steps = np.array([adversarial_step(game, rows[:, i], z) for i, z in zip(chosen, z, strict=True)])
-            run.require_finite(steps[:, [2, 4], None], first, [config.seed])
+            run.require_finite(steps[..., None], first, [config.seed], RECORDED)
             record = look(last) | dict(zip(RECORDED, steps.mean(0).tolist(), strict=True))
             run.record(
                 record, f"D right on {record['fake_accuracy']:.0%} of fakes, {record['real_accuracy']:.0%} of real"
