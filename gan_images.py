@@ -148,6 +148,7 @@ class Task(NamedTuple):
     networks: dict[str, list]  # name -> raw variables
     new_game: Callable[[], Any]  # another game of the same shapes
     losses: tuple[str, ...] = LOSSES  # names of the loop's k
+    show: Callable | None = None  # as generate, for pictures alone
 
 
 class Trained(NamedTuple):
@@ -178,7 +179,7 @@ def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Image
         fakes = task.generate(latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + step))
         if not np.isfinite(fakes).all():
             run.stop(f"step {step}: the generator's output is not finite")
-        sheets.add(step, task.generate(watched))
+        sheets.add(step, (task.show or task.generate)(watched))
         return yardstick.quick(fakes) | yardstick.quick_floors()
 
     play(config, run, task, sheets, look, lambda r: f"Frechet digit distance {r['frechet_digit_distance']:.2f}")
@@ -299,9 +300,9 @@ def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None
     runs.console.print(table)
 
 
-def show(run: runs.Run, result: dict[str, Any]) -> None:
+def show(run: runs.Run, result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
     """The closing table, the folder, and what the headline number means."""
-    show_table(result, ROWS)
+    show_table(result, rows)
     runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
     distance, floor = (result[f"frechet_digit_distance{end}"] for end in ("", "_floor"))
     runs.say(
@@ -314,13 +315,13 @@ def save_figures(trained: Trained, folder: Path) -> None:
     """samples, strip, interpolation, neighbours, curves (.png) and training.gif."""
     import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
 
-    config, generate = trained.config, trained.task.generate
+    config, generate = trained.config, trained.task.show or trained.task.generate
     fakes = generate(latent_bits(config.seed, 100, config.latent_dim))
     plots.save_sheet(folder / "samples.png", fakes, columns=10)
     steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 11).round().astype(int))
     strip = [trained.sheets[i][1][:10] / 255 for i in steps]
     plots.save_sheet(folder / "strip.png", np.concatenate(strip), columns=10)
-    plots.save_sheet(folder / "interpolation.png", generate(interpolation(config, rows=8, columns=12)), columns=12)
+    plots.save_sheet(folder / "interpolation.png", generate(interpolation(config, rows=10, columns=12)), columns=12)
     nearest = metrics.nearest_neighbours(fakes[:20], data.as_pixels(training_images(config, trained.images)))[1][:, 0]
     pairs = np.concatenate([fakes[:20], data.as_pixels(trained.images.train[nearest])])
     plots.save_sheet(folder / "neighbours.png", pairs, columns=20)
@@ -328,14 +329,24 @@ def save_figures(trained: Trained, folder: Path) -> None:
     plots.save(plots.image_curves(trained.records), folder / "curves.png")
 
 
-def train_and_report(experiment: str, train: Callable) -> Callable[[Any, runs.Run], None]:
-    """The whole of an image experiment for `gan_runs.command_line`: train, measure, draw, tell."""
+def train_and_report(
+    experiment: str,
+    train: Callable,
+    more: Callable[[Trained], dict[str, Any]] = lambda trained: {},
+    rows: dict[str, tuple[str, str]] = ROWS,
+) -> Callable[[Any, runs.Run], None]:
+    """The whole of an image experiment for `gan_runs.command_line`: train, measure, draw, tell.
+
+    Args:
+        more: further final numbers, each with its floor.
+        rows: those of the closing table, as `ROWS`.
+    """
 
     def whole(config, run):
         trained = train(config, run)
         show_parameters(trained.task.networks)
         save_figures(trained, run.folder / "figures")
-        show(run, run.finish(report(trained, experiment)))
+        show(run, run.finish(report(trained, experiment) | more(trained)), rows)
 
     return whole
 
