@@ -167,6 +167,12 @@ def latent_bits(seed: int, n: int, latent_dim: int, step: int = 0) -> np.ndarray
     return data.random_bits(seed, data.EVALUATION, step * n, n, latent_dim)
 
 
+def in_parts(generate: Callable, *inputs: np.ndarray, at_once: int = 500) -> np.ndarray:
+    """generate(*inputs), a few rows of the inputs at a time, to bound the memory."""
+    parts = [slice(k, k + at_once) for k in range(0, len(inputs[0]), at_once)]
+    return np.concatenate([generate(*(rows[part] for rows in inputs)) for part in parts])
+
+
 def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Images], Task]) -> Trained:
     """Play `config.steps` steps; every `eval_every` of them measure fakes and keep those of the watched latents."""
     run, images = run or runs.Run(), load(config.data)

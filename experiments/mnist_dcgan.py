@@ -28,7 +28,6 @@ from gan_core import tf
 
 EXPERIMENT = "mnist_dcgan"
 CHANNELS = (32, 64, 128, 256)  # of D's convolutions
-AT_ONCE = 500  # samples generated in one call, to bound the memory
 
 
 @dataclass(frozen=True)
@@ -249,12 +248,11 @@ def networks(game: Game) -> dict[str, list]:
 
 def generator(config: Config, game: Game) -> Callable:
     """latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G, at inference."""
-    draw_fakes = fakes_of(game)
-    return lambda bits: draw_fakes(bits, None)
+    return fakes_of(game)
 
 
 def fakes_of(game: Game) -> Callable:
-    """`(latent bits [n, Z], labels [n, L] or None) -> fakes [n, side, side]` in [0, 1], a few at a time."""
+    """latent bits `[n, Z]` and, where G takes them, labels `[n, L]` -> fakes `[n, side, side]` in [0, 1]."""
     count = len(game.generator.weights)
 
     @partial(tf.function, autograph=False)
@@ -262,12 +260,10 @@ def fakes_of(game: Game) -> Callable:
         fakes, _ = generator_network(latents(bits, label), average[:count], average[count:])
         return (fakes[..., 0] + 1) / 2
 
-    def generate(bits, labels):
-        parts = [slice(k, k + AT_ONCE) for k in range(0, len(bits), AT_ONCE)]
-        label = [None if labels is None else tf.constant(labels[p], tf.float32) for p in parts]
-        return np.concatenate([run(tf.constant(bits[p]), y, game.average) for p, y in zip(parts, label, strict=True)])
+    def generate(bits, label=None):
+        return run(tf.constant(bits), label if label is None else tf.constant(label, tf.float32), game.average)
 
-    return generate
+    return partial(images.in_parts, generate)
 
 
 def train(config: Config, run: runs.Run | None = None) -> images.Trained:

@@ -170,7 +170,7 @@ def generator(config: Config, game: core.Game) -> Callable:
         fakes = run(bits.T, game.average).numpy().T.reshape(-1, config.side, config.side)
         return (fakes + 1) / 2 if config.output == "tanh" else fakes
 
-    return generate
+    return partial(images.in_parts, generate)
 
 
 def train(config: Config, run: runs.Run | None = None) -> images.Trained:
