@@ -13,9 +13,9 @@ from PIL import Image
 import gan_data as data
 import gan_images as images
 import gan_runs as runs
-from experiments import mnist_dcgan, mnist_mlp, sample
+from experiments import mnist_conditional, mnist_dcgan, mnist_mlp, sample
 
-MODULES = [mnist_mlp, mnist_dcgan]
+MODULES = [mnist_mlp, mnist_dcgan, mnist_conditional]
 SMALL = {
     "data": "digits",
     "steps": 20,
@@ -84,7 +84,7 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(module, tmp_path):
 
 
 def test_samples_of_a_finished_run(finished, tmp_path, capsys):
-    _, folder, _ = finished
+    module, folder, _ = finished
     sample.main([str(folder), "--count", "12", "--out", str(tmp_path / "a.png")])
     sample.main([str(folder), "--count", "12", "--out", str(tmp_path / "b.npy")])
     sample.main([str(folder), "--count", "5", "--out", str(tmp_path / "c.npy")])
@@ -94,6 +94,11 @@ def test_samples_of_a_finished_run(finished, tmp_path, capsys):
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (4 * 60 - 4, 3 * 60 - 4)  # 4 columns of 8 pixels, 7 times enlarged, and gaps of 4
     assert np.abs(sample.sample(folder, 100, seed=1) - sample.sample(folder, 100, seed=2)).max() > 0
+    if module is mnist_conditional:
+        assert np.abs(sample.sample(folder, 9, label=1) - sample.sample(folder, 9, label=7)).max() > 0
+    else:
+        with pytest.raises(runs.BadInput, match="--label 1: .* without labels"):
+            sample.sample(folder, 9, label=1)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,7 @@ def test_samples_of_a_finished_run(finished, tmp_path, capsys):
         (["{run}", "--out", "{run}/a.jpg"], ["a.jpg", ".png or .npy"]),
         (["{run}", "--out", "{run}/x.png"], ["x.png", "exists"]),
         (["{run}", "--colour", "red"], ["--colour"]),
+        (["{run}", "--label", "10"], ["--label 10", "0 to 9"]),
         (["{other}"], ["normal_1d", "image experiment"]),
         (["{empty}"], ["no checkpoint"]),
     ],
