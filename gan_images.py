@@ -36,13 +36,18 @@ class ImageConfig:
     checkpoint_every: int = 1000  # steps between checkpoints
     side: Annotated[int, tyro.conf.Suppress] = 0  # height and width of the images: the data's, not a flag
 
-    def checked(self) -> Any:
-        """The same with `side` read off the data; BadInput for a value that cannot work."""
+    def with_sensible_numbers(self) -> Any:
+        """The same; BadInput for a number that cannot work, whatever the data."""
         positive = "train_images steps batch eval_every checkpoint_every"
         runs.require(self, positive, "at least 1", lambda v: v >= 1)
         runs.require(self, "eval_samples log_samples", "at least 100", lambda v: v >= 100)
         runs.require(self, "seed", "at least 0 and below 2^31", lambda v: 0 <= v < 2**31)
         runs.require(self, "steps", f"at least --eval-every, {self.eval_every}", lambda v: v >= self.eval_every)
+        return self
+
+    def checked(self) -> Any:
+        """The same with `side` read off the data; BadInput for a value that cannot work."""
+        self.with_sensible_numbers()
         height, width = load(self.data).train.shape[1:]
         if height != width:
             raise runs.BadInput(f"--data {self.data}: images of {height} x {width} pixels, expected square ones")

@@ -177,15 +177,17 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
 
 
 def sheet(images: np.ndarray, columns: int, zoom: int | None = None, gap: int = 4) -> np.ndarray:
-    """Images `[n, H, W]` in [0, 1] as one grey uint8 picture, row by row on white; the last row may be short.
+    """Images `[n, H, W]` or `[n, H, W, 1 or 3]` in [0, 1] as one uint8 picture, row by row on white.
 
     `zoom`: screen pixels per pixel, by default so many that an image is about 56 wide.
     """
     zoom = zoom or max(1, round(56 / images.shape[2]))
     images = np.round(255 * images).astype(np.uint8).repeat(zoom, 1).repeat(zoom, 2)
-    n, height, width = images.shape
+    images = images[..., 0] if images.shape[3:] == (1,) else images
+    n, height, width = images.shape[:3]
     rows = -(-n // columns)
-    picture = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), 255, np.uint8)
+    size = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
+    picture = np.full(size, 255, np.uint8)
     for k, image in enumerate(images):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
         picture[top : top + height, left : left + width] = image
@@ -206,9 +208,9 @@ def sheet_animation(
     for i in _frames(len(sheets), frames):
         step, images = sheets[i]
         grid = Image.fromarray(sheet(images / 255, columns, zoom))
-        picture = Image.new("L", (grid.width, grid.height + 18), 255)
+        picture = Image.new(grid.mode, (grid.width, grid.height + 18), "white")
         picture.paste(grid, (0, 18))
-        ImageDraw.Draw(picture).text((2, 3), f"step {step}", fill=0)
+        ImageDraw.Draw(picture).text((2, 3), f"step {step}", fill="black")
         pictures.append(picture)
     with gan_runs.replacing(path) as temporary:
         durations = [150] * (len(pictures) - 1) + [1500]  # ms; the last one stays
@@ -254,6 +256,24 @@ def errors_and_accuracies(records: Sequence[dict]) -> Figure:
     level(right, 0.5, "1/2: D guesses", above=False)
     left.set(title="Cross-entropy", xlabel="step", ylabel="nats", ylim=(0, None))
     right.set(title="D's accuracy", xlabel="step", ylabel="share right", ylim=(0, 1))
+    for ax in (left, right):
+        ax.legend(frameon=False)
+    return fig
+
+
+def held_out_curves(
+    records: Sequence[dict], title: str, curves: dict[str, str], losses: Sequence[str], scale: str = "log"
+) -> Figure:
+    """Numbers of held-out images against the step, `curves`: number -> label; beside them the losses so named."""
+    fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
+    for (name, label), colour in zip(curves.items(), (FAKE, REAL, IDEAL), strict=False):
+        left.plot([r["step"] for r in records], [r[name] for r in records], color=colour, lw=1.2, label=label)
+    left.set(title=f"{title}, held-out", xlabel="step", yscale=scale)
+    for name, colour in zip(losses, (REAL, FAKE, IDEAL), strict=False):
+        seen = [r for r in records if name in r]
+        label = name.replace("_loss", "").replace("_", " ")
+        right.plot([r["step"] for r in seen], [r[name] for r in seen], color=colour, lw=1.2, label=label)
+    right.set(title="Losses", xlabel="step", ylabel="nats")
     for ax in (left, right):
         ax.legend(frameon=False)
     return fig
