@@ -5,11 +5,11 @@ D as ten constant channels beside the image. D then maximises E log D(x, y) + E 
 carry the labels of the real images of their batch. A digit classifier, trained on first need, says how often a sample
 is the digit that was asked for.
 
-    python experiments/mnist_conditional.py                   6000 steps of batch 32
+    python experiments/mnist_conditional.py                   5000 steps of batch 32
     python experiments/mnist_conditional.py --data digits     8x8 digits, no network needed
     python experiments/sample.py RUN --label 7                sevens, from a finished run
 
-5 to 10 minutes on two cores.
+8 to 12 minutes on two cores.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Config(dcgan.Config):
 
 
 SETTINGS = {f.name: getattr(dcgan.STABLE, f.name) for f in fields(dcgan.STABLE)}
-RECIPES = {"stable": Config(**SETTINGS | {"recipe": "stable", "steps": 6000})}
+RECIPES = {"stable": Config(**SETTINGS | {"recipe": "stable", "steps": 5000})}
 
 
 class Game(NamedTuple):

@@ -63,15 +63,15 @@ def test_law_is_that_of_the_training_images_and_is_kept_with_the_game(real):
 
 
 def test_asked_digits_are_drawn_after_training():
-    """Seeds 0 to 3 gave an agreement of .5 to .9 after 400 steps; chance is .1."""
+    """Seeds 0 to 3 gave an agreement of .85 to .93 after 400 steps; chance is .1."""
     config = replace(CONFIG, steps=400, eval_every=400, batch=32, average=0.9)
     trained = conditional.train(config)
     told = conditional.obedience(trained)
-    assert told["agreement"] > 0.3 and told["agreement_floor"] > 0.97
+    assert told["agreement"] > 0.6 and told["agreement_floor"] > 0.97
     assert len(told["frechet_by_digit"]) == 10
     assert all(
         fake > real for fake, real in zip(told["frechet_by_digit"], told["frechet_by_digit_floor"], strict=True)
     )
     sheet = trained.task.show(images.latent_bits(0, 100, config.latent_dim))
     labels = trained.yardstick.judge.verdicts(sheet)[0].argmax(-1)
-    assert np.mean(labels == np.repeat(np.arange(10), 10)) > 0.3
+    assert np.mean(labels == np.repeat(np.arange(10), 10)) > 0.6
