@@ -334,8 +334,12 @@ class Run:
         raise Stopped(reason + kept, 1)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
-        """result.json, with the times: `train_seconds` in the compiled loop, `wall_seconds` of this process."""
-        times = {"train_seconds": round(self.train_seconds, 3), "wall_seconds": round(process_seconds(), 3)}
+        """result.json, with the times: `train_seconds` in the compiled loop, the others of this process."""
+        times = {
+            "train_seconds": round(self.train_seconds, 3),
+            "wall_seconds": round(process_seconds(), 3),
+            "cpu_seconds": round(time.process_time(), 3),
+        }
         rate = result.get("seeds", 1) * result["steps"] / self.train_seconds
         result = result | times | {"seed_steps_per_second": round(rate)}
         if self.folder:

@@ -136,6 +136,7 @@ def obedience(trained: images.Trained) -> dict[str, Any]:
 
 
 ROWS = {"judge reads the digit asked for": ("agreement", ".3f")} | images.ROWS
+train_and_report = images.train_and_report(EXPERIMENT, train, obedience, ROWS)
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, images.train_and_report(EXPERIMENT, train, obedience, ROWS), __doc__)
+    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)

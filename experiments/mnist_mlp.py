@@ -178,5 +178,7 @@ def train(config: Config, run: runs.Run | None = None) -> images.Trained:
     return images.train(config, run, new_task)
 
 
+train_and_report = images.train_and_report(EXPERIMENT, train)
+
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, images.train_and_report(EXPERIMENT, train), __doc__)
+    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)

@@ -10,6 +10,15 @@ def one_line(capsys):
     return error
 
 
+def command(module, *args):
+    """Run a script's command line in this process; its exit code."""
+    try:
+        runs.command_line(module.EXPERIMENT, module.RECIPES, module.train_and_report, "", [str(a) for a in args])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
 class Killed(Exception):
     pass
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DyingRun, Killed, one_line
+from helpers import DyingRun, Killed, command, one_line
 from PIL import Image
 
 import gan_data as data
@@ -30,16 +30,6 @@ FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
 
 def tiny(module):
     return replace(next(iter(module.RECIPES.values())), **SMALL).checked()
-
-
-def command(module, *args):
-    """The script's command line in this process: exit code."""
-    whole = images.train_and_report(module.EXPERIMENT, module.train)
-    try:
-        runs.command_line(module.EXPERIMENT, module.RECIPES, whole, "", [str(a) for a in args])
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 @pytest.fixture(scope="module", params=MODULES, ids=lambda m: m.EXPERIMENT)

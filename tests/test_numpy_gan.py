@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import DyingRun, Killed, one_line
+from helpers import DyingRun, Killed, command, one_line
 
 import gan_core as core
 import gan_images as images
@@ -18,14 +18,6 @@ from experiments import numpy_gan
 SMALL = {"steps": 20, "eval_every": 10, "checkpoint_every": 10, "eval_samples": 100, "log_samples": 100}
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
 TINY = replace(numpy_gan.Config(), **SMALL).checked()
-
-
-def command(*args):
-    try:
-        runs.command_line("numpy_gan", numpy_gan.RECIPES, numpy_gan.train_and_report, "", [str(a) for a in args])
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 # ---- gradients
@@ -224,7 +216,7 @@ def test_damaged_checkpoint_is_passed_over_and_old_ones_are_removed(tmp_path):
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, capsys):
-    assert command(*FLAGS, *flags, "--out", tmp_path / "run") == 2
+    assert command(numpy_gan, *FLAGS, *flags, "--out", tmp_path / "run") == 2
     line = one_line(capsys)
     assert all(word in line for word in words), line
     assert not (tmp_path / "run").exists()
@@ -232,5 +224,5 @@ def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, caps
 
 def test_diverging_training_stops_with_the_step_and_the_loss(tmp_path, capsys):
     with np.errstate(all="ignore"):
-        assert command(*FLAGS, "--learning-rate=1e200", "--out", tmp_path / "run") == 1
+        assert command(numpy_gan, *FLAGS, "--learning-rate=1e200", "--out", tmp_path / "run") == 1
     assert "step " in one_line(capsys)

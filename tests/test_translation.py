@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DyingRun, Killed, one_line
+from helpers import DyingRun, Killed, command, one_line
 from PIL import Image
 
 import gan_conv as conv
@@ -34,14 +34,6 @@ OWN = {pix2pix: ["--pairs={pairs}"], cyclegan: ["--domain-a={a}", "--domain-b={b
 
 def tiny(module):
     return replace(module.Config(), **SMALL).checked()
-
-
-def command(module, *args):
-    try:
-        runs.command_line(module.EXPERIMENT, module.RECIPES, module.train_and_report, "", [str(a) for a in args])
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 def write_pngs(folder, count, height, width, mode="L", seed=0):
@@ -119,7 +111,7 @@ def test_unet_keeps_the_size_and_halves_as_often_as_it_can(size, levels):
 
 
 def test_dropped_values_are_those_of_the_bits():
-    """With every byte 255 nothing is dropped at rate 1/2: values double, as with twice the norm's scale and offset."""
+    """Bytes of 255 drop nothing at rate 1/2: values double, as with twice the norm's scale and offset."""
     size = (8, 8, 1)
     weights = translation.unet_weights(np.random.default_rng(0), size, 4)
     x = tf.random.stateless_uniform((1, *size), (0, 1), -1, 1)
