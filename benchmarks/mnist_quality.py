@@ -23,10 +23,10 @@ COLUMNS = {  # heading: key, digits
 }
 HEAD = f"""# MNIST results
 
-`python benchmarks/mnist_quality.py`: {len(SEEDS)} seeds of every recipe, mean +- standard deviation over seeds. 10,000
-fakes against the 10,000 test images; the last row is what 10,000 real training images score in the place of fakes.
-README explains the numbers. "Minutes" is training alone on one core of a shared server (AMD EPYC, no GPU), four runs
-at a time.
+`python benchmarks/mnist_quality.py`: {len(SEEDS)} seeds of every recipe, mean +- standard deviation over seeds.
+10,000 fakes against the 10,000 test images; the last row is what 10,000 real training images score in the place of
+fakes. README explains the numbers. "Minutes" is training alone, of the fastest seed, on one core of a shared server
+(AMD EPYC, no GPU) with other runs beside it.
 """
 FOOT = """
 Parzen windows on MNIST by the same protocol (10,000 samples, window chosen on validation images, mean over the test
@@ -34,8 +34,8 @@ set), as published: adversarial nets 225 +- 2, deep GSN 214 +- 1.1, DBN 138 +- 2
 et al. 2014, table 1). Theis et al. 2016 advise against ranking models by it: it rewards smooth pictures.
 
 Recipe `dnn` has the tutorial's network and settings, and they do not learn: the fakes are noise in two or three
-shapes. The Frechet digit distance is on the features of this project's judge; Inception distances do not compare with
-it. Precision says little where fakes have collapsed: a few points can all lie within the real images' largest ball."""
+shapes. The Frechet digit distance is on the features of this project's judge; Inception distances do not compare.
+Precision says little where fakes have collapsed: a few points can all lie within the real images' largest ball."""
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from experiments import cyclegan, mnist_conditional, pix2pix
 SEEDS = range(3)
 HEAD = f"""# Conditional GAN, pix2pix, CycleGAN on digits
 
-`python benchmarks/translation_quality.py`: {len(SEEDS)} seeds, mean +- standard deviation over seeds, on held-out
-images. The judge is the classifier of `digit_classifier.py`. Minutes are training alone on one core of a shared server
-(AMD EPYC, no GPU), four runs at a time."""
+`python benchmarks/translation_quality.py`: {len(SEEDS)} seeds, mean +- standard deviation over seeds, on
+held-out images. The judge is the classifier of `digit_classifier.py`. Minutes are training alone, of the fastest
+seed, on one core of a shared server (AMD EPYC, no GPU) with other runs beside it."""
 
 
 def several(module) -> list[dict]:
