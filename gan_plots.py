@@ -236,8 +236,9 @@ def image_curves(records: Sequence[dict]) -> Figure:
     ax.legend(frameon=False)
     for ax, (name, (title, unit, scale)) in zip(axes.flat[1:], IMAGE_CURVES.items(), strict=False):
         ax.plot(steps, [r[name] for r in records], color=FAKE, lw=1.2)
-        level(ax, records[-1][f"{name}_floor"], "real images", above=scale == "log")
         ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
+        ax.margins(y=0.12 if scale == "log" else 0.05)  # room for the floor's name below it
+        level(ax, records[-1][f"{name}_floor"], "real images", above=False)
     for ax in axes.flat[1 + len(IMAGE_CURVES) :]:
         ax.remove()
     return fig
