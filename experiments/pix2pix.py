@@ -77,8 +77,11 @@ class Pairs(NamedTuple):
 def edges(digits: np.ndarray) -> np.ndarray:
     """Outlines of uint8 images `[N, H, W]`: white where the Sobel gradient is at least a quarter of its maximum."""
     x = digits.astype(np.float32) / 255
-    slope = np.hypot(ndimage.sobel(x, axis=1), ndimage.sobel(x, axis=2))  # 0 to about 4
-    return np.where(slope >= 1, 255, 0).astype(np.uint8)
+
+    def slope(along, across):  # `ndimage.sobel` would also smooth from one image to the next
+        return ndimage.correlate1d(ndimage.correlate1d(x, (-1, 0, 1), along), (1, 2, 1), across)
+
+    return np.where(np.hypot(slope(1, 2), slope(2, 1)) >= 1, 255, 0).astype(np.uint8)  # of 0 to about 4
 
 
 def pairs(config: Config) -> Pairs:

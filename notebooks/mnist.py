@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -55,6 +57,9 @@ config = replace(
     batch=64,
     generator_hidden=(64, 128),
     discriminator_hidden=(64, 64),
+    learning_rate=1e-3,
+    discriminator_rate=1.0,
+    r1=0.1,
 ).checked()
 dense = mnist_mlp.train(config)
 images.show_parameters(dense.task.networks)

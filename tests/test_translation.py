@@ -74,10 +74,15 @@ def test_pairs_are_cut_down_the_middle(tmp_path):
     assert (np.concatenate([cut.test_a, cut.test_b], axis=2) == whole.test).all()
 
 
-def test_edges_outline_a_square():
-    square = np.zeros((1, 12, 12), np.uint8)
-    square[0, 3:9, 3:9] = 255
-    outline = pix2pix.edges(square)[0]
+def test_edges_outline_a_square_and_know_nothing_of_the_image_before():
+    pictures = np.zeros((3, 12, 12), np.uint8)
+    pictures[1, 3:9, 3:9] = 255
+    before, outline, after = pix2pix.edges(pictures)
+    assert not before.any() and not after.any()
+    from scipy import ndimage
+
+    slopes = [ndimage.sobel(pictures[1] / 255.0, axis) for axis in (0, 1)]
+    assert (outline == 255 * (np.hypot(*slopes) >= 1)).all()
     assert set(np.unique(outline)) == {0, 255}
     assert (outline[5:7, 5:7] == 0).all() and (outline[:2] == 0).all()  # neither inside nor far outside
     assert (outline[5, [2, 3, 8, 9]] == 255).all() and (outline == outline.T).all()
