@@ -234,20 +234,23 @@ def chunks(config: ImageConfig, done: int) -> Iterator[tuple[int, int]]:
 
 
 class Sheets:
-    """Fakes of the watched latents through training; in a run's folder they are samples/<step>.npy."""
+    """What is watched through training; in a run's folder samples/<step>.npy, and .png to look at meanwhile."""
 
-    def __init__(self, folder: Path | None):
-        self.folder = folder / "samples" if folder else None
+    def __init__(self, folder: Path | None, columns: int = 5):
+        self.folder, self.columns = folder / "samples" if folder else None, columns
         self.kept: list[tuple[int, np.ndarray]] = []
         if self.folder and self.folder.exists():
             self.kept = [(int(path.stem), np.load(path)) for path in sorted(self.folder.glob("[0-9]*.npy"))]
 
     def add(self, step: int, fakes: np.ndarray) -> None:
-        fakes = np.round(255 * fakes).astype(np.uint8)
-        self.kept.append((step, fakes))
+        rounded = np.round(255 * fakes).astype(np.uint8)
+        self.kept.append((step, rounded))
         if self.folder:
+            import gan_plots as plots  # here: seaborn takes seconds to import
+
             with runs.replacing(self.folder / f"{step:08d}.npy") as temporary:
-                np.save(temporary, fakes)
+                np.save(temporary, rounded)
+            plots.save_sheet(self.folder / f"{step:08d}.png", fakes, self.columns)
 
     def forget_after(self, step: int) -> None:
         """Drop what a resumed run will draw again."""

@@ -4,7 +4,7 @@ Images are uint8 `[N, H, W, C]` where they are kept and float32 in [-1, 1] where
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +88,13 @@ def _read(flag: str, paths: Sequence[Path], columns: int) -> np.ndarray:
     if any(picture.ndim == 3 for picture in pictures):
         return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures])
     return np.stack(pictures)[..., None]
+
+
+def described(train: np.ndarray, test: np.ndarray) -> str:
+    """How many images there are, their size, and whether they are taken as grey or as RGB."""
+    height, width, channels = train.shape[1:]
+    colour = "grey" if channels == 1 else "in colour (all read as RGB)"
+    return f"{len(train)} images to train on, {len(test)} held out, {width} x {height}, {colour}"
 
 
 def to_network(images: tf.Tensor | np.ndarray) -> tf.Tensor:
@@ -185,12 +192,6 @@ def random_bytes(seed: int, stream: int, first: int, count: int, shape: Sequence
     n = math.prod(shape)
     bits = data.random_bits(seed, stream, first, count, -(-n // 2))
     return np.ascontiguousarray(bits).view(np.uint8)[:, :n].reshape(count, *shape)
-
-
-def translator(translate: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 `[n, H, W, C]` -> translated float32 `[n, H, W, C]` in [0, 1], 250 at a time."""
-    run = tf.function(lambda x: (translate(to_network(x)) + 1) / 2, autograph=False)
-    return lambda x: np.concatenate([run(tf.constant(x[k : k + 250])) for k in range(0, len(x), 250)])
 
 
 def mean_error(a: np.ndarray, b: np.ndarray) -> float:

@@ -266,7 +266,7 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
         from experiments import digit_classifier  # here: a wrong flag should not wait for it
 
         judge = digit_classifier.judge_for(images.load(config.data))
-    sheets = images.Sheets(run.folder)
+    sheets = images.Sheets(run.folder, columns=WATCHED)
 
     def look(step):
         sheets.add(step, task.generate(both[0].test[:WATCHED]))
@@ -294,7 +294,7 @@ def save_figures(trained: Trained, folder: Path) -> None:
     plots.save_sheet(folder / "cycles.png", np.concatenate([row[:columns] for row in rows]), columns)
     steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 8).round().astype(int))
     plots.save_sheet(folder / "strip.png", np.concatenate([trained.sheets[i][1] / 255 for i in steps]), columns)
-    plots.sheet_animation(folder / "training.gif", trained.sheets)
+    plots.sheet_animation(folder / "training.gif", trained.sheets, columns=columns)
     curves = {"cycle_a": "a, there and back", "cycle_b": "b, there and back"}
     fig = plots.held_out_curves(trained.records, "Cycle distance", curves, LOSSES[:3])
     plots.save(fig, folder / "curves.png")
@@ -302,6 +302,9 @@ def save_figures(trained: Trained, folder: Path) -> None:
 
 def train_and_report(config: Config, run: runs.Run) -> None:
     """Train, measure, draw, tell."""
+    if config.domain_a:
+        for split in domains(config):
+            runs.say(f"{split.name}: {translation.described(split.train, split.test)}")
     trained = train(config, run)
     a, b = trained.domains
     images.show_parameters(trained.task.networks)

@@ -39,7 +39,7 @@ class Config(dcgan.Config):
 
 
 SETTINGS = {f.name: getattr(dcgan.STABLE, f.name) for f in fields(dcgan.STABLE)}
-RECIPES = {"stable": Config(**SETTINGS | {"recipe": "stable", "steps": 5000})}
+RECIPES = {"stable": Config(**SETTINGS | {"recipe": "stable", "steps": 5000, "eval_every": 250})}
 
 
 class Game(NamedTuple):

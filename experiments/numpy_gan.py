@@ -244,7 +244,7 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
     rows = images.training_images(config, real).reshape(-1, config.side**2).T / 127.5 - 1  # [pixels, N]
     game, half = new_game(config), config.batch // 2
     watched = images.latent_bits(config.seed, 256, config.latent_dim)
-    sheets = images.Sheets(run.folder)
+    sheets = images.Sheets(run.folder, columns=16)
 
     def look(step: int) -> dict[str, Any]:
         sheets.add(step, generate(game, watched))

@@ -220,7 +220,7 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
         from experiments import digit_classifier  # here: a wrong flag should not wait for it
 
         judge = digit_classifier.judge_for(images.load(config.data))
-    sheets = images.Sheets(run.folder)
+    sheets = images.Sheets(run.folder, columns=WATCHED)
 
     def look(step):
         sheets.add(step, task.generate(real.test_a[:WATCHED]))
@@ -240,13 +240,16 @@ def save_figures(trained: Trained, folder) -> None:
     plots.save_sheet(folder / "translations.png", np.concatenate([data.as_pixels(a), *drawn, b]), columns=len(a))
     steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 8).round().astype(int))
     plots.save_sheet(folder / "strip.png", np.concatenate([trained.sheets[i][1] / 255 for i in steps]), len(a))
-    plots.sheet_animation(folder / "training.gif", trained.sheets)
+    plots.sheet_animation(folder / "training.gif", trained.sheets, columns=len(a))
     curves = {"l1": "pix2pix", "l1_of_l1_only": "L1 alone"}
     plots.save(plots.held_out_curves(trained.records, "L1 distance", curves, LOSSES[:2]), folder / "curves.png")
 
 
 def train_and_report(config: Config, run: runs.Run) -> None:
     """Train, measure, draw, tell."""
+    if config.pairs:
+        real = pairs(config)
+        runs.say(f"{real.name}: {translation.described(real.a, real.test_a)}")
     trained = train(config, run)
     images.show_parameters(trained.task.networks)
     save_figures(trained, run.folder / "figures")

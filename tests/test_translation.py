@@ -257,11 +257,14 @@ def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(module, tmp_path):
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.EXPERIMENT)
-def test_own_colour_images_train_without_a_judge(module, tmp_path):
+def test_own_colour_images_train_without_a_judge(module, tmp_path, capsys):
     paths = {"pairs": write_pngs(tmp_path / "pairs", 12, 16, 24, "RGB")}
     paths |= {k: write_pngs(tmp_path / k, 12, 16, 12, "RGB", seed) for seed, k in enumerate("ab")}
     own = [flag.format(**paths) for flag in OWN[module]]
     assert command(module, *FLAGS[1:], *own, "--out", tmp_path / "run") == 0
+    assert "11 images to train on, 1 held out, 12 x 16, in colour" in capsys.readouterr().out
+    with Image.open(tmp_path / "run" / "samples" / "00000010.png") as picture:
+        assert picture.mode == "RGB"
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "agreement" not in result and "accuracy" not in result
 
