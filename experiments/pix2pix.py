@@ -142,7 +142,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     with tf.GradientTape() as tape:
         tape.watch(fake)
         g_loss = core.batch_mean(loss.generator(real_logits, verdict(fake)))
-        total = g_loss + config.l1 * distance(fake)
+        total = g_loss + 2 * config.l1 * distance(fake)  # twice: images there span 2
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(total, fake))
     conv.fused_adam_update(g, gradients, game.step, adam)
 
