@@ -20,8 +20,9 @@ held-out images. The judge is the classifier of `digit_classifier.py`. Minutes a
 seed, on one core of a shared server (AMD EPYC, no GPU) with other runs beside it."""
 
 
-def several(module) -> list[dict]:
-    return [cell("translation_quality", module, seed) for seed in SEEDS]
+def several(module, frame: str | None = None) -> list[dict]:
+    study, extra = ("translation_quality", []) if frame is None else (f"cyclegan_frame_{frame}", ["--frame", frame])
+    return [cell(study, module, seed, extra=extra) for seed in SEEDS]
 
 
 def numbers(results: list[dict], key: str, digits: int) -> str:
@@ -61,9 +62,10 @@ def paired() -> None:
         print(row(label, *(numbers(results, key + end, digits) for end in ends)))
 
 
-def unpaired() -> None:
-    results = several(cyclegan)
-    print(f"\n## `cyclegan.py`: optical digits to MNIST, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+def unpaired(frame: str) -> None:
+    results = several(cyclegan, frame)
+    flag = f"`cyclegan.py --frame {frame}`: optical digits to MNIST"
+    print(f"\n## {flag}, {results[0]['steps']} steps, {minutes(results)} minutes\n")
     print(row("", "translated", "untranslated", "MNIST's own"))
     print(row(*["---"] * 4))
     rows = {
@@ -78,5 +80,7 @@ def unpaired() -> None:
 
 if __name__ == "__main__":
     print(HEAD, flush=True)
-    for part in (conditional, paired, unpaired):
-        part()
+    conditional()
+    paired()
+    unpaired("none")
+    unpaired("mnist")

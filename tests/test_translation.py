@@ -92,11 +92,14 @@ def test_enlarged_digits_sit_in_the_middle_and_keep_their_brightness():
     digits = np.zeros((2, 8, 8), np.uint8)
     digits[0, 2:6, 2:6] = 200
     digits[1] = 255
-    large = cyclegan.enlarged(digits, 28)
+    large = cyclegan.enlarged(digits, 28, "mnist")
     assert large.shape == (2, 28, 28) and large.dtype == np.uint8
     assert (large[1, 4:24, 4:24] == 255).all() and large[1].sum() == 255 * 400  # 20 x 20 in the middle
     assert np.abs(large[0].astype(int) - large[0, ::-1, ::-1]).max() <= 1
     assert large[0].mean() / digits[0].mean() == pytest.approx((20 / 28) ** 2, rel=0.05)
+    whole = cyclegan.enlarged(digits, 28, "none")
+    assert (whole[1] == 255).all() and whole[0].mean() == pytest.approx(digits[0].mean(), rel=0.05)
+    assert (cyclegan.enlarged(digits, 8, "none") == digits).all()
 
 
 # ---- networks
