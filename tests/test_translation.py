@@ -221,6 +221,74 @@ def test_one_step_moves_every_weight_of_every_network(module):
     assert all((old != new.numpy()).any() for old, new in zip(before, weights, strict=True))
 
 
+def first_gradients(player, beta1=0.5):
+    """Adam's mean after one step is (1 - beta1) times the gradient."""
+    return [mean / (1 - beta1) for mean in player.mean]
+
+
+def assert_alike(gradients, expected):
+    for a, b in zip(gradients, expected, strict=True):
+        # the bias of a convolution before instance norm has gradient 0, of which rounding leaves some 1e-6
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3 * float(np.abs(b).max()) + 1e-5)
+
+
+def one_batch(module, config):
+    task = module.new_task(config, *([module.pairs(config)] if module is pix2pix else module.domains(config)))
+    return {name: values[0] for name, values in task.draw(0, 1).items()}
+
+
+def test_pix2pix_plays_the_game_of_its_paper():
+    """D: half of its loss on (a, b) against (a, G(a)); G: -log D(a, G(a)) and 100 |b - G(a)|; the other: L1 alone."""
+    config = tiny(pix2pix)
+    batch = one_batch(pix2pix, config)
+    game, plain = (pix2pix.new_game(config, (8, 8, 1)) for _ in range(2))
+    pix2pix.adversarial_step(game, config, batch)
+    a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
+    g, d, alone = plain.generator.weights, plain.discriminator.weights, plain.l1_only.weights
+    with tf.GradientTape() as tape:
+        fake = translation.unet(a, g, batch["bits"][0], config.dropout)
+        real_logits, fake_logits = (translation.patchgan(tf.concat([a, x], 3), d) for x in (b, fake))
+        ones, zeros = tf.ones_like(real_logits), tf.zeros_like(real_logits)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits
+        d_loss = tf.reduce_mean(entropy(ones, real_logits) + entropy(zeros, fake_logits)) / 2
+    assert_alike(first_gradients(game.discriminator), tape.gradient(d_loss, d))
+    for old, new in zip(d, game.discriminator.weights, strict=True):
+        old.assign(new)  # G meets the new D
+    with tf.GradientTape(persistent=True) as tape:
+        fake = translation.unet(a, g, batch["bits"][0], config.dropout)
+        g_loss = tf.reduce_mean(entropy(ones, translation.patchgan(tf.concat([a, fake], 3), d)))
+        g_loss += 100 * tf.reduce_mean(tf.abs(b - fake))
+        l1 = tf.reduce_mean(tf.abs(b - translation.unet(a, alone, batch["bits"][1], config.dropout))) / 2
+    assert_alike(first_gradients(game.generator), tape.gradient(g_loss, g))
+    assert_alike(first_gradients(game.l1_only), tape.gradient(l1, alone))
+
+
+def test_cyclegan_plays_the_game_of_its_paper():
+    """Both G: least squares against both D, 10 times both cycles, 5 times both identities; then each D, on the fakes."""
+    config = tiny(cyclegan)
+    batch = one_batch(cyclegan, config)
+    game, plain = (cyclegan.new_game(config, (8, 8, 1)) for _ in range(2))
+    cyclegan.adversarial_step(game, config, batch)
+    a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
+    g_a, d_a, g_b, d_b = (
+        getattr(side, kind).weights for side in plain[:2] for kind in ("generator", "discriminator")
+    )
+    unet, patchgan = translation.unet, translation.patchgan
+    with tf.GradientTape() as tape:
+        to_b, to_a = unet(a, g_b), unet(b, g_a)
+        loss = tf.reduce_mean((patchgan(to_b, d_b) - 1) ** 2 / 2) + tf.reduce_mean((patchgan(to_a, d_a) - 1) ** 2 / 2)
+        loss += 10 * tf.reduce_mean(tf.abs(unet(to_b, g_a) - a)) + 10 * tf.reduce_mean(tf.abs(unet(to_a, g_b) - b))
+        loss += 5 * tf.reduce_mean(tf.abs(unet(b, g_b) - b)) + 5 * tf.reduce_mean(tf.abs(unet(a, g_a) - a))
+    of_a, of_b = tape.gradient(loss, (g_a, g_b))
+    assert_alike(first_gradients(game.a.generator), of_a)
+    assert_alike(first_gradients(game.b.generator), of_b)
+    for side, d, real, fake in ((game.a, d_a, a, to_a), (game.b, d_b, b, to_b)):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((patchgan(real, d) - 1) ** 2 + patchgan(fake, d) ** 2) / 2
+        assert_alike(first_gradients(side.discriminator), tape.gradient(loss, d))
+        np.testing.assert_allclose(side.pool[:4], fake, atol=1e-5)
+
+
 # ---- the run
 
 
