@@ -264,7 +264,7 @@ def test_pix2pix_plays_the_game_of_its_paper():
 
 
 def test_cyclegan_plays_the_game_of_its_paper():
-    """Both G: least squares against both D, 10 times both cycles, 5 times both identities; then each D, on the fakes."""
+    """Both G: least squares against D, 10 times the cycles, 5 times the identities; then each D, on those fakes."""
     config = tiny(cyclegan)
     batch = one_batch(cyclegan, config)
     game, plain = (cyclegan.new_game(config, (8, 8, 1)) for _ in range(2))
