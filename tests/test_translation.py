@@ -118,6 +118,17 @@ def test_unet_keeps_the_size_and_halves_as_often_as_it_can(size, levels):
     assert float(tf.reduce_max(tf.abs(y - translation.unet(x, weights)))) > 1e-4  # all dropped: another picture
 
 
+def test_skip_carries_the_input_past_a_closed_bottleneck():
+    weights = translation.unet_weights(np.random.default_rng(0), (8, 8, 1), 4)
+    x = tf.random.stateless_uniform((2, 8, 8, 1), (0, 1), -1, 1)
+    weights[4].assign(tf.zeros_like(weights[4]))  # scale of the inner level's norm: it says the same of every image
+    assert float(tf.reduce_max(tf.abs(tf.subtract(*translation.unet(x, weights))))) > 1e-2
+    inner = weights[10]  # the last kernel: from the level below, then from the skip
+    inner.assign(tf.concat([inner[:, :, :4], tf.zeros_like(inner[:, :, 4:])], axis=2))
+    y = translation.unet(x, weights)
+    np.testing.assert_allclose(y[0], y[1], atol=1e-6)
+
+
 def test_dropped_values_are_those_of_the_bits():
     """Bytes of 255 drop nothing at rate 1/2: values double, as with twice the norm's scale and offset."""
     size = (8, 8, 1)
