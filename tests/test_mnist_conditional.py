@@ -7,6 +7,7 @@ import pytest
 
 import gan_data as data
 import gan_images as images
+import metrics
 from experiments import mnist_conditional as conditional
 from experiments import mnist_dcgan as dcgan
 from gan_core import tf
@@ -32,6 +33,10 @@ def test_digits_follow_the_law_and_do_not_depend_on_how_many_are_drawn():
     many = conditional.labels_by_law(law, 1000)
     np.testing.assert_allclose(np.bincount(many, minlength=10) / 1000, law, atol=0.005)  # chance alone: .014
     assert (conditional.labels_by_law(law, 100) == many[:100]).all()
+    assert (conditional.labels_by_law(law[::-1], 1000) != 8).all()
+    assert (
+        conditional.labels_by_law(np.roll(law, -1), 1)[0] == 1
+    )  # the first sample's is 0, where digit 0 has no part
 
 
 def test_rows_of_a_sheet_hold_one_digit_each():
@@ -68,7 +73,10 @@ def test_asked_digits_are_drawn_after_training():
     trained = conditional.train(config)
     told = conditional.obedience(trained)
     assert told["agreement"] > 0.6 and told["agreement_floor"] > 0.97
-    assert len(told["frechet_by_digit"]) == 10
+    features, labels = trained.yardstick.features, trained.images.test_labels
+    sets = [features[labels == k] for k in range(10)]
+    apart = [metrics.frechet_digit_distance(sets[k], sets[k - 1]) for k in range(10)]  # of real digits of two kinds
+    assert len(told["frechet_by_digit"]) == 10 and np.mean(told["frechet_by_digit"]) < 0.5 * np.mean(apart)
     assert all(
         fake > real for fake, real in zip(told["frechet_by_digit"], told["frechet_by_digit_floor"], strict=True)
     )

@@ -221,6 +221,16 @@ def test_cyclegan_comes_back_to_where_it_started():
     assert last["cycle_a"] < 0.4 * first["cycle_a"] and last["cycle_b"] < 0.4 * first["cycle_b"]
 
 
+def test_judge_reads_domain_a_and_its_ceiling_is_domain_b():
+    config = tiny(cyclegan)
+    a, b = cyclegan.domains(config)
+    black = b._replace(test=np.zeros_like(b.test))
+    judge, game = cyclegan.train(replace(config, steps=10)).judge, cyclegan.new_game(config, (8, 8, 1))
+    found = cyclegan.measured((a, black), game, judge, 200)
+    assert found["accuracy_untranslated"] > 0.95 and found["accuracy_floor"] < 0.3
+    assert found["cycle_a"] > 0 and found["cycle_a"] != found["cycle_b"]
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.EXPERIMENT)
 def test_one_step_moves_every_weight_of_every_network(module):
     config = tiny(module)
