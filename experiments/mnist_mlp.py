@@ -6,7 +6,9 @@ measures the fakes: each number stands beside what real images score.
     python experiments/mnist_mlp.py                    the recipe that learns
     python experiments/mnist_mlp.py --recipe dnn       a tutorial's network: 5000 steps, leaky ReLU, tanh
     python experiments/mnist_mlp.py --recipe raw       a tutorial's raw variables: weights N(0, .01^2), sigmoid
-    python experiments/mnist_mlp.py --data digits      8x8 digits, no network needed
+    python experiments/mnist_mlp.py --data digits --steps 2000     8x8 digits, no network needed: a minute
+
+15 to 20 minutes on two cores, `raw` 5, `dnn` one.
 
 In the raw tutorial's loop the training lines are indented one step too little, so that it trains on the last batch of
 each epoch alone; here every batch is trained on.
