@@ -21,6 +21,8 @@ and only delta differs:
 
     python experiments/numpy_gan.py                  8x8 digits: ten to twenty seconds
     python experiments/numpy_gan.py --data mnist     28x28, three times as long
+
+MNIST comes from the file that MNIST_NPZ names; without it Keras fetches it, and brings TensorFlow along, unused.
 """
 
 from dataclasses import dataclass, replace

@@ -1,5 +1,8 @@
 """What tests of several scripts do alike."""
 
+import subprocess
+import sys
+
 import gan_runs as runs
 
 
@@ -17,6 +20,14 @@ def command(module, *args):
     except SystemExit as stop:
         return stop.code
     return 0
+
+
+def fresh_run(module, flags, home):
+    """The folder and the screen of a run made by a fresh process in the folder `home`."""
+    script = [sys.executable, module.__file__, *flags, "--out", "run"]
+    done = subprocess.run(script, cwd=home, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return home / "run", done.stdout
 
 
 class Killed(Exception):

@@ -1,13 +1,11 @@
 """Every image experiment as its users run it, on the 8x8 digits: run folder, resuming, samples, bad input."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DyingRun, Killed, command, one_line
+from helpers import DyingRun, Killed, command, fresh_run, one_line
 from PIL import Image
 
 import gan_data as data
@@ -35,11 +33,7 @@ def tiny(module):
 @pytest.fixture(scope="module", params=MODULES, ids=lambda m: m.EXPERIMENT)
 def finished(request, tmp_path_factory):
     """A finished run, made by a fresh process in another folder."""
-    home = tmp_path_factory.mktemp("elsewhere")
-    script = [sys.executable, request.param.__file__, *FLAGS, "--out", "run"]
-    done = subprocess.run(script, cwd=home, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return request.param, home / "run", done.stdout
+    return request.param, *fresh_run(request.param, FLAGS, tmp_path_factory.mktemp("elsewhere"))
 
 
 def test_run_folder_holds_what_it_promises(finished):
