@@ -278,3 +278,36 @@ def held_out_curves(
     for ax in (left, right):
         ax.legend(frameon=False)
     return fig
+
+
+def dirac(
+    forces: dict[str, Callable], paths: dict[tuple[str, str], np.ndarray], penalties: Sequence[float], start: tuple
+) -> Figure:
+    """A panel for each loss and for no, a middle and the largest penalty: the field, and both orders' trajectories.
+
+    `forces`: loss -> (theta, psi, penalty) -> the two forces; `paths`: (loss, order) -> `[steps + 1, penalties, 2]`.
+    """
+    shown = sorted({0, len(penalties) // 2, len(penalties) - 1})
+    fig, axes = figure(len(forces), len(shown), 2.4 * len(shown), 2.3 * len(forces))
+    reach = 2.2 * max(0.5, *np.abs(start))
+    grid = np.linspace(-reach, reach, 13)
+    theta, psi = (a.reshape(-1, 1) for a in np.meshgrid(grid, grid))
+    for row, (loss, force) in zip(axes, forces.items(), strict=True):
+        for ax, k in zip(row, shown, strict=True):
+            u, v = force(theta, psi, np.full_like(theta, penalties[k]))
+            length = np.hypot(u, v) + 1e-12
+            ax.quiver(theta, psi, u / length, v / length, color="0.72", scale=22, width=0.006, pivot="mid")
+            for order, colour in (("simultaneous", FAKE), ("alternating", REAL)):
+                path = paths[loss, order][:, k]
+                inside = np.abs(path).max(axis=-1) < 2 * reach
+                ax.plot(*path[: len(path) if inside.all() else inside.argmin()].T, color=colour, lw=0.9, label=order)
+            ax.plot(*start, "o", color="black", ms=3)
+            ax.plot(0, 0, "+", color="black", ms=7)
+            ax.set(xlim=(-reach, reach), ylim=(-reach, reach), title=f"{loss}, penalty {penalties[k]:g}")
+            ax.title.set_size("small")
+    for ax in axes[-1]:
+        ax.set_xlabel("theta")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("psi")
+    axes[0, 0].legend(frameon=False, fontsize="x-small", loc="upper left")
+    return fig
