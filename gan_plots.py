@@ -263,18 +263,18 @@ def errors_and_accuracies(records: Sequence[dict]) -> Figure:
 
 
 def held_out_curves(
-    records: Sequence[dict], title: str, curves: dict[str, str], losses: Sequence[str], scale: str = "log"
+    records: Sequence[dict], title: str, curves: dict[str, str], losses: Sequence[str], unit: str = "nats"
 ) -> Figure:
     """Numbers of held-out images against the step, `curves`: number -> label; beside them the losses so named."""
     fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
     for (name, label), colour in zip(curves.items(), (FAKE, REAL, IDEAL), strict=False):
         left.plot([r["step"] for r in records], [r[name] for r in records], color=colour, lw=1.2, label=label)
-    left.set(title=f"{title}, held-out", xlabel="step", yscale=scale)
+    left.set(title=f"{title}, held-out", xlabel="step", yscale="log")
     for name, colour in zip(losses, (REAL, FAKE, IDEAL), strict=False):
         seen = [r for r in records if name in r]
         label = name.replace("_loss", "").replace("_", " ")
         right.plot([r["step"] for r in seen], [r[name] for r in seen], color=colour, lw=1.2, label=label)
-    right.set(title="Losses", xlabel="step", ylabel="nats")
+    right.set(title="Losses", xlabel="step", ylabel=unit)
     for ax in (left, right):
         ax.legend(frameon=False)
     return fig

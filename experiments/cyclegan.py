@@ -298,7 +298,7 @@ def save_figures(trained: Trained, folder: Path) -> None:
     plots.save_sheet(folder / "strip.png", np.concatenate([trained.sheets[i][1] / 255 for i in steps]), columns)
     plots.sheet_animation(folder / "training.gif", trained.sheets, columns=columns)
     curves = {"cycle_a": "a, there and back", "cycle_b": "b, there and back"}
-    fig = plots.held_out_curves(trained.records, "Cycle distance", curves, LOSSES[:3])
+    fig = plots.held_out_curves(trained.records, "Cycle distance", curves, LOSSES[:3], unit="squared logits")
     plots.save(fig, folder / "curves.png")
 
 

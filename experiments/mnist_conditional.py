@@ -6,7 +6,7 @@ carry the labels of the real images of their batch. A digit classifier, trained 
 is the digit that was asked for.
 
     python experiments/mnist_conditional.py                   5000 steps of batch 32
-    python experiments/mnist_conditional.py --data digits --steps 1000     8x8 digits, no network needed
+    python experiments/mnist_conditional.py --data digits --steps 1000 --average 0.99     8x8 digits, no network
     python experiments/sample.py RUN --label 7                sevens, from a finished run
 
 8 to 12 minutes on two cores.

@@ -6,7 +6,7 @@ A digit classifier, trained on first need, measures the fakes: each number stand
 
     python experiments/mnist_dcgan.py                       R1 instead of dropout, an average of G: 14,000 steps
     python experiments/mnist_dcgan.py --recipe classic      the tutorial's: dropout, Keras' Adam, 4001 steps
-    python experiments/mnist_dcgan.py --data digits --steps 1000     8x8 digits, no network needed
+    python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, no network needed
 
 15 to 25 minutes on two cores, `classic` 5 to 8.
 """
