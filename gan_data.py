@@ -211,6 +211,29 @@ def _is_number(text: str) -> bool:
     return True
 
 
+class Modes(NamedTuple):
+    """Equal normals in the plane: centres `[k, 2]` and the standard deviation of each coordinate."""
+
+    centres: np.ndarray
+    std: float
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n points `[n, 2]`, each of a mode of its own choice."""
+        return self.centres[rng.integers(len(self.centres), size=n)] + self.std * rng.standard_normal((n, 2))
+
+
+def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Modes:
+    """Modes at angles 2 pi k / modes on a circle, k from 0: PacGAN's 2D ring (Lin et al. 2018)."""
+    angle = 2 * np.pi * np.arange(modes) / modes  # with the end point included, two of them would be one
+    return Modes(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), std)
+
+
+def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Modes:
+    """side x side modes around 0: PacGAN's 2D grid, {-4, -2, 0, 2, 4}^2."""
+    places = spacing * (np.arange(side) - (side - 1) / 2)
+    return Modes(np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2), std)
+
+
 class RealData(NamedTuple):
     """What S seeds train on, and the truth that their fakes are judged against."""
 

@@ -49,6 +49,14 @@ class Parzen(NamedTuple):
     sigma: float
 
 
+class ModeCoverage(NamedTuple):
+    """Modes with a high-quality sample, share of samples of high quality, reverse KL to equal modes in nats."""
+
+    modes: int
+    high_quality: float
+    reverse_kl: float
+
+
 def histogram_edges(real: Distribution | ArrayLike, bins: int = 40, coverage: float = 0.9999) -> Array:
     """Equal widths between the (1 - coverage)/2 and (1 + coverage)/2 quantiles of `real` -> [bins + 1].
 
@@ -397,6 +405,27 @@ def parzen_window(
     sigma = sigmas[parzen_log_likelihood(samples, validation, sigmas).mean(axis=1).argmax()]
     scores = parzen_log_likelihood(samples, test, sigma)
     return Parzen(float(scores.mean()), float(scores.std(ddof=1) / np.sqrt(scores.size)), float(sigma))
+
+
+def mode_coverage(samples: ArrayLike, centres: ArrayLike, std: float, within: float = 3.0) -> ModeCoverage:
+    """Which of k equal modes [k, d] a sample [n, d] reaches: PacGAN's protocol (Lin et al. 2018, section 4.1).
+
+    A sample is of high quality closer than `within` standard deviations to its nearest centre: of a perfect sampler
+    in two dimensions 1 - exp(-within^2 / 2) = 98.889% are, and clearly more means modes narrower than the data's. A
+    mode counts from one such sample on. Reverse KL = KL(counts of high quality || uniform) = sum p ln(k p), without
+    smoothing: ln(k/j) for j of k modes in equal parts, about (k - 1) / (2 n) for a perfect sampler, infinite if no
+    sample is of high quality. ValueError: not finite; dimensions that differ; std or within not above 0.
+    """
+    samples, centres = _flat_pair(samples, centres, "samples", "centres")
+    for name, value in (("std", std), ("within", within)):
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name}: got {value}, expected a number above 0")
+    distance, nearest = cKDTree(centres).query(samples)
+    good = distance < within * std
+    counts = np.bincount(nearest[good], minlength=len(centres))
+    p = counts / max(counts.sum(), 1)
+    reverse_kl = float(rel_entr(p, 1 / len(centres)).sum()) if good.any() else np.inf
+    return ModeCoverage(int((counts > 0).sum()), float(good.mean()), reverse_kl)
 
 
 def summary(values: ArrayLike) -> dict[str, float | int | list | None]:
