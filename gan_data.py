@@ -44,6 +44,13 @@ def random_bits(seed: int, stream: int, start: int, count: int, size: int) -> np
     return source.random_raw(count * words).view(np.uint16).reshape(count, -1)[:, :size]
 
 
+def random_bytes(seed: int, stream: int, start: int, count: int, shape: Sequence[int]) -> np.ndarray:
+    """Uniform uint8 `[count, *shape]`, as `random_bits`: row i a function of (seed, stream, start + i)."""
+    n = math.prod(shape)
+    bits = random_bits(seed, stream, start, count, -(-n // 2))
+    return np.ascontiguousarray(bits).view(np.uint8)[:, :n].reshape(count, *shape)
+
+
 def bits_for_seeds(seeds: Sequence[int], stream: int, start: int, count: int, shape: Sequence[int]) -> np.ndarray:
     """`random_bits` for each seed: uint16 `[count, S, *shape]`."""
     bits = np.empty((count, len(seeds), *shape), np.uint16)

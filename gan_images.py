@@ -325,6 +325,12 @@ def show(run: runs.Run, result: dict[str, Any], rows: dict[str, tuple[str, str]]
     )
 
 
+def strip(sheets: list[tuple[int, np.ndarray]], rows: int, columns: int = 10) -> np.ndarray:
+    """The first `columns` watched images at up to `rows` steps, evenly through training, in [0, 1]."""
+    chosen = np.unique(np.linspace(0, len(sheets) - 1, rows).round().astype(int))
+    return np.concatenate([sheets[i][1][:columns] / 255 for i in chosen])
+
+
 def save_figures(trained: Trained, folder: Path) -> None:
     """samples, strip, interpolation, neighbours, curves (.png) and training.gif."""
     import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
@@ -332,9 +338,7 @@ def save_figures(trained: Trained, folder: Path) -> None:
     config, generate = trained.config, trained.task.show or trained.task.generate
     fakes = generate(latent_bits(config.seed, 100, config.latent_dim))
     plots.save_sheet(folder / "samples.png", fakes, columns=10)
-    steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 11).round().astype(int))
-    strip = [trained.sheets[i][1][:10] / 255 for i in steps]
-    plots.save_sheet(folder / "strip.png", np.concatenate(strip), columns=10)
+    plots.save_sheet(folder / "strip.png", strip(trained.sheets, rows=11), columns=10)
     plots.save_sheet(folder / "interpolation.png", generate(interpolation(config, rows=10, columns=12)), columns=12)
     nearest = metrics.nearest_neighbours(fakes[:20], data.as_pixels(training_images(config, trained.images)))[1][:, 0]
     pairs = np.concatenate([fakes[:20], data.as_pixels(trained.images.train[nearest])])

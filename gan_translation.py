@@ -3,8 +3,8 @@
 Images are uint8 `[N, H, W, C]` where they are kept and float32 in [-1, 1] where networks see them.
 """
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +15,30 @@ from rich.table import Table
 
 import gan_conv as conv
 import gan_data as data
+import gan_images as images
 import gan_runs as runs
 from gan_core import Weights, tf
 
 WIDEST = 256  # channels at most
+
+
+@dataclass(frozen=True)
+class TranslationConfig(images.ImageConfig):
+    """Settings of both translations."""
+
+    eval_samples: int = 10_000  # held-out images behind the final numbers, as many as there are
+    log_samples: int = 1000  # the same for each record in log.jsonl
+    width: int = 32  # channels of the first layers; 64 in the papers
+    learning_rate: float = 5e-4  # of every Adam; the papers' 2e-4 is for batches of 1
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+    def with_sensible_numbers(self) -> Any:
+        """As `ImageConfig.with_sensible_numbers`."""
+        runs.require(self, "width", "at least 1", lambda v: v >= 1)
+        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < np.inf)
+        runs.require(self, "beta1 beta2", "at least 0 and below 1", lambda v: 0 <= v < 1)
+        return super().with_sensible_numbers()
 
 
 # ------------------------------------------------------------------------------------------------ folders
@@ -48,15 +68,15 @@ def read_folder(flag: str, folder: str, seed: int, columns: int = 1) -> Split:
     held_out = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
     if (root / "train").is_dir() and held_out:
         both = _pngs(flag, root / "train"), _pngs(flag, held_out)
-        images = _read(flag, [*both[0], *both[1]], columns)
-        return Split(images[: len(both[0])], images[len(both[0]) :], None, root.name)
+        pictures = _read(flag, [*both[0], *both[1]], columns)
+        return Split(pictures[: len(both[0])], pictures[len(both[0]) :], None, root.name)
     paths = _pngs(flag, root)
     if len(paths) < 2:
         raise runs.BadInput(f"{flag} {root}: one PNG file, expected at least two: one is held out")
-    images = _read(flag, paths, columns)
-    order = data.generator(seed, data.SPLIT).permutation(len(images))
-    test = order[: max(1, len(images) // 10)]
-    return Split(np.delete(images, test, axis=0), images[test], None, root.name)
+    pictures = _read(flag, paths, columns)
+    order = data.generator(seed, data.SPLIT).permutation(len(pictures))
+    test = order[: max(1, len(pictures) // 10)]
+    return Split(np.delete(pictures, test, axis=0), pictures[test], None, root.name)
 
 
 def _pngs(flag: str, folder: Path) -> list[Path]:
@@ -97,9 +117,9 @@ def described(train: np.ndarray, test: np.ndarray) -> str:
     return f"{len(train)} images to train on, {len(test)} held out, {width} x {height}, {colour}"
 
 
-def to_network(images: tf.Tensor | np.ndarray) -> tf.Tensor:
+def to_network(x: tf.Tensor | np.ndarray) -> tf.Tensor:
     """uint8 0 .. 255 -> float32 -1 .. 1."""
-    return tf.cast(images, tf.float32) / 127.5 - 1
+    return tf.cast(x, tf.float32) / 127.5 - 1
 
 
 # ----------------------------------------------------------------------------------------------- networks
@@ -187,21 +207,15 @@ def patchgan(x: tf.Tensor, weights: Sequence) -> tf.Tensor:
 # ------------------------------------------------------------------------------------------------- running
 
 
-def random_bytes(seed: int, stream: int, first: int, count: int, shape: Sequence[int]) -> np.ndarray:
-    """Uniform uint8 `[count, *shape]`, row i a function of (seed, stream, first + i)."""
-    n = math.prod(shape)
-    bits = data.random_bits(seed, stream, first, count, -(-n // 2))
-    return np.ascontiguousarray(bits).view(np.uint8)[:, :n].reshape(count, *shape)
-
-
 def mean_error(a: np.ndarray, b: np.ndarray) -> float:
     """Mean |a - b| per pixel and channel, images in [0, 1]."""
     return float(np.abs(a - b).mean())
 
 
-def accuracy(judge: Any, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of images `[n, H, W, 1]` in [0, 1] whose label the judge reads."""
-    return float(np.mean(judge.verdicts(images[..., 0])[0].argmax(-1) == labels))
+def readings(judge: Any, x: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Share of images `[n, H, W, 1]` in [0, 1] whose label the judge reads, and its features of them `[n, 64]`."""
+    verdicts, features = judge.verdicts(x[..., 0])
+    return float(np.mean(verdicts.argmax(-1) == labels)), features
 
 
 def show_table(title: str, columns: Sequence[str], rows: dict[str, Sequence[float | None]]) -> None:

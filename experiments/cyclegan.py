@@ -13,7 +13,7 @@ upright. The judge, which has never seen any, reads them badly, and should read 
 alone does more: `--frame mnist` enlarges them to the size that MNIST's digits have within their images.)
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,7 +36,7 @@ POOL = 50  # fakes that each D can be shown again
 
 
 @dataclass(frozen=True)
-class Config(images.ImageConfig):
+class Config(translation.TranslationConfig):
     """Settings."""
 
     recipe: Literal["stable"] = "stable"
@@ -46,28 +46,21 @@ class Config(images.ImageConfig):
     steps: int = 6000
     batch: int = 16  # 1 in the paper, on 256 x 256 pixels
     eval_every: int = 500
-    eval_samples: int = 10_000  # held-out images behind the final numbers, as many as there are
-    log_samples: int = 1000  # the same for each record in log.jsonl
     cycle: float = 10.0  # weight of |F(G(a)) - a| and |G(F(b)) - b|; the paper's
     identity: float = 5.0  # weight of |G(b) - b| and |F(a) - a|; the paper's
-    width: int = 32  # channels of the first layers
-    learning_rate: float = 5e-4  # of every Adam; the paper's 2e-4 is for batches of 1
-    beta1: float = 0.5
-    beta2: float = 0.999
 
     def checked(self) -> "Config":
         """The same; BadInput for a value or a folder that cannot work."""
         runs.require(self, "cycle identity", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "width", "at least 1", lambda v: v >= 1)
         runs.require(self, "batch", f"at most {POOL}, the size of the pool", lambda v: v <= POOL)
-        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < np.inf)
-        runs.require(self, "beta1 beta2", "at least 0 and below 1", lambda v: 0 <= v < 1)
         given = self.domain_a is not None, self.domain_b is not None
         if given[0] != given[1]:
             name, other = ("--domain-a", "--domain-b") if given[0] else ("--domain-b", "--domain-a")
             raise runs.BadInput(f"{name}: expected {other}, too: the user's own images on both sides")
-        config = self.with_sensible_numbers() if given[0] else super().checked()
-        domains(config)
+        if self.domain_a is None:
+            return super().checked()
+        config = self.with_sensible_numbers()
+        domains(config)  # complains of folders that cannot work
         return config
 
 
@@ -251,11 +244,9 @@ def measured(trained_on: tuple, game: Game, judge: Any, n: int) -> dict[str, flo
     }
     if judge:
         labels, real_b = trained_on[0].test_labels[:n], data.as_pixels(b)
-        features = judge.verdicts(real_b[..., 0])[1]
-        found["accuracy_floor"] = translation.accuracy(judge, real_b, trained_on[1].test_labels[:n])
+        found["accuracy_floor"], features = translation.readings(judge, real_b, trained_on[1].test_labels[:n])
         for name, x in (("", fake_b), ("_untranslated", data.as_pixels(a))):
-            found[f"accuracy{name}"] = translation.accuracy(judge, x, labels)
-            seen = judge.verdicts(x[..., 0])[1]
+            found[f"accuracy{name}"], seen = translation.readings(judge, x, labels)
             found[f"frechet_digit_distance{name}"] = metrics.frechet_digit_distance(features, seen)
     return found
 
@@ -268,6 +259,9 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
         from experiments import digit_classifier  # here: a wrong flag should not wait for it
 
         judge = digit_classifier.judge_for(images.load(config.data))
+    else:
+        for split in both:
+            runs.say(f"{split.name}: {translation.described(split.train, split.test)}")
     sheets = images.Sheets(run.folder, columns=WATCHED)
 
     def look(step):
@@ -294,8 +288,7 @@ def save_figures(trained: Trained, folder: Path) -> None:
         rows += [data.as_pixels(x), y, translated(come, y)]
     columns = len(rows[0])
     plots.save_sheet(folder / "cycles.png", np.concatenate([row[:columns] for row in rows]), columns)
-    steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 8).round().astype(int))
-    plots.save_sheet(folder / "strip.png", np.concatenate([trained.sheets[i][1] / 255 for i in steps]), columns)
+    plots.save_sheet(folder / "strip.png", images.strip(trained.sheets, rows=8), columns)
     plots.sheet_animation(folder / "training.gif", trained.sheets, columns=columns)
     curves = {"cycle_a": "a, there and back", "cycle_b": "b, there and back"}
     fig = plots.held_out_curves(trained.records, "Cycle distance", curves, LOSSES[:3], unit="squared logits")
@@ -304,9 +297,6 @@ def save_figures(trained: Trained, folder: Path) -> None:
 
 def train_and_report(config: Config, run: runs.Run) -> None:
     """Train, measure, draw, tell."""
-    if config.domain_a:
-        for split in domains(config):
-            runs.say(f"{split.name}: {translation.described(split.train, split.test)}")
     trained = train(config, run)
     a, b = trained.domains
     images.show_parameters(trained.task.networks)
@@ -330,7 +320,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     runs.say(f"Cycle distance {result['cycle_a']:.4f}. {told}{result['train_seconds']:.0f} s of training")
 
 
-RECIPES = {"stable": replace(Config())}
+RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
     runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)

@@ -11,7 +11,6 @@ Other scripts call `judge_for(images)`, which trains once and keeps the weights.
 """
 
 import os
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -281,7 +280,6 @@ def train_and_report(config: Config, run: runs.Run) -> None:
             "test_accuracy_floor": 1.0,  # what a perfect classifier gets
             "test_accuracy_standard_error": float(np.sqrt(p * (1 - p) / n)),
             "parameters": parameters(judge.weights),
-            "cpu_seconds": round(time.process_time(), 3),
         }
     )
     error = result["test_accuracy_standard_error"]

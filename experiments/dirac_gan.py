@@ -16,6 +16,7 @@ without a bias it says 0 at the data, half-way between its targets.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -55,6 +56,7 @@ class Config:
         return self
 
 
+@cache
 def forces(loss: str) -> Callable:
     """`(theta, psi, penalty) -> (-d G's loss / d theta, -d D's loss / d psi)`, float64 arrays `[n, 1]`, n games."""
 

@@ -13,7 +13,7 @@ is the digit that was asked for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -38,8 +38,7 @@ class Config(dcgan.Config):
     recipe: Literal["stable"] = "stable"
 
 
-SETTINGS = {f.name: getattr(dcgan.STABLE, f.name) for f in fields(dcgan.STABLE)}
-RECIPES = {"stable": Config(**SETTINGS | {"recipe": "stable", "steps": 5000, "eval_every": 250})}
+RECIPES = {"stable": Config(**vars(dcgan.STABLE) | {"steps": 5000, "eval_every": 250})}
 
 
 class Game(NamedTuple):
@@ -80,7 +79,7 @@ def labels_by_row(n: int) -> np.ndarray:
 
 def generator(config: Config, game: Game) -> Callable:
     """latent bits `[n, latent_dim]` and digits `[n]`, by default by the law -> fakes `[n, side, side]` in [0, 1]."""
-    draw_fakes = dcgan.fakes_of(game.players)
+    draw_fakes = dcgan.generator(config, game.players)
 
     def generate(bits, digits=None):
         digits = labels_by_law(game.law.numpy(), len(bits)) if digits is None else digits

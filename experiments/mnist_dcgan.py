@@ -11,7 +11,6 @@ A digit classifier, trained on first need, measures the fakes: each number stand
 15 to 25 minutes on two cores, `classic` 5 to 8.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -212,16 +211,13 @@ def new_loop(config: Config) -> Callable:
 
 def draw(config: Config, real: dict[str, np.ndarray], first: int, count: int) -> dict[str, tf.Tensor]:
     """Batches of `count` steps: of each array of `real [N, ...]` the same N's, and random bits."""
-    bits = partial(data.random_bits, config.seed, start=first, count=count)
     n, masks = len(next(iter(real.values()))), (3, config.batch, sum(map_sizes(config.side)))
     chosen = data.image_minibatches(n, config.seed, first, count, config.batch)
     batches = {name: values[chosen] for name, values in real.items()}
-    z = bits(stream=data.LATENT, size=config.batch * config.latent_dim)
+    z = data.random_bits(config.seed, data.LATENT, first, count, config.batch * config.latent_dim)
     batches["z"] = z.reshape(count, config.batch, config.latent_dim)
     if config.dropout:
-        dropped = bits(stream=data.DROPOUT, size=-(-math.prod(masks) // 2))  # two bytes each
-        dropped = np.ascontiguousarray(dropped).view(np.uint8)[:, : math.prod(masks)]
-        batches["bits"] = dropped.reshape(count, *masks)
+        batches["bits"] = data.random_bytes(config.seed, data.DROPOUT, first, count, masks)
     return {name: tf.constant(values) for name, values in batches.items()}
 
 
@@ -247,12 +243,10 @@ def networks(game: Game) -> dict[str, list]:
 
 
 def generator(config: Config, game: Game) -> Callable:
-    """latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G, at inference."""
-    return fakes_of(game)
+    """latent bits `[n, latent_dim]`, and labels `[n, L]` where G takes them -> fakes `[n, side, side]` in [0, 1].
 
-
-def fakes_of(game: Game) -> Callable:
-    """latent bits `[n, Z]` and, where G takes them, labels `[n, L]` -> fakes `[n, side, side]` in [0, 1]."""
+    By the average of G's weights, at inference.
+    """
     count = len(game.generator.weights)
 
     @partial(tf.function, autograph=False)

@@ -25,7 +25,7 @@ and only delta differs:
 MNIST comes from the file that MNIST_NPZ names; without it Keras fetches it, and brings TensorFlow along, unused.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -308,7 +308,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     )
 
 
-RECIPES = {"stable": replace(Config())}
+RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
     runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)

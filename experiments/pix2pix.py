@@ -11,7 +11,7 @@ alone, on the same batches: what the adversarial part adds is the difference.
 5 minutes on two cores. `--pairs` takes grey or colour images of one size that 4 divides; try --batch 1 on large ones.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -32,7 +32,7 @@ WATCHED = 10  # held-out pairs that are shown through training
 
 
 @dataclass(frozen=True)
-class Config(images.ImageConfig):
+class Config(translation.TranslationConfig):
     """Settings."""
 
     recipe: Literal["stable"] = "stable"
@@ -41,25 +41,18 @@ class Config(images.ImageConfig):
     steps: int = 3000
     batch: int = 32  # 1 in the paper, on 256 x 256 pixels
     eval_every: int = 250
-    eval_samples: int = 10_000  # held-out pairs behind the final numbers, as many as there are
-    log_samples: int = 1000  # the same for each record in log.jsonl
     loss: Literal[tuple(core.LOSSES)] = "non_saturating"
     l1: float = 100.0  # weight of the L1 distance in G's loss; the paper's
     dropout: float = 0.5  # the paper's, in training and after it
-    width: int = 32  # channels of the first layers; 64 in the paper
-    learning_rate: float = 5e-4  # of every Adam; the paper's 2e-4 is for batches of 1
-    beta1: float = 0.5
-    beta2: float = 0.999
 
     def checked(self) -> "Config":
         """The same; BadInput for a value or a folder that cannot work."""
         runs.require(self, "l1", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "width", "at least 1", lambda v: v >= 1)
-        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < np.inf)
-        runs.require(self, "beta1 beta2", "at least 0 and below 1", lambda v: 0 <= v < 1)
         runs.require(self, "dropout", "at least 0 and at most .99", lambda v: 0 <= v <= 0.99)
-        config = super().checked() if self.pairs is None else self.with_sensible_numbers()
-        pairs(config)
+        if self.pairs is None:
+            return super().checked()
+        config = self.with_sensible_numbers()
+        pairs(config)  # complains of a folder that cannot work
         return config
 
 
@@ -162,7 +155,7 @@ def new_task(config: Config, real: Pairs) -> images.Task:
 
     def draw(first, count):
         chosen = data.image_minibatches(len(real.a), config.seed, first, count, config.batch)
-        bits = translation.random_bytes(config.seed, data.DROPOUT, first, count, masks)
+        bits = data.random_bytes(config.seed, data.DROPOUT, first, count, masks)
         return {name: tf.constant(v) for name, v in {"a": real.a[chosen], "b": real.b[chosen], "bits": bits}.items()}
 
     loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
@@ -174,7 +167,7 @@ def new_task(config: Config, real: Pairs) -> images.Task:
 def translated(config: Config, weights: core.Weights, a: np.ndarray) -> np.ndarray:
     """uint8 A `[n, H, W, C]` -> B as a U-Net draws it, float32 in [0, 1], with dropout that depends on k alone."""
     sizes = translation.mask_sizes(a.shape[1:], config.width)
-    bits = translation.random_bytes(config.seed, data.EVALUATION, 0, len(a), (sum(sizes),))
+    bits = data.random_bytes(config.seed, data.EVALUATION, 0, len(a), (sum(sizes),))
     return images.in_parts(partial(_translate, weights, config.dropout), a, bits)
 
 
@@ -203,11 +196,9 @@ def measured(config: Config, real: Pairs, game: Game, judge: Any, n: int) -> dic
     }
     found = {f"l1{name}": translation.mean_error(fake, b) for name, fake in fakes.items()}
     if judge:
-        _, features = judge.verdicts(b[..., 0])
-        found["agreement_floor"] = translation.accuracy(judge, b, real.test_labels[:n])
+        found["agreement_floor"], features = translation.readings(judge, b, real.test_labels[:n])
         for name, fake in fakes.items():
-            found[f"agreement{name}"] = translation.accuracy(judge, fake, real.test_labels[:n])
-            seen = judge.verdicts(fake[..., 0])[1]
+            found[f"agreement{name}"], seen = translation.readings(judge, fake, real.test_labels[:n])
             found[f"frechet_digit_distance{name}"] = metrics.frechet_digit_distance(features, seen)
     return found
 
@@ -220,6 +211,8 @@ def train(config: Config, run: runs.Run | None = None) -> Trained:
         from experiments import digit_classifier  # here: a wrong flag should not wait for it
 
         judge = digit_classifier.judge_for(images.load(config.data))
+    else:
+        runs.say(f"{real.name}: {translation.described(real.a, real.test_a)}")
     sheets = images.Sheets(run.folder, columns=WATCHED)
 
     def look(step):
@@ -238,8 +231,7 @@ def save_figures(trained: Trained, folder) -> None:
     a, b = real.test_a[:WATCHED], data.as_pixels(real.test_b[:WATCHED])
     drawn = [translated(config, player.weights, a) for player in (game.l1_only, game.generator)]
     plots.save_sheet(folder / "translations.png", np.concatenate([data.as_pixels(a), *drawn, b]), columns=len(a))
-    steps = np.unique(np.linspace(0, len(trained.sheets) - 1, 8).round().astype(int))
-    plots.save_sheet(folder / "strip.png", np.concatenate([trained.sheets[i][1] / 255 for i in steps]), len(a))
+    plots.save_sheet(folder / "strip.png", images.strip(trained.sheets, rows=8), len(a))
     plots.sheet_animation(folder / "training.gif", trained.sheets, columns=len(a))
     curves = {"l1": "pix2pix", "l1_of_l1_only": "L1 alone"}
     plots.save(plots.held_out_curves(trained.records, "L1 distance", curves, LOSSES[:2]), folder / "curves.png")
@@ -247,9 +239,6 @@ def save_figures(trained: Trained, folder) -> None:
 
 def train_and_report(config: Config, run: runs.Run) -> None:
     """Train, measure, draw, tell."""
-    if config.pairs:
-        real = pairs(config)
-        runs.say(f"{real.name}: {translation.described(real.a, real.test_a)}")
     trained = train(config, run)
     images.show_parameters(trained.task.networks)
     save_figures(trained, run.folder / "figures")
@@ -258,7 +247,8 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     result = run.finish(head | {"steps": config.steps, "l1_floor": 0.0} | found)
     rows = {"L1 distance to B": ["l1", "l1_of_l1_only", "l1_of_copy", "l1_floor"]}
     if trained.judge:
-        for label, key in (("judge reads the right digit", "agreement"), ("Frechet digit distance", FRECHET)):
+        judged = {"judge reads the right digit": "agreement", "Frechet digit distance": "frechet_digit_distance"}
+        for label, key in judged.items():
             rows[label] = [key, f"{key}_of_l1_only", f"{key}_of_copy", f"{key}_floor"]
     rows = {label: [result.get(key) for key in keys] for label, keys in rows.items()}
     title = (
@@ -272,8 +262,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     )
 
 
-FRECHET = "frechet_digit_distance"
-RECIPES = {"stable": replace(Config())}
+RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
     runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
