@@ -94,8 +94,7 @@ def _read(flag: str, paths: Sequence[Path], columns: int) -> np.ndarray:
     for path in paths:
         try:
             with Image.open(path) as opened:
-                grey = opened.mode in ("1", "L", "LA", "I", "I;16")
-                pictures.append(np.asarray(opened.convert("L" if grey else "RGB")))
+                pictures.append(_pixels(opened))
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise runs.BadInput(f"{flag} {path}: not a PNG image that can be read ({error})") from None
         height, width = pictures[0].shape[:2]
@@ -108,6 +107,13 @@ def _read(flag: str, paths: Sequence[Path], columns: int) -> np.ndarray:
     if any(picture.ndim == 3 for picture in pictures):
         return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures])
     return np.stack(pictures)[..., None]
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """uint8 `[H, W]` of a grey picture, `[H, W, 3]` of another."""
+    if picture.mode in ("I", "I;16"):  # 16 bits, which Pillow would clip at 255
+        return np.round(np.asarray(picture, np.float64) / 257).astype(np.uint8)
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
 
 
 def described(train: np.ndarray, test: np.ndarray) -> str:

@@ -64,6 +64,14 @@ def test_train_and_val_folders_are_taken_as_they_are_and_colour_makes_all_rgb(tm
         assert (split.test[0] == np.asarray(picture)[..., :3]).all()
 
 
+def test_pictures_of_16_bits_keep_their_shades(tmp_path):
+    shades = np.linspace(0, 65535, 16).reshape(4, 4).astype(np.uint16)
+    for k in range(2):
+        Image.fromarray(shades).save(tmp_path / f"{k}.png")
+    split = translation.read_folder("--domain-a", tmp_path, seed=0)
+    assert split.train[0, ..., 0].ravel().tolist() == list(range(0, 256, 17))
+
+
 def test_pairs_are_cut_down_the_middle(tmp_path):
     write_pngs(tmp_path, 10, 4, 16)
     whole = translation.read_folder("--pairs", tmp_path, seed=0)
