@@ -110,6 +110,19 @@ def with_skip(network: Network) -> Network:
     return skipping
 
 
+def packed(samples: tf.Tensor, pack: int) -> tf.Tensor:
+    """`pack` samples stacked as one: `[..., F, B] -> [..., pack F, B / pack]`, neighbours of the batch together.
+
+    D then sees several samples at once, all real or all fake, and so their lack of variety (PacGAN, Lin et al. 2018).
+    """
+    if pack == 1:
+        return samples
+    *lead, features, batch = samples.shape
+    split = tf.reshape(samples, (*lead, features, batch // pack, pack))
+    order = (*range(len(lead)), len(lead) + 2, len(lead), len(lead) + 1)
+    return tf.reshape(tf.transpose(split, order), (*lead, pack * features, batch // pack))
+
+
 LAWS = ("uniform", "normal", "mixed")
 
 
@@ -213,6 +226,8 @@ LOSSES: dict[str, Loss] = {
     "relativistic_average": Loss(_average_d, _average_g),
 }
 
+ZERO_SUM = ("minimax", "wasserstein")  # where G's loss is minus D's, up to what G cannot change
+
 
 # --------------------------------------------------------------------------------------------- penalties
 
@@ -287,6 +302,28 @@ class Adam(NamedTuple):
     epsilon: float = 1e-7
 
 
+def adam_step(
+    player: Player,
+    gradients: Sequence[tf.Tensor],
+    step: tf.Tensor,
+    adam: Adam,
+    factor: float | tf.Tensor = 1.0,
+) -> Player:
+    """What a player's weights and moments become down its gradients, as tensors: unrolling differentiates this.
+
+    `step` counts from 1; `factor` scales the rate. The floor below the square root changes no bit of a step; without
+    it a weight whose gradient was always 0 would make the step's own gradient NaN.
+    """
+    t = tf.cast(step, tf.float32)
+    rate = factor * adam.learning_rate * tf.sqrt(1 - adam.beta2**t) / (1 - adam.beta1**t)
+    moved = []
+    for weight, mean, square, g in zip(*player, gradients, strict=True):
+        mean = adam.beta1 * mean + (1 - adam.beta1) * g
+        square = adam.beta2 * square + (1 - adam.beta2) * g * g
+        moved.append((weight - rate * mean / (tf.sqrt(tf.maximum(square, 1e-37)) + adam.epsilon), mean, square))
+    return Player(*map(list, zip(*moved, strict=True)))
+
+
 def adam_update(
     player: Player,
     gradients: Sequence[tf.Tensor],
@@ -294,13 +331,10 @@ def adam_update(
     adam: Adam,
     factor: float | tf.Tensor = 1.0,
 ) -> None:
-    """Move a player's weights down its gradients, in place. `step` counts from 1; `factor` scales the rate."""
-    t = tf.cast(step, tf.float32)
-    rate = factor * adam.learning_rate * tf.sqrt(1 - adam.beta2**t) / (1 - adam.beta1**t)
-    for weight, mean, square, g in zip(*player, gradients, strict=True):
-        mean.assign(adam.beta1 * mean + (1 - adam.beta1) * g)
-        square.assign(adam.beta2 * square + (1 - adam.beta2) * g * g)
-        weight.assign_sub(rate * mean / (tf.sqrt(square) + adam.epsilon))
+    """`adam_step` in place."""
+    for variables, values in zip(player, adam_step(player, gradients, step, adam, factor), strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
 
 def update_average(average: Weights, weights: Weights, decay: float | tf.Tensor) -> None:
@@ -323,6 +357,18 @@ def cosine(steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return schedule
 
 
+def geometric(final: float, steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A factor from 1 to `final`, by the same ratio each of `steps` steps."""
+
+    if final == 1:
+        return constant
+
+    def schedule(step: tf.Tensor) -> tf.Tensor:
+        return tf.exp(np.log(final) * tf.cast(step, tf.float32) / steps)
+
+    return schedule
+
+
 class Rules(NamedTuple):
     """What the players play: networks, loss, optimisers, penalty weights, averaging."""
 
@@ -336,7 +382,9 @@ class Rules(NamedTuple):
     r1: float = 0.0
     r2: float = 0.0
     gradient_penalty: float = 0.0
+    penalty_schedule: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of all three penalties
     average_decay: float = 0.0  # 0: the average is G itself
+    unroll: int = 0  # updates of D that G looks ahead
 
 
 def batch_mean(per_sample: tf.Tensor) -> tf.Tensor:
@@ -354,25 +402,34 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     d, g = game.discriminator, game.generator
     game.step.assign_add(1)
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B]
-    with tf.GradientTape() as tape:
-        real_logits, fake_logits = (
-            rules.discriminator(batch["x"], d.weights),
-            rules.discriminator(fake, d.weights),
-        )
-        d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
-        total = tf.reduce_sum(d_loss) + tf.reduce_sum(_penalties(rules, d.weights, batch, fake))
-    adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
+    d_gradients, d_loss = _discriminator_gradients(rules, d.weights, batch, fake, game.step)
+    adam_update(d, d_gradients, game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
     with tf.GradientTape() as tape:
-        fake_logits = rules.discriminator(rules.generator(batch["z"], g.weights), d.weights)
-        g_loss = batch_mean(rules.loss.generator(rules.discriminator(batch["x"], d.weights), fake_logits))
+        fake = rules.generator(batch["z"], g.weights)
+        weights = _unrolled(rules, d, batch, fake, game.step) if rules.unroll else d.weights
+        fake_logits = rules.discriminator(fake, weights)
+        g_loss = batch_mean(rules.loss.generator(rules.discriminator(batch["x"], weights), fake_logits))
         total = tf.reduce_sum(g_loss)
     adam_update(g, tape.gradient(total, g.weights), game.step, rules.adam_g, rules.rate_schedule_g(game.step))
     update_average(game.average, g.weights, rules.average_decay)
     return tf.squeeze(d_loss, -1), tf.squeeze(g_loss, -1)
 
 
-def _penalties(rules: Rules, weights: Weights, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
+def _discriminator_gradients(
+    rules: Rules, weights: Sequence, batch: dict[str, tf.Tensor], fake: tf.Tensor, step: tf.Tensor
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Gradients of D's loss with its penalties, and the loss `[S, 1]` without them."""
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        real_logits, fake_logits = rules.discriminator(batch["x"], weights), rules.discriminator(fake, weights)
+        d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
+        penalty = tf.reduce_sum(_penalties(rules, weights, batch, fake))
+        total = tf.reduce_sum(d_loss) + rules.penalty_schedule(step) * penalty
+    return tape.gradient(total, weights), d_loss
+
+
+def _penalties(rules: Rules, weights: Sequence, batch: dict[str, tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
     def d(x):
         return rules.discriminator(x, weights)
 
@@ -384,6 +441,19 @@ def _penalties(rules: Rules, weights: Weights, batch: dict[str, tf.Tensor], fake
     if rules.gradient_penalty:
         total += rules.gradient_penalty * batch_mean(gradient_penalty(d, batch["x"], fake, batch["mix"]))
     return total
+
+
+def _unrolled(rules: Rules, d: Player, batch: dict, fake: tf.Tensor, step: tf.Tensor) -> Sequence[tf.Tensor]:
+    """D's weights after `rules.unroll` more updates on this batch, as a function of the fakes.
+
+    Source: Metz et al. 2017, equations 7 to 10, with Adam as D's optimiser as in its experiments. G's gradient then
+    also says how D would answer a change of the fakes.
+    """
+    player = Player(*([tf.identity(v) for v in values] for values in d))
+    for later in range(1, rules.unroll + 1):
+        gradients, _ = _discriminator_gradients(rules, player.weights, batch, fake, step)
+        player = adam_step(player, gradients, step + later, rules.adam_d, rules.rate_schedule_d(step))
+    return player.weights
 
 
 def compiled(function: Callable) -> Callable:

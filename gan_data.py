@@ -12,6 +12,7 @@ import io
 import itertools
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections import deque
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtri
 
 import metrics
 
@@ -59,17 +61,19 @@ def bits_for_seeds(seeds: Sequence[int], stream: int, start: int, count: int, sh
     return bits
 
 
-def minibatches(data: np.ndarray, seeds: Sequence[int], start: int, count: int, batch: int) -> np.ndarray:
+def minibatches(points: np.ndarray, seeds: Sequence[int], start: int, count: int, batch: int) -> np.ndarray:
     """Shuffled minibatches of steps start .. start + count - 1, in the order of `image_minibatches`.
 
     Args:
-        data: `[S, N]`, a row of training samples per seed.
+        points: `[S, F, N]`: N training samples of F numbers per seed.
     Returns:
-        `[count, S, 1, batch]`, of the dtype of `data`.
+        `[count, S, F, batch]`, of the dtype of `points`.
     """
-    batches = np.empty((count, len(seeds), 1, batch), data.dtype)
-    for k, (seed, row) in enumerate(zip(seeds, data, strict=True)):
-        batches[:, k, 0] = row.take(image_minibatches(len(row), seed, start, count, batch))
+    batches = np.empty((count, *points.shape[:2], batch), points.dtype)
+    for k, (seed, rows) in enumerate(zip(seeds, points, strict=True)):
+        chosen = image_minibatches(points.shape[2], seed, start, count, batch)
+        for f, row in enumerate(rows):
+            batches[:, k, f] = row.take(chosen)
     return batches
 
 
@@ -180,22 +184,7 @@ def read_numbers(path: str | Path) -> np.ndarray:
     ValueError names the file and what is wrong: missing, another format, empty, not numeric, NaN, constant, more
     than one column, fewer than 20 numbers.
     """
-    path = Path(path)
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        elif path.suffix in (".csv", ".txt"):
-            lines = [line.strip().rstrip(",;") for line in path.read_text().splitlines() if line.strip()]
-            values = np.array([float(v) for v in lines[1 if lines and not _is_number(lines[0]) else 0 :]])
-        else:
-            raise ValueError("expected a .npy, .csv or .txt file")
-        if values.dtype.kind not in "biuf":
-            raise ValueError(f"holds {values.dtype}")
-        values = np.squeeze(values.astype(np.float64))
-    except OSError as error:
-        raise ValueError(f"--data {path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"--data {path}: {error}; expected one column of numbers") from None
+    values = np.squeeze(_read_table(Path(path), "--data", "one column of numbers"))
     problem = None
     if values.ndim > 1:
         problem = f"shape {values.shape}"
@@ -210,12 +199,71 @@ def read_numbers(path: str | Path) -> np.ndarray:
     return values
 
 
+def read_points(path: str | Path) -> np.ndarray:
+    """Two columns of numbers, as `read_numbers` reads one: float64 `[N, 2]`; commas, semicolons or spaces between."""
+    points = _read_table(Path(path), "--target", "two columns of numbers")
+    problem = None
+    if points.ndim != 2 or points.shape[1] != 2:
+        columns = points.shape[1] if points.ndim == 2 else 1
+        problem = f"{columns} column{'s' * (columns != 1)}" if points.ndim < 3 else f"shape {points.shape}"
+    elif len(points) < 40:
+        problem = f"{len(points)} points, expected at least 40"
+    elif not np.isfinite(points).all():
+        problem = f"{np.count_nonzero(~np.isfinite(points))} values are NaN or infinite"
+    elif (np.ptp(points, axis=0) == 0).any():
+        problem = "a column is constant"
+    if problem:
+        raise ValueError(f"--target {path}: {problem}; expected two columns of numbers that vary")
+    return points
+
+
+def _read_table(path: Path, flag: str, expected: str) -> np.ndarray:
+    """Numbers of a .npy, .csv or .txt file as float64, the lines of a text as rows."""
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        elif path.suffix in (".csv", ".txt"):
+            values = _rows([line.strip().rstrip(",;") for line in path.read_text().splitlines() if line.strip()])
+        else:
+            raise ValueError("expected a .npy, .csv or .txt file")
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"holds {values.dtype}")
+        return values.astype(np.float64)
+    except OSError as error:
+        raise ValueError(f"{flag} {path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{flag} {path}: {error}; expected {expected}") from None
+
+
+def _rows(lines: list[str]) -> np.ndarray:
+    words = [re.split(r"[,;\s]+", line) for line in lines]
+    if words and not all(map(_is_number, words[0])):
+        words = words[1:]  # a header
+    rows = [[float(word) for word in row] for row in words]
+    if uneven := [row for row in rows if len(row) != len(rows[0])]:
+        raise ValueError(f"rows of {len(rows[0])} and of {len(uneven[0])} numbers")
+    return np.array(rows)
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
         return False
     return True
+
+
+def latent_lattice(law: str, latent_dim: int, lines: int, finer: int) -> np.ndarray:
+    """Latents `[Z, n^2]` on a square lattice of the first two coordinates, the others 0; n = finer (lines - 1) + 1.
+
+    Between the quantiles .5% and 99.5% of the law, at equal steps of probability: every cell gets as many samples.
+    """
+    u = np.linspace(0.005, 0.995, finer * (lines - 1) + 1)
+    axis = 2 * u - 1 if law == "uniform" else ndtri(u)
+    z = np.zeros((latent_dim, u.size**2))
+    for row, values in zip(z, np.meshgrid(axis, axis), strict=False):  # a single coordinate: a line
+        row[:] = values.ravel()
+    return z
 
 
 class Modes(NamedTuple):
@@ -239,6 +287,60 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Modes:
     """side x side modes around 0: PacGAN's 2D grid, {-4, -2, 0, 2, 4}^2."""
     places = spacing * (np.arange(side) - (side - 1) / 2)
     return Modes(np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2), std)
+
+
+class Spiral(NamedTuple):
+    """Two arms of a spiral of radius 1, the points spread evenly along them, with normal noise across."""
+
+    turns: float = 1.25
+    std: float = 0.02
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n points `[n, 2]`."""
+        radius = np.sqrt(rng.uniform(0.02, 1, n))  # so that the number of points grows as the arm's length does
+        angle = 2 * np.pi * self.turns * radius + np.pi * rng.integers(2, size=n)
+        arm = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return arm + self.std * rng.standard_normal((n, 2))
+
+
+PLANE_TARGETS: dict[str, Callable[[], Modes | Spiral]] = {"ring": ring, "grid": grid, "spiral": Spiral}
+
+
+class PlaneData(NamedTuple):
+    """What S seeds train on in the plane, and what their fakes are judged against."""
+
+    train: np.ndarray  # [S, 2, N] float64
+    test: np.ndarray  # [M, 2], not trained on
+    target: Modes | Spiral | None  # the distribution where it is known
+    name: str
+
+    @property
+    def modes(self) -> Modes | None:
+        """The target's modes, where it has any."""
+        return self.target if isinstance(self.target, Modes) else None
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """n real points not trained on `[n, 2]`; from a file, with replacement from its held-out half."""
+        rng = generator(seed, EVALUATION)
+        return self.target.draw(n, rng) if self.target else rng.choice(self.test, n)
+
+
+def plane_data(name: str, samples: int, seeds: Sequence[int]) -> PlaneData:
+    """`samples` draws of a named target for each seed, its own, and 100,000 to judge by; or a file of points.
+
+    Of a file every seed trains on the same random half, the other half is the judge's. ValueError says what is wrong.
+    """
+    if name in PLANE_TARGETS:
+        target = PLANE_TARGETS[name]()
+        train = [target.draw(samples, generator(seed, REAL)).T for seed in seeds]
+        return PlaneData(np.stack(train), target.draw(100_000, generator(0, SPLIT)), target, name)
+    if not Path(name).suffix:
+        raise ValueError(
+            f"--target {name}: expected {', '.join(PLANE_TARGETS)} or a .npy, .csv or .txt file of points"
+        )
+    shuffled = generator(seeds[0], SPLIT).permutation(read_points(name))
+    half = len(shuffled) // 2
+    return PlaneData(np.tile(shuffled[:half].T, (len(seeds), 1, 1)), shuffled[half:], None, Path(name).name)
 
 
 class RealData(NamedTuple):
@@ -289,7 +391,7 @@ def from_file(path: str | Path, seeds: Sequence[int]) -> RealData:
 
 
 def standardised(train: np.ndarray, really: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows `[S, N]` as float32 (x - mean) / std, or x itself if not `really`; mean and std `[S, 1]` to map back."""
+    """Samples `[.., N]` as float32 (x - mean) / std, or as they are if not `really`; mean and std `[.., 1]`."""
     mean, std = train.mean(-1, keepdims=True), train.std(-1, keepdims=True)
     if not really:
         mean, std = np.zeros_like(mean), np.ones_like(std)

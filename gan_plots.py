@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -9,10 +10,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.animation import PillowWriter
+from matplotlib.animation import HTMLWriter, PillowWriter
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
+from scipy.special import expit
 
 import gan_runs
 
@@ -129,8 +132,8 @@ def verdicts(ax: Axes, d_real: np.ndarray, d_fake: np.ndarray) -> None:
     ax.legend(frameon=False)
 
 
-def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> None:
-    """One dot a seed, in order of size, and the 10% to 90% range of a perfect sampler."""
+def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float] | None) -> None:
+    """One dot a seed, in order of size, and the 10% to 90% range of a perfect sampler, if given."""
     values = np.sort([v for v in values if v is not None])
     ax.plot(
         (np.arange(len(values)) + 0.5) / max(len(values), 1),
@@ -141,8 +144,9 @@ def per_seed(ax: Axes, values: Sequence[float], floor: tuple[float, float]) -> N
         mec="white",
         mew=0.3,
     )
-    ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0)
-    _label(ax, floor[1], "perfect sampler, 10% to 90%", REAL)
+    if floor:
+        ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0)
+        _label(ax, floor[1], "perfect sampler, 10% to 90%", REAL)
     ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
 
 
@@ -170,6 +174,96 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
             bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
             ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")
             writer.grab_frame()
+    plt.close(fig)
+
+
+# ---------------------------------------------------------------------------------------------- the plane
+
+VERDICT = LinearSegmentedColormap.from_list("verdict", ["#eba482", "white", "#8db4d4"])  # D: fake, undecided, real
+
+
+def plane(ax: Axes, real: np.ndarray, snapshot: dict, view: tuple) -> None:
+    """D as colours, real points `[n, 2]`, fakes, and arrows along which D pushes some of them."""
+    (middle, reach), fakes, pushes = view, snapshot["fakes"], snapshot["pushes"]
+    box = [middle[0] - reach, middle[0] + reach, middle[1] - reach, middle[1] + reach]
+    d = expit(snapshot["logits"])
+    ax.imshow(d, origin="lower", extent=box, cmap=VERDICT, vmin=0, vmax=1, interpolation="bilinear", aspect="equal")
+    ax.scatter(*real[:1000].T, s=3, color=REAL, lw=0, label="real")
+    ax.scatter(*fakes, s=3, color=FAKE, lw=0, label="fake")
+    length = np.linalg.norm(pushes, axis=0)
+    arrows = 0.12 * reach * pushes / max(np.quantile(length, 0.9), 1e-12)
+    arrows *= np.minimum(1, 0.2 * reach / np.maximum(np.linalg.norm(arrows, axis=0), 1e-12))
+    n = pushes.shape[1]
+    ax.quiver(*fakes[:, :n], *arrows, angles="xy", scale_units="xy", scale=1, width=0.003, color="0.25")
+    ax.set(xlim=box[:2], ylim=box[2:], title="First seed: real (blue), fakes (red), D's push")
+
+
+def sheet_of_latents(ax: Axes, snapshot: dict, view: tuple) -> None:
+    """Lines of equal latent coordinate as G bends them: where they lie close, fakes are dense."""
+    (middle, reach), sheet = view, snapshot["sheet"]
+    finer = 4
+    for k in range(0, sheet.shape[1], finer):
+        ax.plot(*sheet[:, k], color=FAKE, lw=0.5, alpha=0.7)
+        ax.plot(*sheet[:, :, k], color=REAL, lw=0.5, alpha=0.7)
+    ax.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach), aspect="equal")
+    ax.set(title="First seed: G's image of a square of latents")
+
+
+def mode_shares(ax: Axes, modes: NamedTuple, fakes: np.ndarray) -> None:
+    """Share of each seed's fakes that are nearest to each mode, and a perfect sampler's 10% to 90%."""
+    k, n = len(modes.centres), fakes.shape[2]
+    nearest = np.argmin(((fakes[:, :, :, None] - modes.centres.T[:, None]) ** 2).sum(axis=1), axis=-1)  # [S, n]
+    shares = np.stack([np.bincount(row, minlength=k) for row in nearest]) / n
+    ax.axhspan(*(np.array([-1.2816, 1.2816]) * np.sqrt((1 - 1 / k) / (k * n)) + 1 / k), color=REAL, alpha=0.25, lw=0)
+    ax.plot(np.tile(np.arange(1, k + 1), (len(shares), 1)), shares, "o", color=FAKE, ms=2.5, alpha=0.6, mew=0)
+    ax.set(title="Samples by mode, every seed", xlabel="mode", ylabel="share of fakes", ylim=(0, None))
+    _label(ax, 1 / k, "perfect sampler, 10% to 90%", REAL)
+
+
+def history(
+    ax: Axes, records: Sequence[dict], name: str, title: str, result: dict, unit: str, scale="linear"
+) -> None:
+    """One number against the step: median over seeds, 10% to 90%, and its floor."""
+    records = [r for r in records if r[name]["median"] is not None]  # no sample of high quality yet: infinite
+    curve(ax, records, name, title, FAKE)
+    level(ax, result[f"{name}_floor"], "a perfect sampler")
+    ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
+    ax.margins(y=0.12)
+
+
+def plane_seeds(real: NamedTuple, fakes: np.ndarray, result: dict, view: tuple, at_most: int = 20) -> Figure:
+    """Small multiples: the fakes of each seed over the real points."""
+    count = min(len(fakes), at_most)
+    columns = min(count, 5)
+    fig, axes = figure(-(-count // columns), columns, 2.1 * columns, 2.3 * -(-count // columns))
+    middle, reach = view
+    for ax in axes.flat[count:]:
+        ax.remove()
+    for k, ax in enumerate(axes.flat[:count]):
+        ax.scatter(*real.test[:1000].T, s=6, color=REAL, alpha=0.5, lw=0)
+        ax.scatter(*fakes[k, :, :1000], s=1.5, color=FAKE, lw=0)
+        ax.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
+        ax.set(aspect="equal", xticks=[], yticks=[])
+        told = f"KL {result['kl']['per_seed'][k]:.2f}"
+        if "modes_of" in result:
+            told = f"{result['modes']['per_seed'][k]:g} modes, {result['high_quality']['per_seed'][k]:.1%}"
+        ax.set_title(told, fontsize="small")
+    return fig
+
+
+def plane_animation(folder: Path, real: np.ndarray, snapshots: dict, titles: dict, view: tuple) -> None:
+    """training.gif, and training.html: a player with a slider. The plane and the sheet of latents, step by step."""
+    fig, ((left, right),) = figure(1, 2, 8, 4.2)
+    steps = sorted(snapshots)
+    for name, writer in (("training.gif", PillowWriter(fps=5)), ("training.html", HTMLWriter(5, embed_frames=True))):
+        with gan_runs.replacing(folder / name) as temporary, writer.saving(fig, temporary, dpi=72):
+            for i in [*_frames(len(steps), 40), *[-1] * 4 * (name == "training.gif")]:  # the last one stays
+                for ax in (left, right):
+                    ax.clear()
+                plane(left, real, snapshots[steps[i]], view)
+                sheet_of_latents(right, snapshots[steps[i]], view)
+                fig.suptitle(titles[steps[i]], fontsize="medium")
+                writer.grab_frame()
     plt.close(fig)
 
 

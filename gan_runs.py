@@ -251,6 +251,23 @@ class ArrayCheckpoints(Checkpoints):
             array[...] = loaded[name]
 
 
+class Snapshots:
+    """What a picture needs of some steps: `kept` is step -> arrays; in a run's folder snapshots/<step>.npz."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder / "snapshots" if folder else None
+        self.kept: dict[int, dict[str, np.ndarray]] = {}
+        for path in sorted(self.folder.glob("[0-9]*.npz")) if self.folder else ():
+            with np.load(path, allow_pickle=False) as file:
+                self.kept[int(path.stem)] = dict(file)
+
+    def add(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+        self.kept[step] = arrays
+        if self.folder:
+            with replacing(self.folder / f"{step:08d}.npz") as temporary:
+                np.savez(temporary, **arrays)
+
+
 # --------------------------------------------------------------------------------------------------- the run
 
 

@@ -22,20 +22,21 @@ def ours(seeds: int) -> float:
 
     import gan_core as core
     import gan_data as data
+    import gan_points as points
     from experiments import normal_1d
 
     config = replace(normal_1d.Config(), seeds=seeds, batch=BATCH)
     scaled, blocks, members = (
-        data.standardised(normal_1d.load(config).train, False)[0],
+        data.standardised(normal_1d.load(config).train[:, None], False)[0],
         data.blocks(seeds),
         range(seeds),
     )
-    games = [normal_1d.new_game(config, members[block]) for block in blocks]
-    loop, chunk = normal_1d.new_loop(config), max(40, 2000 // seeds)
+    games = [points.new_game(config, members[block], 1) for block in blocks]
+    loop, chunk = points.new_loop(config), max(40, 2000 // seeds)
 
     def run(steps):
         work = [(first, chunk, block) for first in range(0, steps, chunk) for block in blocks]
-        drawn = data.prefetched(lambda w: normal_1d.draw(config, scaled[w[2]], members[w[2]], w[0], w[1]), work)
+        drawn = data.prefetched(lambda w: points.draw(config, scaled[w[2]], members[w[2]], w[0], w[1]), work)
         for _ in range(steps // chunk):
             core.play_blocks(loop, games, drawn)
 

@@ -12,9 +12,7 @@ sampler would get, says how far the fake distribution is from the real one.
 About 20 seconds each on two cores.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,67 +22,32 @@ from scipy.special import expit
 
 import gan_core as core
 import gan_data as data
+import gan_points as points
 import gan_runs as runs
 import metrics
 
 EXPERIMENT = "normal_1d"
 LN4 = float(np.log(4))  # D's loss at the equilibrium, where D = 1/2 everywhere
-Activation = Literal[tuple(core.ACTIVATIONS)]
-Init = Literal[core.INITS]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(points.PointsConfig):
     """Settings. The defaults here are the tutorial's, recipe `classic`; `STABLE` below changes some."""
 
     recipe: Literal["stable", "classic"] = "classic"  # sets the defaults of the other flags
+    eval_every: int = 40  # steps between records: 10 epochs
+    eval_samples: int = 10_000  # fakes of each seed behind every KL: its floor is .002 nats
     target: str = "norm"  # real distribution: a continuous one of scipy.stats, or `mixture`
     target_args: tuple[float, ...] = ()  # its SciPy arguments; of a mixture WEIGHT MEAN STD of each component
     data: str | None = None  # real data from a .npy, .csv or .txt file instead; half is held out for the KL
-    samples: int = 1000  # real samples to train on, each seed's its own
-    seeds: int = 16  # GANs trained at once: their spread is the error bar
-    seed: int = 0  # the first of them
-    steps: int = 12_000  # updates of each player, in total
     epochs: int | None = None  # sets steps: an epoch is ceil(samples / batch) of them; the tutorial's 3000
-    batch: int = 300  # real samples and fakes per step; an epoch's last batch is filled up from its start
-    eval_every: int = 40  # steps between records: 10 epochs
-    eval_samples: int = 10_000  # fakes of each seed behind every KL: its floor is .002 nats
-    checkpoint_every: int = 1000  # steps between checkpoints
-    latent: Literal[core.LAWS] = "uniform"  # law of z; mixed: half of its coordinates normal, half uniform
-    latent_dim: int = 8
-    discriminator_hidden: tuple[int, ...] = (8,)  # units of D's hidden layers
-    generator_hidden: tuple[int, ...] = (4,)
-    discriminator_activation: Activation = "relu"
-    generator_activation: Activation = "relu"
-    discriminator_init: Init = "normal"  # weights and biases N(0, 1)
-    generator_init: Init = "normal"
-    generator_skip: bool = False  # G adds a linear map of z to its network
-    loss: Literal[tuple(core.LOSSES)] = "minimax"
-    learning_rate: float = 5e-4  # of both players' Adam; at .05 most seeds collapse
-    discriminator_rate: float = 1.0  # D's learning rate in units of G's
-    schedule: Literal["constant", "cosine"] = "constant"  # of G's learning rate
-    beta1: float = 0.9  # Adam's defaults
-    beta2: float = 0.999
-    r1: float = 0.0  # weight of 1/2 |grad D|^2 on real samples
-    r2: float = 0.0  # the same on fakes
-    gradient_penalty: float = 0.0  # weight of (|grad D| - 1)^2 between them
-    average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
-    standardise: bool = False  # train on (x - mean) / std of the seed's own samples, map fakes back
 
     def checked(self) -> "Config":
         """The same with `epochs` turned into `steps`; BadInput for a value that cannot work."""
-        positive = "samples seeds steps epochs batch eval_every checkpoint_every latent_dim"
-        runs.require(self, positive + " discriminator_hidden generator_hidden", "at least 1", lambda v: v >= 1)
-        runs.require(self, "eval_samples", "at least 2", lambda v: v >= 2)
-        runs.require(self, "seed r1 r2 gradient_penalty", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "seed", "below 2^31", lambda v: v < 2**31)
-        runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < np.inf)
-        runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
+        runs.require(self.with_sensible_numbers(), "epochs", "at least 1", lambda v: v >= 1)
         samples = load(self).train.shape[1]
         steps = self.epochs * -(-samples // self.batch) if self.epochs else self.steps
-        config = replace(self, samples=samples, steps=steps, epochs=None)
-        runs.require(config, "steps", f"at least --eval-every, {self.eval_every}", lambda v: v >= self.eval_every)
-        return config
+        return replace(self, samples=samples, steps=steps, epochs=None).with_sensible_numbers()
 
 
 STABLE = replace(
@@ -120,7 +83,11 @@ class Trained(NamedTuple):
     real: data.RealData
     records: list[dict]
     fakes: np.ndarray  # [S, eval_samples], in the unit of the data
-    logits: Callable[[np.ndarray], np.ndarray]  # of D: x [S, n] in the unit of the data -> [S, n]
+    players: points.Players
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Of D at x `[S, n]` in the unit of the data."""
+        return self.players.logits(x[:, None])
 
 
 def load(config: Config) -> data.RealData:
@@ -134,114 +101,19 @@ def load(config: Config) -> data.RealData:
         raise runs.BadInput(str(error)) from None
 
 
-def networks(config: Config) -> tuple[core.Network, core.Network]:
-    """D: x -> logit and G: z -> x, multilayer perceptrons with linear outputs."""
-    d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
-    g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
-    return d, core.with_skip(g) if config.generator_skip else g
-
-
-def new_game(config: Config, seeds: range) -> core.Game:
-    """Raw variables with a leading axis of seeds, each seed's numbers its own."""
-    rngs = [data.generator(seed, data.WEIGHTS) for seed in seeds]
-    d = core.dense_weights(rngs, (1, *config.discriminator_hidden, 1), config.discriminator_init)
-    g = core.dense_weights(rngs, (config.latent_dim, *config.generator_hidden, 1), config.generator_init)
-    if config.generator_skip:
-        scale = config.latent_dim**-0.5  # the skip alone has about unit variance
-        g.append(core.tf.Variable(np.stack([scale * r.standard_normal((1, config.latent_dim), "f") for r in rngs])))
-    return core.new_game(d, g)
-
-
-def new_loop(config: Config) -> Callable:
-    """The compiled loop `(game, batches) -> losses [n, 2, S]`; random bits become latents inside it."""
-    rules = core.Rules(
-        *networks(config),
-        core.LOSSES[config.loss],
-        core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
-        core.Adam(config.learning_rate, config.beta1, config.beta2),
-        rate_schedule_g=core.cosine(config.steps) if config.schedule == "cosine" else core.constant,
-        r1=config.r1,
-        r2=config.r2,
-        gradient_penalty=config.gradient_penalty,
-        average_decay=config.average,
-    )
-
-    def step(game, batch):
-        latents = {"z": core.from_bits(batch["z"], config.latent)}
-        if config.gradient_penalty:
-            latents["mix"] = 0.5 + 0.5 * core.from_bits(batch["mix"], "uniform")
-        return core.adversarial_step(game, rules, {"x": batch["x"], **latents})
-
-    return core.compiled_loop(step)
-
-
-def draw(config: Config, rows: np.ndarray, seeds: range, first: int, count: int) -> dict:
-    """What steps first .. first + count - 1 need: real minibatches and random bits for `count` steps."""
-    batch = {
-        "x": data.minibatches(rows, seeds, first, count, config.batch),  # [n, S, 1, B]
-        "z": data.bits_for_seeds(seeds, data.LATENT, first, count, (config.latent_dim, config.batch)),
-    }
-    if config.gradient_penalty:
-        batch["mix"] = data.bits_for_seeds(seeds, data.MIX, first, count, (1, config.batch))
-    return {name: core.tf.constant(values) for name, values in batch.items()}
-
-
 def train(config: Config, run: runs.Run | None = None) -> Trained:
     """Train all seeds at once; every `eval_every` steps judge fakes of each against the real distribution."""
     run, real = run or runs.Run(), load(config)
+    players = points.Players(config, real.train[:, None])
     edges = metrics.histogram_edges(real.truth)
-    scaled, mean, std = data.standardised(real.train, config.standardise)
-    blocks = data.blocks(config.seeds)
-    seeds = range(config.seed, config.seed + config.seeds)
-    games = [new_game(config, seeds[block]) for block in blocks]
-    d, g = networks(config)
-    loop, generate = new_loop(config), core.compiled(lambda bits, w: g(core.from_bits(bits, config.latent), w))
 
-    def batches(work):
-        first, count, block = work
-        return draw(config, scaled[block], seeds[block], first, count)
+    def look(step, fakes):
+        """Median and range of the KL over seeds, and the first seed's histogram for the animation."""
+        kl = metrics.histogram_kl(real.truth, fakes[:, 0], edges)
+        return {"kl": points.band(kl), "fake_counts": metrics.bin_counts(fakes[0, 0], edges).tolist()}
 
-    def sample(step):
-        shape = config.latent_dim, config.eval_samples
-        bits = data.bits_for_seeds(seeds, data.EVALUATION, step, 1, shape)[0]  # [S, Z, n]
-        fakes = [generate(bits[block], game.average) for block, game in zip(blocks, games, strict=True)]
-        return np.concatenate(fakes)[:, 0] * std + mean  # [S, n] float64
-
-    def logits(x):
-        x = core.tf.constant((x - mean) / std, core.tf.float32)[:, None]
-        seen = [d(x[b], game.discriminator.weights) for b, game in zip(blocks, games, strict=True)]
-        return np.concatenate(seen)[:, 0]
-
-    loop(new_game(config, seeds[blocks[0]]), batches((0, config.eval_every, blocks[0])))  # compile, and forget
-    with run.training({"games": games}, config.steps) as done:
-        if done == 0:
-            run.record(judge(0, real, edges, sample(0)))
-        chunks = [(i, min(config.eval_every, config.steps - i)) for i in range(done, config.steps, config.eval_every)]
-        drawn = data.prefetched(batches, ((*chunk, block) for chunk in chunks for block in blocks))
-        for first, count in chunks:
-            with run.timed():
-                losses = core.play_blocks(loop, games, drawn)  # [n, 2, S]
-            run.require_finite(losses, first, seeds)
-            fakes = sample(first + count)
-            if not np.isfinite(fakes).all():
-                run.stop(f"step {first + count}: the generator's output is not finite")
-            record = judge(first + count, real, edges, fakes, losses.mean(axis=0))
-            run.record(record, f"KL {record['kl']['median']:.4f} nats")
-            run.checkpoint(first + count)
-    return Trained(config, real, run.records, sample(config.steps), logits)
-
-
-def judge(step: int, real: data.RealData, edges: np.ndarray, fakes: np.ndarray, losses=None) -> dict:
-    """One record: medians and 10% to 90% ranges over seeds, and the first seed's histogram for the animation."""
-    record = {"step": step, "kl": band(metrics.histogram_kl(real.truth, fakes, edges))}
-    if losses is not None:  # means over the steps since the last record
-        record |= {"discriminator_loss": band(losses[0]), "generator_loss": band(losses[1])}
-    return record | {"fake_counts": metrics.bin_counts(fakes[0], edges).tolist()}
-
-
-def band(values: np.ndarray) -> dict:
-    """metrics.summary without the single seeds."""
-    return {name: value for name, value in metrics.summary(values).items() if name != "per_seed"}
+    players.train(run, look, lambda record: f"KL {record['kl']['median']:.4f} nats")
+    return Trained(config, real, run.records, players.fakes(config.steps)[:, 0], players)
 
 
 def report(trained: Trained) -> dict[str, Any]:
@@ -254,7 +126,7 @@ def report(trained: Trained) -> dict[str, Any]:
     floor, reverse_floor = metrics.kl_floor(masses, **n), metrics.kl_floor(masses, **n, reverse=True)
     perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])
     fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])
-    real_logits, fake_logits = (trained.logits(x) for x in (fresh, fakes))
+    real_logits, fake_logits = (trained.players.verdicts(x[:, None]) for x in (fresh, fakes))
     loss = np.mean(core.LOSSES[config.loss].discriminator(real_logits, fake_logits), axis=-1)
     explicit = config.loss in ("minimax", "non_saturating")  # where D estimates p / (p + q)
     return {

@@ -338,3 +338,100 @@ def test_skip_adds_a_linear_map_of_the_input():
     skipping = core.with_skip(lambda z, weights: weights[0] * z[:1])
     z, skip = np.float32([[1.0], [2.0]]), np.float32([[10.0, 100.0]])
     assert skipping(z, [np.float32(3), skip]).numpy() == [[3 + 210]]
+
+
+# ---- packs, schedules, unrolling
+
+
+def test_packed_stacks_neighbours_of_the_batch():
+    x = tf.constant([[[1.0, 2, 3, 4], [10, 20, 30, 40]]])  # [1, 2, 4]: points (1, 10), (2, 20), ..
+    assert core.packed(x, 2).numpy().tolist() == [[[1, 3], [10, 30], [2, 4], [20, 40]]]
+    assert core.packed(x, 4)[0, :, 0].numpy().tolist() == [1, 10, 2, 20, 3, 30, 4, 40]
+    assert core.packed(x, 1) is x
+
+
+def test_geometric_goes_by_equal_ratios():
+    factors = [float(core.geometric(1e-4, 100)(tf.constant(step))) for step in (0, 25, 50, 100)]
+    assert factors == pytest.approx([1, 0.1, 0.01, 1e-4], rel=1e-5)
+    assert core.geometric(1, 100) is core.constant
+
+
+def test_penalty_schedule_fades_the_penalty():
+    """With factor 0 throughout, a penalised game is the game without."""
+    none, _ = play(steps=3, jit_compile=False)
+    faded, _ = play(steps=3, jit_compile=False, r1=5.0, penalty_schedule=lambda step: tf.zeros([]))
+    full, _ = play(steps=3, jit_compile=False, r1=5.0)
+    weights = [game.discriminator.weights[0].numpy() for game in (none, faded, full)]
+    assert np.allclose(weights[0], weights[1], atol=1e-7) and not np.allclose(weights[0], weights[2], atol=1e-4)
+
+
+def unrolled_by_hand(shift, z, x, d, k, rate=0.1, beta1=0.5, beta2=0.9, r1=0.0):
+    """log(1 - D(z + shift)) under a D(x) = a x + b that k steps of Adam have answered to it: plain NumPy."""
+    (a, b), mean, square, fake = d, np.zeros(2), np.zeros(2), z + shift
+    for t in range(1, k + 1):
+        on_real, on_fake = -expit(-(a * x + b)), expit(a * fake + b)  # slopes of D's loss in the logits
+        g = np.array([np.mean(on_real * x + on_fake * fake) + r1 * a, np.mean(on_real + on_fake)])
+        mean, square = beta1 * mean + (1 - beta1) * g, beta2 * square + (1 - beta2) * g * g
+        step = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t) * mean / (np.sqrt(square) + 1e-7)
+        a, b = a - step[0], b - step[1]
+    return np.mean(np.log(expit(-(a * fake + b))))
+
+
+@pytest.mark.parametrize(("k", "r1"), [(1, 0.0), (3, 0.0), (2, 0.4)])
+def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1):
+    rng = np.random.default_rng(0)
+    z, x, d = rng.normal(size=8), rng.normal(1, 1, 8), (0.3, -0.2)
+    h = 1e-5
+    up, down = (unrolled_by_hand(0.5 + sign * h, z, x, d, k, r1=r1) for sign in (1, -1))
+    player = core.new_player([tf.Variable([[v]], dtype=tf.float32) for v in d])
+    rules = core.Rules(
+        lambda v, w: w[0] * v + w[1],
+        None,
+        core.LOSSES["minimax"],
+        core.Adam(0.1, 0.5, 0.9),
+        None,
+        r1=r1,
+        unroll=k,
+    )
+    shift = tf.Variable(0.5)
+    with tf.GradientTape() as tape:
+        fake = tf.constant(z[None], tf.float32) + shift
+        weights = core._unrolled(rules, player, {"x": tf.constant(x[None], tf.float32)}, fake, tf.constant(0))
+        loss = tf.reduce_mean(rules.loss.generator(None, rules.discriminator(fake, weights)))
+    assert float(loss) == pytest.approx(unrolled_by_hand(0.5, z, x, d, k, r1=r1), rel=1e-4)  # float32
+    assert float(tape.gradient(loss, shift)) == pytest.approx((up - down) / (2 * h), rel=2e-3)
+    assert player.weights[0].numpy() == np.float32(0.3)  # D itself has not moved
+
+
+def test_unrolling_a_d_with_a_dead_unit_stays_finite():
+    """A unit that never switches has gradients 0 and moments 0, where the square root has no slope."""
+
+    def network(x, weights):
+        return core.mlp(x, weights, tf.nn.relu)
+
+    d = [tf.Variable(v) for v in ([[1.0], [1.0]], [[0.5], [-1e6]], [[1.0, 1.0]], [[0.0]])]
+    g = [tf.Variable(v) for v in ([[1.0]], [[0.1]])]
+    rules = core.Rules(network, network, core.LOSSES["minimax"], core.Adam(0.1), core.Adam(0.1), unroll=2)
+    game = core.new_game(d, g)
+    core.adversarial_step(game, rules, {"x": tf.constant([[0.5, 1.0]]), "z": tf.constant([[0.2, 0.3]])})
+    assert all(np.isfinite(w).all() for w in game.generator.weights)
+
+
+def test_unrolled_game_runs_for_stacks_of_seeds():
+    stack, _ = play("wasserstein", unroll=3, r1=0.1)
+    solo, _ = play("wasserstein", unroll=3, r1=0.1, only=1)
+    plain, _ = play("wasserstein", r1=0.1)
+    for many, one, other in zip(*(g.generator.weights for g in (stack, solo, plain)), strict=True):
+        assert np.allclose(many[1], one, atol=1e-4) and not np.allclose(many, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_zero_sum_losses_are_those_where_both_play_one_value(name):
+    """D's and G's losses have opposite slopes in the fake logits, or not."""
+    fake = tf.Variable(FAKE)
+    with tf.GradientTape(persistent=True) as tape:
+        d, g = (
+            tf.reduce_sum(side(REAL, fake)) for side in (core.LOSSES[name].discriminator, core.LOSSES[name].generator)
+        )
+    opposite = np.allclose(tape.gradient(d, fake), -tape.gradient(g, fake), atol=1e-6)
+    assert opposite == (name in core.ZERO_SUM)

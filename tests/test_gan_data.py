@@ -32,7 +32,7 @@ def test_bits_for_seeds_stack_what_each_seed_draws_alone():
 
 def test_minibatches_show_every_sample_each_epoch_in_a_new_order():
     rows = np.tile(np.arange(1000.0), (2, 1))
-    batches = data.minibatches(rows, [0, 1], 0, 8, 300)  # two epochs of four steps
+    batches = data.minibatches(rows[:, None], [0, 1], 0, 8, 300)  # two epochs of four steps
     assert batches.shape == (8, 2, 1, 300)
     for epoch in (batches[:4], batches[4:]):
         for k in range(2):
@@ -43,14 +43,14 @@ def test_minibatches_show_every_sample_each_epoch_in_a_new_order():
 
 
 def test_minibatches_do_not_depend_on_where_the_chunk_starts():
-    rows = np.arange(2000.0).reshape(2, 1000)
+    rows = np.arange(2000.0).reshape(2, 1, 1000)
     whole = data.minibatches(rows, [0, 1], 0, 12, 300)
     parts = [data.minibatches(rows, [0, 1], first, count, 300) for first, count in ((0, 3), (3, 6), (9, 3))]
     assert (whole == np.concatenate(parts)).all()
 
 
 def test_batch_larger_than_the_data_repeats_it():
-    batches = data.minibatches(np.arange(10.0)[None], [0], 0, 2, 25)
+    batches = data.minibatches(np.arange(10.0)[None, None], [0], 0, 2, 25)
     assert batches.shape == (2, 1, 1, 25) and len(np.unique(batches[0])) == 10
 
 

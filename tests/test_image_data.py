@@ -249,5 +249,5 @@ def test_image_minibatches_do_not_depend_on_where_the_chunk_starts():
 
 
 def test_image_minibatches_are_the_order_of_minibatches():
-    rows = np.arange(1000.0)[None]
+    rows = np.arange(1000.0)[None, None]
     assert (data.minibatches(rows, [3], 5, 4, 300)[:, 0, 0] == data.image_minibatches(1000, 3, 5, 4, 300)).all()

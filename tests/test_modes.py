@@ -70,3 +70,102 @@ def test_ring_and_grid_are_those_of_the_paper():
 def test_bad_arguments_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         metrics.mode_coverage(*arguments)
+
+
+# ---- the plane
+
+
+EDGES = ([0.0, 1.0, 2.0], [0.0, 1.0])
+
+
+def test_plane_counts_by_hand():
+    """Cells row by row: x <= 0, (0, 1], (1, 2], > 2, times y <= 0, (0, 1], > 1."""
+    points = [[0.0, 0.0], [0.5, 0.5], [0.5, 1.0], [1.5, 7.0], [9.0, -9.0]]
+    assert metrics.plane_counts(points, EDGES).tolist() == [1, 0, 0, 0, 2, 0, 0, 0, 1, 1, 0, 0]
+    assert metrics.plane_counts([points, points[::-1]], EDGES).shape == (2, 12)
+
+
+def test_plane_kl_by_hand_and_its_floor():
+    """One real and one fake point in different cells of 12: masses 1.5 / 7 and .5 / 7 change places."""
+    kl = metrics.plane_kl([[0.5, 0.5]], [[1.5, 0.5]], EDGES)
+    assert kl == pytest.approx((1.5 - 0.5) / 7 * np.log(3))
+    grid, rng = data.grid(), np.random.default_rng(0)
+    real = grid.draw(20_000, rng)
+    edges = [metrics.histogram_edges(column, 20) for column in real.T]
+    masses = metrics.plane_counts(real, edges) / len(real)
+    floor = metrics.kl_floor(masses, 2500, n_real=len(real), draws=200)
+    perfect = [metrics.plane_kl(real, grid.draw(2500, rng), edges) for _ in range(20)]
+    assert np.mean(perfect) == pytest.approx(floor.mean, abs=5 * floor.std / 20**0.5)
+    lost = grid._replace(centres=grid.centres[:20]).draw(2500, rng)
+    assert metrics.plane_kl(real, lost, edges) > floor.mean + 0.5
+
+
+def test_sliced_wasserstein_of_a_shift_is_two_over_pi_of_it():
+    points = np.random.default_rng(0).normal(size=(500, 2))
+    found = metrics.sliced_wasserstein(points, points + [0.3, 0.4])
+    assert found == pytest.approx(2 * 0.5 / np.pi, rel=2e-3)  # 32 directions: mean of |cos|, to 1e-3
+    assert metrics.sliced_wasserstein(points, points) == 0
+    assert metrics.sliced_wasserstein(points, np.stack([points, points + 1])).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda p: metrics.plane_counts(p, EDGES), lambda p: metrics.sliced_wasserstein(p, p)]
+)
+@pytest.mark.parametrize("points", [[[1.0], [2.0]], [[1.0, np.nan], [0.0, 1.0]], [1.0, 2.0], [["a", "b"]]], ids=str)
+def test_what_is_no_plane_is_an_error(metric, points):
+    with pytest.raises(ValueError, match="got"):
+        metric(points)
+
+
+def test_spiral_lies_on_two_arms():
+    points = data.Spiral(turns=1.0, std=0.0).draw(1000, np.random.default_rng(0))
+    radius, angle = np.hypot(*points.T), np.arctan2(points[:, 1], points[:, 0])
+    off = (angle - 2 * np.pi * radius) % np.pi
+    np.testing.assert_allclose(np.minimum(off, np.pi - off), 0, atol=1e-9)
+    assert radius.max() <= 1 and 0.1 < (np.abs((angle - 2 * np.pi * radius) % (2 * np.pi) - np.pi) < 1).mean() < 0.9
+
+
+def test_latent_lattice_cells_have_equal_probability():
+    from scipy.stats import norm
+
+    z = data.latent_lattice("normal", 3, 4, 2)
+    assert z.shape == (3, 49) and (z[2] == 0).all()
+    steps = np.diff(norm.cdf(z[0].reshape(7, 7)), axis=1)
+    np.testing.assert_allclose(steps, 0.99 / 6)
+    assert np.abs(data.latent_lattice("uniform", 2, 4, 2)).max() == pytest.approx(0.99)
+
+
+# ---- points from files
+
+
+@pytest.mark.parametrize("name, text", [("p.csv", "x,y\n1,2\n"), ("p.txt", "1 2\n"), ("p.csv", "1;2;\n")])
+def test_points_from_text(tmp_path, name, text):
+    (tmp_path / name).write_text(text + "".join(f"{k}, {-k}\n" for k in range(50)))
+    points = data.read_points(tmp_path / name)
+    assert points.shape == (51, 2) and points[0].tolist() == [1, 2] and points[-1].tolist() == [49, -49]
+    held = data.plane_data(str(tmp_path / name), 7, [3, 4])
+    assert held.train.shape == (2, 2, 25) and held.test.shape == (26, 2) and held.modes is None
+    both = np.concatenate([held.train[0].T, held.test])
+    assert sorted(map(tuple, both)) == sorted(map(tuple, points))  # each point once, on one side
+    assert (held.train[0] == held.train[1]).all() and held.draw(9, 0).shape == (9, 2)
+
+
+@pytest.mark.parametrize(
+    "name, text, complaint",
+    [
+        ("p.csv", "1\n" * 50, "1 column;"),
+        ("p.csv", "1,2,3\n" * 50, "3 columns;"),
+        ("p.csv", "1,2\n" * 20 + "1,nan\n" * 20, "20 values are NaN"),
+        ("p.csv", "1,2\n3,4\n", "2 points, expected at least 40"),
+        ("p.csv", "1,2\n" * 30 + "1,2,3\n" * 30, "rows of 2 and of 3 numbers"),
+        ("p.txt", "1 5\n2 5\n" * 30, "a column is constant"),
+        ("p.csv", "x,y\n" + "a,b\n" * 50, "could not convert"),
+        ("p.csv", "", "1 column"),
+        ("p.json", "[]", "expected a .npy, .csv or .txt file"),
+    ],
+)
+def test_bad_point_file_is_named_with_its_fault(tmp_path, name, text, complaint):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=complaint) as error:
+        data.read_points(tmp_path / name)
+    assert str(tmp_path / name) in str(error.value) and "expected two columns" in str(error.value)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import DyingRun, Killed, one_line
 
+import gan_points
 import gan_runs as runs
 from experiments import normal_1d
 
@@ -157,7 +158,7 @@ def test_interrupt_saves_and_says_how_to_resume(tmp_path, monkeypatch):
 def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
-    real_draw = normal_1d.draw
+    real_draw = gan_points.draw
 
     def poisoned(config, rows, seeds, first, count):
         batch = real_draw(config, rows, seeds, first, count)
@@ -167,7 +168,7 @@ def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(tmp_pat
             batch["x"] = x
         return batch
 
-    monkeypatch.setattr(normal_1d, "draw", poisoned)
+    monkeypatch.setattr(gan_points, "draw", poisoned)
     with pytest.raises(runs.Stopped, match=r"step 44: discriminator_loss is nan \(seed 1\).*step 40 is kept"):
         normal_1d.train(TINY, runs.Run(folder, checkpoint_every=20))
     assert sorted(p.stem for p in (folder / "checkpoint").glob("*.index")) == ["ckpt-20", "ckpt-40"]
