@@ -335,9 +335,8 @@ def plane_data(name: str, samples: int, seeds: Sequence[int]) -> PlaneData:
         train = [target.draw(samples, generator(seed, REAL)).T for seed in seeds]
         return PlaneData(np.stack(train), target.draw(100_000, generator(0, SPLIT)), target, name)
     if not Path(name).suffix:
-        raise ValueError(
-            f"--target {name}: expected {', '.join(PLANE_TARGETS)} or a .npy, .csv or .txt file of points"
-        )
+        known = ", ".join(PLANE_TARGETS)
+        raise ValueError(f"--target {name}: expected {known}, or a .npy, .csv or .txt file of points")
     shuffled = generator(seeds[0], SPLIT).permutation(read_points(name))
     half = len(shuffled) // 2
     return PlaneData(np.tile(shuffled[:half].T, (len(seeds), 1, 1)), shuffled[half:], None, Path(name).name)

@@ -177,6 +177,37 @@ def animation(path: Path, records: Sequence[dict], edges: np.ndarray, density: C
     plt.close(fig)
 
 
+def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], np.ndarray]) -> Figure:
+    """A panel for each target: the KL of every seed by loss, best median first, its 95% interval, and the floor."""
+    targets = list(dict.fromkeys(row["target"] for row in table))
+    count = len(table) // len(targets)
+    fig, axes = figure(1, len(targets), 1 + 4.6 * len(targets), 0.9 + 0.36 * count)
+    for ax, target in zip(axes[0], targets, strict=True):
+        rows = [row for row in table if row["target"] == target]
+        names = [row["loss"] for row in rows]
+        seen = {name: values[target, name][np.isfinite(values[target, name])] for name in names}
+        sns.stripplot(
+            x=np.concatenate(list(seen.values())),
+            y=np.repeat(names, [len(v) for v in seen.values()]),
+            order=names,
+            color=FAKE,
+            alpha=0.45,
+            size=3.5,
+            jitter=0.25,
+            ax=ax,
+        )
+        for k, row in enumerate(rows):
+            if np.isfinite(row["median"]):
+                ax.plot([row["low"], row["high"]], [k, k], color="black", lw=2, solid_capstyle="butt", zorder=5)
+                ax.plot(row["median"], k, "|", color="black", ms=13, mew=1.6, zorder=6)
+        if rows[0]["floor"] is not None:
+            ax.axvline(rows[0]["floor"], color=IDEAL, ls="--", lw=1)
+            where = {"xycoords": ("data", "axes fraction"), "xytext": (3, 3), "textcoords": "offset points"}
+            ax.annotate("a perfect sampler", (rows[0]["floor"], 0), color=IDEAL, fontsize="small", **where)
+        ax.set(xscale="log", xlabel="KL(real || fake), nats", ylabel="", title=target)
+    return fig
+
+
 # ---------------------------------------------------------------------------------------------- the plane
 
 VERDICT = LinearSegmentedColormap.from_list("verdict", ["#eba482", "white", "#8db4d4"])  # D: fake, undecided, real

@@ -3,6 +3,7 @@
 Points are columns `[S, F, n]`: S seeds, F coordinates, n points; numbers on a line have F = 1.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -152,8 +153,15 @@ class Players:
         self.blocks = data.blocks(config.seeds)
         self.games = [self._new_game(block) for block in self.blocks]
         self._d, g = networks(config)
-        self._generate = core.compiled(lambda bits, w: g(core.from_bits(bits, config.latent), w))
-        self._g = core.compiled(g)
+        self._generate, self._g = core.compiled(lambda bits, w: g(core.from_bits(bits, config.latent), w)), g
+
+    def first(self) -> "Players":
+        """The first seed alone, as it is now, to ask it what need not be asked of all."""
+        alone = copy.copy(self)
+        alone.seeds, alone.points, alone.blocks = self.seeds[:1], self.points[:1], [slice(0, 1)]
+        alone.mean, alone.std = self.mean[:1], self.std[:1]
+        alone.games = [tf.nest.map_structure(lambda v: v[:1] if v.shape.rank else v, self.games[0])]
+        return alone
 
     def _new_game(self, block: slice) -> core.Game:
         return new_game(self.config, self.seeds[block], self.points.shape[1])

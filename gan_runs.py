@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -249,6 +250,35 @@ class ArrayCheckpoints(Checkpoints):
             loaded = {name: file[name] for name in self._arrays}
         for name, array in self._arrays.items():
             array[...] = loaded[name]
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[str | None]:
+    """Own the work that a file stands for, among processes and machines that share a folder.
+
+    Yields None to the one process that owns it, to others the owner, as `host, process 123`. The file goes with the
+    block; one left by a process of this machine that is gone is taken over, of another machine it is for the user to
+    delete.
+    """
+    here, process = socket.gethostname(), os.getpid()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(f"{here}, process {process}")
+    except FileExistsError:
+        owner = path.read_text()
+        host, _, number = owner.partition(", process ")
+        if host != here or not number.isdigit() or psutil.pid_exists(int(number)):
+            yield f"{owner}; if it is gone, delete {path}"
+            return
+        path.unlink(missing_ok=True)
+        with claimed(path) as owner:  # whoever is first now
+            yield owner
+        return
+    try:
+        yield None
+    finally:
+        path.unlink(missing_ok=True)
 
 
 class Snapshots:

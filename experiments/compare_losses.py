@@ -1,0 +1,263 @@
+"""Which loss is better, and is the difference real? Every loss on the same targets, data, first weights and latents.
+
+A cell is one loss on one target, many seeds at once, by the stable recipe of normal_1d.py or mixture_2d.py. Seeds are
+shared by all losses, so differences are taken seed by seed. The table gives medians with bootstrap intervals, and
+says which losses each one beats beyond chance.
+
+    python experiments/compare_losses.py                             7 losses, 1-D normal and ring, 32 seeds
+    python experiments/compare_losses.py --targets norm ring grid    and the grid
+    python experiments/compare_losses.py --losses minimax hinge --targets laplace spiral
+
+About 8 minutes on two cores, the grid 4 more. Finished cells are kept in --out and not run again: a stopped study
+goes on, and several machines that share the folder share the work.
+"""
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+import gan_core as core
+import gan_data as data
+import gan_points as points
+import gan_runs as runs
+from experiments import mixture_2d, normal_1d
+
+EXPERIMENT = "compare_losses"
+LEVEL = 0.05  # chance of calling any difference real on a target where none is
+Loss = Literal[tuple(core.LOSSES)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings."""
+
+    recipe: Literal["stable"] = "stable"  # of both scripts
+    targets: tuple[str, ...] = ("norm", "ring")  # of normal_1d.py or of mixture_2d.py
+    losses: tuple[Loss, ...] = tuple(core.LOSSES)
+    seeds: int = 32  # GANs per cell
+    seed: int = 0  # the first of them
+    steps: int = 8000  # updates of each player, in every cell
+    eval_every: int = 1000  # steps between records
+    eval_samples: int = 10_000  # fakes of each seed behind the final numbers
+    out: str = "runs/compare_losses"  # folder of the cells, which may hold finished ones
+    docs: str = "docs"  # folder for compare_losses.csv, .png and .md
+
+    def checked(self) -> "Config":
+        """The same; BadInput for a value that cannot work, whichever cell it concerns."""
+        runs.require(self, "seeds", "at least 2, to tell a difference from chance", lambda v: v >= 2)
+        for name in ("targets", "losses"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)) or not getattr(self, name):
+                raise runs.BadInput(f"--{name} {' '.join(getattr(self, name))}: expected one or more, each once")
+        for target, loss in self.cells():
+            self.cell(target, loss)
+        return self
+
+    def cells(self) -> list[tuple[str, str]]:
+        """Every target with every loss."""
+        return list(itertools.product(self.targets, self.losses))
+
+    def cell(self, target: str, loss: str) -> points.PointsConfig:
+        """The settings of one cell."""
+        return replace(
+            script(target).STABLE,
+            target=target,
+            loss=loss,
+            seeds=self.seeds,
+            seed=self.seed,
+            steps=self.steps,
+            eval_every=min(self.eval_every, self.steps),
+            eval_samples=self.eval_samples,
+        ).checked()
+
+
+RECIPES = {"stable": Config()}
+
+
+def script(target: str) -> Any:
+    """The experiment that a target belongs to."""
+    return mixture_2d if target in data.PLANE_TARGETS else normal_1d
+
+
+# ------------------------------------------------------------------------------------------- the cells
+
+
+def results(config: Config) -> dict[tuple[str, str], dict] | None:
+    """Every cell's result, trained here if nobody has; None if some are being trained elsewhere."""
+    folder, found = Path(config.out), {}
+    for done, (target, loss) in enumerate(config.cells(), start=1):
+        cell, path = config.cell(target, loss), folder / f"{target}-{loss}"
+        if not (path / "result.json").exists():
+            with runs.claimed(path.with_suffix(".claim")) as owner:
+                if owner:
+                    runs.say(f"{path}: being trained by {owner}")
+                    continue
+                if not (path / "result.json").exists():  # finished by the last owner a moment ago
+                    runs.say(f"cell {done} of {len(config.cells())}: {loss} on {target}")
+                    play(cell, path)
+        require_same(cell, path)
+        found[target, loss] = json.loads((path / "result.json").read_text())
+    return found if len(found) == len(config.cells()) else None
+
+
+def play(cell: points.PointsConfig, path: Path) -> None:
+    """Train one cell, or go on with it; training that diverges is a result, too."""
+    module, resume = script(cell.target), (path / "config.json").exists()
+    if resume:
+        require_same(cell, path)
+    else:
+        runs.new_folder(EXPERIMENT, cell.seed, str(path))
+        runs.save_config(path, module.EXPERIMENT, cell)
+    run = runs.Run(path, resume, cell.checkpoint_every)
+    try:
+        run.finish(module.report(module.train(cell, run)))
+    except runs.Stopped as stop:
+        if stop.code != 1:
+            raise
+        runs.write_json(path / "result.json", {"steps": cell.steps, "stopped": str(stop)})
+
+
+def require_same(cell: points.PointsConfig, path: Path) -> None:
+    """BadInput if the cell in this folder was made with other settings."""
+    _, kept = runs.read_config(path, "--out")
+    asked = json.loads(json.dumps(asdict(cell)))
+    for name, value in asked.items():
+        if kept.get(name) != value:
+            raise runs.BadInput(
+                f"--out {path.parent}: {path.name} was made with {name} {kept.get(name)}, not {value}; expected a "
+                "folder of cells with the same settings, or a new one"
+            )
+
+
+# ------------------------------------------------------------------------------------------- the comparison
+
+
+def rows(config: Config, found: dict[tuple[str, str], dict]) -> list[dict[str, Any]]:
+    """A row for each cell: median KL over seeds, its 95% bootstrap interval, and the losses that it beats."""
+    table = []
+    for target in config.targets:
+        kl = {loss: seeds_of(found[target, loss], "kl", config.seeds) for loss in config.losses}
+        beaten = better(kl)
+        for loss in sorted(config.losses, key=lambda loss: np.median(kl[loss])):
+            result = found[target, loss]
+            low, high = interval(kl[loss])
+            row = {"target": target, "loss": loss, "median": float(np.median(kl[loss])), "low": low, "high": high}
+            row |= {"q90": float(np.quantile(kl[loss], 0.9)), "floor": result.get("kl_floor"), "beats": beaten[loss]}
+            for name in ("complete", "modes_of"):
+                row[name] = result.get(name)
+            row["high_quality"] = result.get("high_quality", {}).get("median")
+            table.append(row)
+    return table
+
+
+def seeds_of(result: dict, name: str, seeds: int) -> np.ndarray:
+    """One number of every seed `[S]`; infinite where there is none, as after training that diverged."""
+    values = result[name]["per_seed"] if name in result else [None] * seeds
+    return np.array([np.inf if v is None else v for v in values], np.float64)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95% interval of the median, by the percentile bootstrap over seeds (Efron 1979)."""
+    if not np.isfinite(values).all() or np.ptp(values) == 0:
+        return float(np.median(values)), float(np.median(values))
+    found = stats.bootstrap((values,), np.median, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def better(values: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """Which others each one beats: Wilcoxon's signed-rank test on the same seeds, Holm's correction over all pairs.
+
+    Sources: Wilcoxon 1945; Holm 1979. The chance of any false claim among the pairs is at most LEVEL.
+    """
+    pairs, beats = list(itertools.combinations(values, 2)), {name: [] for name in values}
+    ranked = []
+    for a, b in pairs:
+        difference = np.nan_to_num(values[a] - values[b], posinf=1e9, neginf=-1e9)  # inf - inf: nan, a tie
+        p = stats.wilcoxon(difference).pvalue if difference.any() else 1.0
+        ranked.append((p, *((a, b) if np.median(difference) < 0 else (b, a))))
+    for k, (p, winner, loser) in enumerate(sorted(ranked)):
+        if p > LEVEL / (len(pairs) - k):
+            break
+        beats[winner].append(loser)
+    return beats
+
+
+# ------------------------------------------------------------------------------------------- what it writes
+
+
+def write_csv(path: Path, config: Config, found: dict[tuple[str, str], dict]) -> None:
+    """A line for each seed of each cell."""
+    names = ("kl", "modes", "high_quality", "reverse_kl", "sliced_wasserstein", "wasserstein")
+    with runs.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("target", "loss", "seed", *names))
+        for (target, loss), result in found.items():
+            for k in range(config.seeds):
+                values = [result[name]["per_seed"][k] if name in result else None for name in names]
+                writer.writerow((target, loss, config.seed + k, *(None if v is None else f"{v:.6g}" for v in values)))
+
+
+def markdown(config: Config, table: list[dict[str, Any]]) -> str:
+    """The table, and how it was made."""
+    lines = [
+        "# Losses compared",
+        "",
+        f"`python experiments/compare_losses.py --targets {' '.join(config.targets)} --seeds {config.seeds} --steps "
+        f"{config.steps}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
+        "latents. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, Holm's "
+        f"correction over the pairs of a target, level {LEVEL:g}; what beats neither way cannot be told apart.",
+        "",
+        "| target | loss | median KL | interval | 90% quantile | all modes | high quality | beats |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in table:
+        modes = "" if row["complete"] is None else f"{row['complete']} of {config.seeds} seeds"
+        quality = "" if row["high_quality"] is None else f"{row['high_quality']:.1%}"
+        beats = ", ".join(f"`{name}`" for name in row["beats"]) or "-"
+        if len(config.losses) > 1 and len(row["beats"]) == len(config.losses) - 1:
+            beats = "all others"
+        spread = f"{row['low']:.4f} to {row['high']:.4f}"
+        cells = (row["target"], f"`{row['loss']}`", f"{row['median']:.4f}", spread, f"{row['q90']:.4f}")
+        lines.append("| " + " | ".join((*cells, modes, quality, beats)) + " |")
+    floors = {row["target"]: row["floor"] for row in table if row["floor"] is not None}
+    told = ", ".join(f"{target} {floor:.4f}" for target, floor in floors.items())
+    return "\n".join([*lines, "", f"A perfect sampler's KL: {told}.", ""])
+
+
+def compare(config: Config) -> list[dict[str, Any]] | None:
+    """Train what is missing, compare, write; None while cells are being trained elsewhere."""
+    import gan_plots as plots  # seaborn takes seconds to import
+
+    found = results(config)
+    if found is None:
+        runs.say("cells are being trained elsewhere: run this again once they are done, for the table")
+        return None
+    table, docs = rows(config, found), Path(config.docs)
+    write_csv(docs / "compare_losses.csv", config, found)
+    values = {cell: seeds_of(result, "kl", config.seeds) for cell, result in found.items()}
+    plots.save(plots.losses_compared(table, values), docs / "compare_losses.png")
+    text = markdown(config, table)
+    with runs.replacing(docs / "compare_losses.md") as temporary:
+        temporary.write_text(text)
+    runs.say(text)
+    runs.say(f"{docs}: compare_losses.md, .csv and .png; cells in {config.out}")
+    return table
+
+
+def main(args: Sequence[str]) -> None:
+    """The command line."""
+    with runs.one_line_errors() as advice:
+        config = runs.parse(Config, __doc__, list(args), Config()).checked()
+        advice.append("the same command goes on")
+        compare(config)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
