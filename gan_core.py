@@ -56,6 +56,7 @@ def dense_weights(
         init: `normal`: all weights and biases N(0, 1). `he`: weights N(0, 2 / in), biases 0 (He et al. 2015).
             `scattered`: as `he`, but the first layer N(0, 16^2) throughout: its units switch at places scattered
             over inputs of unit size, some sharply and some smoothly. With all biases 0 they all switch at 0.
+            `scattered_4`: the same with N(0, 4^2), for the plane.
             `small_end`: as `he`, with a last layer a tenth as large.
             `glorot`: weights N(0, 2 / (in + out)), biases 0 (Glorot and Bengio 2010). `small`: weights
             N(0, .01^2), biases 0.
@@ -67,7 +68,8 @@ def dense_weights(
     return [tf.Variable(np.stack(w)) for w in zip(*(_dense_arrays(r, sizes, init) for r in rngs), strict=True)]
 
 
-INITS = ("normal", "he", "scattered", "small_end", "glorot", "small")
+SCATTERED = {"scattered": 16.0, "scattered_4": 4.0}
+INITS = ("normal", "he", *SCATTERED, "small_end", "glorot", "small")
 
 
 def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> list[np.ndarray]:
@@ -75,8 +77,8 @@ def _dense_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> 
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         constants = {"normal": (1.0, 1.0), "small": (0.01, 0.0), "glorot": (np.sqrt(2 / (inputs + outputs)), 0.0)}
         scale, shift = constants.get(init, (np.sqrt(2 / inputs), 0.0))
-        if init == "scattered" and layer == 0:
-            scale, shift = 16.0, 16.0
+        if init in SCATTERED and layer == 0:
+            scale = shift = SCATTERED[init]
         if init == "small_end" and layer == len(sizes) - 2:
             scale /= 10
         arrays += [scale * rng.standard_normal((outputs, inputs)), shift * rng.standard_normal((outputs, 1))]
