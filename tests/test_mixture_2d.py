@@ -76,6 +76,26 @@ def test_game_learns_a_single_mode():
     np.testing.assert_allclose(players.fakes(1).mean(axis=2), [[5, -3], [5, -3]], atol=0.5)
 
 
+def test_every_flag_reaches_the_rules_of_the_game(monkeypatch):
+    played = []
+    monkeypatch.setattr(points.core, "compiled_loop", lambda step: step)
+    monkeypatch.setattr(points.core, "adversarial_step", lambda game, rules, batch: played.append((rules, batch)))
+    config = replace(
+        TINY, loss="minimax", unroll=3, r1=0.1, r2=0.2, gradient_penalty=0.3, penalty_end=0.01, average=0.4, pack=2
+    )
+    batch = {"x": np.zeros((2, 20), "f"), "z": np.zeros((2, 20), "u2"), "mix": np.zeros((1, 10), "u2")}
+    points.new_loop(config)(None, batch)
+    ((rules, batch),) = played
+    assert (rules.unroll, rules.r1, rules.r2, rules.gradient_penalty, rules.average_decay) == (3, 0.1, 0.2, 0.3, 0.4)
+    assert float(rules.penalty_schedule(config.steps)) == pytest.approx(0.01)
+    for schedule in (rules.rate_schedule_d, rules.rate_schedule_g):
+        assert float(schedule(0)) == 1 and float(schedule(config.steps)) == pytest.approx(0, abs=1e-6)
+    assert (rules.adam_d.learning_rate, rules.adam_d.beta1, rules.adam_d.beta2) == (2e-3, 0.0, 0.99)
+    assert batch["x"].shape == (4, 10) and 0 <= float(batch["mix"][0, 0]) < 1e-4
+    weights = [w.numpy()[0] for w in points.new_game(config, range(1), 2).generator.weights]
+    assert rules.generator(batch["z"] * 0, weights).shape == (4, 10)
+
+
 # ---- questions to the players
 
 
