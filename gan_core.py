@@ -309,6 +309,15 @@ def update_average(average: Weights, weights: Weights, decay: float | tf.Tensor)
         a.assign(decay * a + (1 - decay) * w)
 
 
+def packed(x: tf.Tensor, pack: int, batch: int = -1, features: int = -2) -> tf.Tensor:
+    """What D sees of PacGAN (Lin et al. 2018): `pack` samples as one, `[..., F, B] -> [..., pack F, B / pack]`.
+
+    Side by side along the axis `features`; those of one pack are B / pack apart along the axis `batch`. A generator
+    that draws too few kinds gives itself away: samples of one pack resemble each other.
+    """
+    return x if pack == 1 else tf.concat(tf.split(x, pack, batch), features)
+
+
 def constant(step: tf.Tensor) -> tf.Tensor:
     """The same learning rate at every step."""
     return tf.ones([])

@@ -89,17 +89,20 @@ class Game(NamedTuple):
     step: tf.Variable
 
 
-def new_game(config: Config, labels: int = 0) -> Game:
-    """Raw variables of both networks; G takes `labels` numbers beside its latents, D as many channels."""
+def new_game(config: Config, labels: int = 0, channels: int = 1, pack: int = 1) -> Game:
+    """Raw variables of both networks for images of so many channels, of which D sees `pack` at a time.
+
+    G takes `labels` numbers beside its latents, D as many channels.
+    """
     glorot = partial(conv.glorot, data.generator(config.seed, data.WEIGHTS))
-    d, last = glorot(3, 3, 1 + labels, CHANNELS[0]), map_sizes(config.side)[-1]
+    d, last = glorot(3, 3, pack * channels + labels, CHANNELS[0]), map_sizes(config.side)[-1]
     for inputs, outputs in zip(CHANNELS, CHANNELS[1:], strict=False):
         d += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
     d += glorot(last, 1)
     g = glorot(config.latent_dim + labels, (config.side // 4) ** 2 * 128)
     for inputs, outputs in ((128, 128), (128, 64)):
         g += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
-    g += glorot(3, 3, 64, 1)
+    g += glorot(3, 3, 64, channels)
     d_statistics, g_statistics = (sum(map(conv.new_statistics, c), []) for c in (CHANNELS[1:], (128, 64)))
     average = [tf.Variable(w) for w in g + g_statistics]
     step = tf.Variable(0, dtype=tf.int64)
@@ -116,7 +119,7 @@ def map_sizes(side: int) -> list[int]:
 
 
 def generator_network(z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None):
-    """Latents `[B, Z]` -> images `[B, side, side, 1]` in [-1, 1], and moments."""
+    """Latents `[B, Z]` -> images `[B, side, side, C]` in [-1, 1], and moments."""
     first, *blocks, last = conv.groups(weights, 2, 4, 4, 2)
     known, moments = conv.groups(statistics, 2, 2) if statistics else [None] * 2, []
     side = round((first[0].shape[1] / 128) ** 0.5)
@@ -134,7 +137,7 @@ def discriminator_network(
     rate: float = 0.0,
     statistics: Sequence | None = None,
 ):
-    """Images `[B, side, side, 1]` -> logits `[B]`, and moments; random `bits [B, sum of map_sizes]` drop values."""
+    """Images `[B, side, side, C]` -> logits `[B]`, and moments; random `bits [B, sum of map_sizes]` drop values."""
     first, *blocks, last = conv.groups(weights, 2, 4, 4, 4, 2)
     known, moments = conv.groups(statistics, 2, 2, 2) if statistics else [None] * 3, []
     mask, *masks = [None] * 4 if bits is None else tf.split(bits, map_sizes(x.shape[1]), axis=1)
@@ -146,14 +149,15 @@ def discriminator_network(
 
 
 def adversarial_step(
-    game: Game, config: Config, batch: dict[str, tf.Tensor], label: tf.Tensor | None = None
+    game: Game, config: Config, batch: dict[str, tf.Tensor], label: tf.Tensor | None = None, pack: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the new D; returns both losses.
 
-    `batch` holds real images `x [B, side, side]` uint8 and random bits: `z [B, Z]` of the latents and, for dropout
-    alone, `bits [3, B, ..]` of D's masks. D sees the real images and the fakes as two batches, each normalised by
+    `batch` holds real images `x [B, side, side]`, or `[.., C]`, uint8 and random bits: `z [B, Z]` of the latents and,
+    for dropout alone, `bits [3, B / pack, ..]` of D's masks. D sees the real images and the fakes as two batches, each normalised by
     its own moments. The same fakes serve both updates: G runs once, and its gradient goes on from that of the new D
-    with respect to them. A `label [B, L]` goes to G beside its latents, and to D as L constant channels.
+    with respect to them. A `label [B, L]` goes to G beside its latents, and to D as L constant channels; of `pack`
+    images at a time D sees all channels at once.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -164,9 +168,11 @@ def adversarial_step(
     def verdict(x, mask):
         return discriminator_network(labelled(x, label), d.weights, mask, config.dropout)
 
-    real = tf.cast(batch["x"], tf.float32)[..., None] / 127.5 - 1  # [B, side, side, 1]
+    x = batch["x"] if batch["x"].shape.rank == 4 else batch["x"][..., None]
+    real = core.packed(tf.cast(x, tf.float32) / 127.5 - 1, pack, 0, 3)  # [B / pack, side, side, pack C]
     with tf.GradientTape() as g_tape:
         drawn, g_moments = generator_network(latents(batch["z"], label), g.weights)
+        drawn = core.packed(drawn, pack, 0, 3)
     fake = tf.stop_gradient(drawn)
 
     with tf.GradientTape() as tape:
@@ -209,9 +215,11 @@ def new_loop(config: Config) -> Callable:
     return core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
 
 
-def draw(config: Config, real: dict[str, np.ndarray], first: int, count: int) -> dict[str, tf.Tensor]:
+def draw(
+    config: Config, real: dict[str, np.ndarray], first: int, count: int, pack: int = 1
+) -> dict[str, tf.Tensor]:
     """Batches of `count` steps: of each array of `real [N, ...]` the same N's, and random bits."""
-    n, masks = len(next(iter(real.values()))), (3, config.batch, sum(map_sizes(config.side)))
+    n, masks = len(next(iter(real.values()))), (3, config.batch // pack, sum(map_sizes(config.side)))
     chosen = data.image_minibatches(n, config.seed, first, count, config.batch)
     batches = {name: values[chosen] for name, values in real.items()}
     z = data.random_bits(config.seed, data.LATENT, first, count, config.batch * config.latent_dim)
@@ -245,14 +253,14 @@ def networks(game: Game) -> dict[str, list]:
 def generator(config: Config, game: Game) -> Callable:
     """latent bits `[n, latent_dim]`, and labels `[n, L]` where G takes them -> fakes `[n, side, side]` in [0, 1].
 
-    By the average of G's weights, at inference.
+    By the average of G's weights, at inference. In colour: `[n, side, side, C]`.
     """
     count = len(game.generator.weights)
 
     @partial(tf.function, autograph=False)
     def run(bits, label, average):
         fakes, _ = generator_network(latents(bits, label), average[:count], average[count:])
-        return (fakes[..., 0] + 1) / 2
+        return ((fakes[..., 0] if fakes.shape[-1] == 1 else fakes) + 1) / 2
 
     def generate(bits, label=None):
         return run(tf.constant(bits), label if label is None else tf.constant(label, tf.float32), game.average)
