@@ -355,7 +355,7 @@ def fingerprint(images: Images) -> str:
 def random_triples(n: int, images: int, seed: int, stream: int = STACK) -> np.ndarray:
     """Which images become the colour channels of n stacked ones: int32 `[n, 3]` below `images`, with replacement.
 
-    Of digits, 1000 kinds (Stacked MNIST: Metz et al. 2017; Srivastava et al. 2017). 128,000 of 28 x 28 would be 300 MB.
+    Of digits, 1000 kinds: Stacked MNIST (Metz et al. 2017; Srivastava et al. 2017), 300 MB if written out.
     """
     return generator(seed, stream).integers(images, size=(n, 3), dtype=np.int32)
 

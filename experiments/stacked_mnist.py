@@ -23,7 +23,6 @@ import gan_core as core
 import gan_data as data
 import gan_images as images
 import gan_runs as runs
-import gan_translation as translation
 import metrics
 from experiments import mnist_dcgan as dcgan
 from experiments import mnist_mlp as mlp
@@ -39,14 +38,14 @@ class Config(dcgan.Config):
     """Settings. The defaults here are those of recipe `dcgan`; `STABLE` below changes some."""
 
     recipe: Literal["stable", "dcgan"] = "dcgan"  # sets the defaults of the other flags
-    network: Literal["dcgan", "dense"] = "dcgan"  # that of mnist_dcgan or of mnist_mlp
+    network: Literal["dcgan", "alike", "dense"] = "dcgan"  # mnist_dcgan's, or mnist_mlp's; `alike`: as below
     pack: int = 1  # images that D sees at once, as channels of one
     stacked_images: int = 128_000  # triples of the training images
     steps: int = 14_000
     batch: int = 64  # images, before packing
     eval_every: int = 500
     eval_samples: int = 26_000  # the protocol's; KL floor .0194
-    log_samples: int = 5000  # of which a perfect sampler reaches 993 modes, at a KL of .109
+    log_samples: int = 5000  # of which a perfect sampler reaches 993 modes, at a KL of .105
     learning_rate: float = 2e-4  # DCGAN's, and PacGAN's and VEEGAN's
     beta1: float = 0.5
     dropout: float = 0.0  # theirs have none
@@ -56,13 +55,14 @@ class Config(dcgan.Config):
     def checked(self) -> "Config":
         """As `mnist_dcgan`'s; enough samples to reach every mode, and whole packs."""
         runs.require(self, "eval_samples log_samples", f"at least {MODES}, one a mode", lambda v: v >= MODES)
-        runs.require(self, "stacked_images pack generator_hidden discriminator_hidden", "at least 1", lambda v: v >= 1)
+        positive = "stacked_images pack generator_hidden discriminator_hidden"
+        runs.require(self, positive, "at least 1", lambda v: v >= 1)
         config = super().checked()
         least = 2 * config.pack if config.network == "dcgan" else config.pack  # batch norm needs two packs
         accepted = f"a multiple of --pack {config.pack}, {least} or more"
         runs.require(config, "batch", accepted, lambda v: v >= least and v % config.pack == 0)
-        if config.network == "dense":
-            runs.require(config, "dropout", "0: the dense network has none", lambda v: v == 0)
+        if config.network != "dcgan":
+            runs.require(config, "dropout", f"0 with --network {config.network}", lambda v: v == 0)
         return config
 
 
@@ -90,7 +90,7 @@ def new_game(config: Config) -> dcgan.Game | core.Game:
     """Raw variables of both networks."""
     if config.network == "dense":
         return mlp.new_game(dense(config), CHANNELS, config.pack)
-    return dcgan.new_game(config, channels=CHANNELS, pack=config.pack)
+    return dcgan.new_game(config, channels=CHANNELS, pack=config.pack, alike=config.network == "alike")
 
 
 def stacked(pixels: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
@@ -120,7 +120,7 @@ def new_task(config: Config, real: data.Images) -> images.Task:
 
 def generator(config: Config, game: dcgan.Game | core.Game) -> Callable:
     """latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
-    if config.network == "dcgan":
+    if config.network != "dense":
         return dcgan.generator(config, game)
     grey = mlp.generator(dense(config), game)  # channel after channel, as if each were an image: [3 n, side, side]
     return lambda bits: np.moveaxis(grey(bits).reshape(-1, CHANNELS, config.side, config.side), 1, -1)
@@ -178,9 +178,11 @@ def perfect_kl(n: int) -> metrics.Floor:
 
 def train(config: Config, run: runs.Run | None = None) -> images.Trained:
     """Train; every `eval_every` steps read the fakes."""
-    return images.train(
-        config, run, new_task, Yardstick, lambda r: f"{r['modes']} modes, KL {r['kl']:.3f} (floor {r['kl_floor']:.3f})"
-    )
+
+    def headline(record):
+        return f"{record['modes']} modes, KL {record['kl']:.3f} (floor {record['kl_floor']:.3f})"
+
+    return images.train(config, run, new_task, Yardstick, headline)
 
 
 def save_figures(trained: images.Trained, counts: list[int], folder: Path) -> None:
@@ -192,24 +194,26 @@ def save_figures(trained: images.Trained, counts: list[int], folder: Path) -> No
     plots.save(plots.mode_counts(np.array(counts)), folder / "modes.png")
 
 
+ROWS = {  # label -> key and format
+    "modes of 1000": ("modes", ".0f"),
+    "KL to uniform, nats": ("kl", ".4f"),
+    "share the judge is 90% sure of": ("confident_share", ".3f"),
+    "Frechet distance of single digits": ("frechet_digit_distance", ".2f"),
+}
+
+
 def train_and_report(config: Config, run: runs.Run) -> None:
     """Train, measure, draw, tell."""
     trained = train(config, run)
     images.show_parameters(trained.task.networks)
     result = images.report(trained, EXPERIMENT)
     save_figures(trained, result.pop("mode_counts"), run.folder / "figures")
-    result = run.finish(result)
-    rows = {"modes of 1000": "modes", "KL to uniform, nats": "kl", "share the judge is 90% sure of": "confident_share"}
-    rows |= {"Frechet digit distance": "frechet_digit_distance"}
-    title = f"{config.eval_samples} samples of {result['data']}, recipe {config.recipe}, pack {config.pack}, "
-    translation.show_table(
-        title + f"seed {config.seed}, {config.steps} steps",
-        ("fakes", "floor"),
-        {label: [result[key], result[f"{key}_floor"]] for label, key in rows.items()},
-    )
+    settings = {name: getattr(config, name) for name in ("network", "loss", "pack", "batch", "eval_samples")}
+    result = run.finish(result | settings)
+    images.show_table(result, ROWS)
     runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
     runs.say(
-        f"{result['modes']} of {MODES} modes, KL {result['kl']:.4f}; a perfect sampler scores {result['kl_floor']:.4f}, "
+        f"{result['modes']} of {MODES} modes, KL {result['kl']:.4f}: a perfect sampler has {result['kl_floor']:.4f}, "
         f"real digits {result['kl_real']:.4f}. {result['train_seconds']:.0f} s of training"
     )
 
