@@ -314,10 +314,10 @@ def report(trained: Trained, experiment: str) -> dict[str, Any]:
     return head | yardstick.full(fakes) | yardstick.full_floors()
 
 
-def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
+def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]], floor: str = "floor: real images") -> None:
     """Each number beside its floor; `rows`: label -> key and format."""
     title = f"{result['data']}, recipe {result['recipe']}, seed {result['seed']}, {result['steps']} steps"
-    table = Table("", "fakes", "floor: real images", title=title, title_justify="left", box=runs.box.SIMPLE_HEAD)
+    table = Table("", "fakes", floor, title=title, title_justify="left", box=runs.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for label, (name, form) in rows.items():

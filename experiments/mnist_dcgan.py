@@ -47,7 +47,7 @@ class Config(images.ImageConfig):
     beta2: float = 0.999
     dropout: float = 0.25  # share of D's values that each mask drops, to the nearest 1/256
     r1: float = 0.0  # weight of 1/2 |grad D|^2 on real images
-    discriminator_norm: Literal["batch", "none"] = "batch"  # each batch by its own moments; G always
+    discriminator_norm: Literal["batch", "none"] = "batch"  # of D alone: G has batch norm in any case
     momentum: float = 0.8  # of batch norm's running statistics: the mean of about the last 5 batches
     average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
 
@@ -100,16 +100,16 @@ def new_game(config: Config, labels: int = 0, channels: int = 1, pack: int = 1, 
     """
     glorot = partial(conv.glorot, data.generator(config.seed, data.WEIGHTS))
     d, d_maps, g_maps = [], config.discriminator_maps, config.generator_maps
-    seen, normed = pack * channels + labels, config.discriminator_norm == "batch"
+    seen, normed = pack * channels + labels, d_maps[1:] if config.discriminator_norm == "batch" else ()
     joined = (1, 1, 1, seen) if alike else (seen, 1, 1, 1)
-    for inputs, outputs, times in zip((1, *d_maps), d_maps, joined, strict=False):
-        d += glorot(3, 3, times * inputs, outputs) + (conv.norm_weights(outputs) if normed and len(d) else [])
+    for (inputs, outputs), times in zip(itertools.pairwise((1, *d_maps)), joined, strict=True):
+        d += glorot(3, 3, times * inputs, outputs) + (conv.norm_weights(outputs) if d and normed else [])
     d += glorot(map_sizes(config.side, d_maps)[-1], 1)
     g = glorot(config.latent_dim + labels, (config.side // 4) ** 2 * g_maps[0])
     for inputs, outputs in itertools.pairwise(g_maps):
         g += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
     g += glorot(3, 3, g_maps[-1], channels)
-    d_statistics, g_statistics = (sum(map(conv.new_statistics, maps[1:]), []) for maps in (d_maps * normed, g_maps))
+    d_statistics, g_statistics = (sum(map(conv.new_statistics, maps), []) for maps in (normed, g_maps[1:]))
     average = [tf.Variable(w) for w in g + g_statistics]
     step = tf.Variable(0, dtype=tf.int64)
     return Game(core.new_player(d), core.new_player(g), d_statistics, g_statistics, average, step)

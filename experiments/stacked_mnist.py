@@ -58,7 +58,8 @@ class Config(dcgan.Config):
         positive = "stacked_images pack generator_hidden discriminator_hidden"
         runs.require(self, positive, "at least 1", lambda v: v >= 1)
         config = super().checked()
-        least = 2 * config.pack if config.network == "dcgan" else config.pack  # batch norm needs two packs
+        normed = config.network != "dense" and config.discriminator_norm == "batch"
+        least = 2 * config.pack if normed else config.pack  # batch norm needs two packs
         accepted = f"a multiple of --pack {config.pack}, {least} or more"
         runs.require(config, "batch", accepted, lambda v: v >= least and v % config.pack == 0)
         if config.network != "dcgan":
@@ -210,7 +211,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     save_figures(trained, result.pop("mode_counts"), run.folder / "figures")
     settings = {name: getattr(config, name) for name in ("network", "loss", "pack", "batch", "eval_samples")}
     result = run.finish(result | settings)
-    images.show_table(result, ROWS)
+    images.show_table(result, ROWS, "floor")
     runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
     runs.say(
         f"{result['modes']} of {MODES} modes, KL {result['kl']:.4f}: a perfect sampler has {result['kl_floor']:.4f}, "
