@@ -6,6 +6,11 @@ on; a digit classifier reads each channel of 26,000 samples; a mode counts from 
 = sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0237, for its digits are not quite
 equally frequent. D may see several images at once, side by side (`--pack`, PacGAN): collapse gives itself away.
 
+D is the player that holds the others back: it has to know good digits in three colours. With `--network alike` its
+first three convolutions read each colour by itself with the same filters and the last one joins them, so that it
+learns from three digits an image. It is told, then, that the colours are of one kind; published networks are not, and
+`--network dcgan` is the one to compare with theirs.
+
     python experiments/stacked_mnist.py                             our DCGAN: R1, no momentum, an average of G
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's rates, with D on pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, no network needed
@@ -38,7 +43,7 @@ class Config(dcgan.Config):
     """Settings. The defaults here are those of recipe `dcgan`; `STABLE` below changes some."""
 
     recipe: Literal["stable", "dcgan"] = "dcgan"  # sets the defaults of the other flags
-    network: Literal["dcgan", "alike", "dense"] = "dcgan"  # mnist_dcgan's, or mnist_mlp's; `alike`: as below
+    network: Literal["dcgan", "alike", "dense"] = "dcgan"  # `alike`: D's first filters read each colour by itself
     pack: int = 1  # images that D sees at once, as channels of one
     stacked_images: int = 128_000  # triples of the training images
     steps: int = 14_000
@@ -70,12 +75,15 @@ class Config(dcgan.Config):
 STABLE = replace(
     Config(),
     recipe="stable",
+    network="alike",  # after 500 steps a Frechet distance of single digits of 41; `dcgan` 90, and 44 after 1500
+    steps=9000,
     batch=32,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     schedule="cosine",
     beta1=0.0,  # momentum makes the two players circle
     beta2=0.99,
-    r1=1.0,
+    discriminator_norm="none",  # with it and `dcgan`, 8% fewer samples of which the judge is sure after 1500 steps
+    r1=0.1,  # 1, right for single digits with batch norm: after 6000 steps 836 of 993 modes, a KL of .49 (floor .105)
     average=0.999,
 )
 RECIPES = {"stable": STABLE, "dcgan": Config()}
