@@ -244,7 +244,7 @@ def image_curves(records: Sequence[dict], curves: dict[str, tuple] = IMAGE_CURVE
     for ax, (name, (title, unit, scale, floor)) in zip(axes.flat[1:], curves.items(), strict=False):
         ax.plot(steps, [r[name] for r in records], color=FAKE, lw=1.2)
         ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
-        ax.margins(y=0.12 if scale == "log" else 0.05)  # room for the floor's name below it
+        ax.margins(y=0.18 if scale == "log" else 0.05)  # room for the floor's name below it
         level(ax, records[-1][f"{name}_floor"], floor, above=False)
     for ax in axes.flat[1 + len(curves) :]:
         ax.remove()

@@ -51,7 +51,10 @@ def test_batches_hold_the_digits_of_their_triples(real, network):
     """What the step trains on, channel by channel, is the training image of the drawn index."""
     config = replace(CONFIG, network=network, stacked_images=50)
     task = stacked.new_task(config, real)
-    drawn = task.draw(0, 7)["chosen" if network == "dense" else "triple"].numpy()
+    key = "chosen" if network == "dense" else "triple"
+    drawn = task.draw(0, 7)[key].numpy()
+    for name, values in task.draw(4, 3).items():  # a function of the step, as resuming needs
+        np.testing.assert_array_equal(values, task.draw(0, 7)[name][4:])
     triples = data.random_triples(50, len(real.train), config.seed)
     assert drawn.shape == (7, 8, 3) and {tuple(t) for t in drawn.reshape(-1, 3)} == set(map(tuple, triples))
     colour = stacked.stacked(tf.constant(real.train), drawn[0]).numpy()
