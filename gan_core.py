@@ -112,17 +112,13 @@ def with_skip(network: Network) -> Network:
     return skipping
 
 
-def packed(samples: tf.Tensor, pack: int) -> tf.Tensor:
-    """`pack` samples stacked as one: `[..., F, B] -> [..., pack F, B / pack]`, neighbours of the batch together.
+def packed(x: tf.Tensor, pack: int, batch: int = -1, features: int = -2) -> tf.Tensor:
+    """What D sees of PacGAN (Lin et al. 2018): `pack` samples as one, `[..., F, B] -> [..., pack F, B / pack]`.
 
-    D then sees several samples at once, all real or all fake, and so their lack of variety (PacGAN, Lin et al. 2018).
+    Side by side along the axis `features`; those of one pack are B / pack apart along the axis `batch`. A generator
+    that draws too few kinds gives itself away: samples of one pack resemble each other.
     """
-    if pack == 1:
-        return samples
-    *lead, features, batch = samples.shape
-    split = tf.reshape(samples, (*lead, features, batch // pack, pack))
-    order = (*range(len(lead)), len(lead) + 2, len(lead), len(lead) + 1)
-    return tf.reshape(tf.transpose(split, order), (*lead, pack * features, batch // pack))
+    return x if pack == 1 else tf.concat(tf.split(x, pack, batch), features)
 
 
 LAWS = ("uniform", "normal", "mixed")

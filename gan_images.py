@@ -178,11 +178,22 @@ def in_parts(generate: Callable, *inputs: np.ndarray, at_once: int = 500) -> np.
     return np.concatenate([generate(*(rows[part] for rows in inputs)) for part in parts])
 
 
-def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Images], Task]) -> Trained:
+def frechet(record: dict) -> str:
+    """What the screen says of a record."""
+    return f"Frechet digit distance {record['frechet_digit_distance']:.2f}"
+
+
+def train(
+    config: Any,
+    run: runs.Run | None,
+    new_task: Callable[[Any, data.Images], Task],
+    new_yardstick: Callable[[data.Images, Any], Any] = Yardstick,
+    headline: Callable[[dict], str] = frechet,
+) -> Trained:
     """Play `config.steps` steps; every `eval_every` of them measure fakes and keep those of the watched latents."""
     run, images = run or runs.Run(), load(config.data)
     task = new_task(config, images)
-    yardstick = Yardstick(images, config)
+    yardstick = new_yardstick(images, config)
     watched = latent_bits(config.seed, SHEET, config.latent_dim)
     sheets = Sheets(run.folder)
 
@@ -193,7 +204,7 @@ def train(config: Any, run: runs.Run | None, new_task: Callable[[Any, data.Image
         sheets.add(step, (task.show or task.generate)(watched))
         return yardstick.quick(fakes) | yardstick.quick_floors()
 
-    play(config, run, task, sheets, look, lambda r: f"Frechet digit distance {r['frechet_digit_distance']:.2f}")
+    play(config, run, task, sheets, look, headline)
     return Trained(config, images, yardstick, run.records, task, sheets.kept)
 
 
@@ -303,10 +314,10 @@ def report(trained: Trained, experiment: str) -> dict[str, Any]:
     return head | yardstick.full(fakes) | yardstick.full_floors()
 
 
-def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
+def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]], floor: str = "floor: real images") -> None:
     """Each number beside its floor; `rows`: label -> key and format."""
     title = f"{result['data']}, recipe {result['recipe']}, seed {result['seed']}, {result['steps']} steps"
-    table = Table("", "fakes", "floor: real images", title=title, title_justify="left", box=runs.box.SIMPLE_HEAD)
+    table = Table("", "fakes", floor, title=title, title_justify="left", box=runs.box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for label, (name, form) in rows.items():
@@ -335,16 +346,24 @@ def save_figures(trained: Trained, folder: Path) -> None:
     """samples, strip, interpolation, neighbours, curves (.png) and training.gif."""
     import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
 
+    config, fakes = trained.config, save_samples(trained, folder)
+    nearest = metrics.nearest_neighbours(fakes[:20], data.as_pixels(training_images(config, trained.images)))[1][:, 0]
+    pairs = np.concatenate([fakes[:20], data.as_pixels(trained.images.train[nearest])])
+    plots.save_sheet(folder / "neighbours.png", pairs, columns=20)
+    plots.save(plots.image_curves(trained.records), folder / "curves.png")
+
+
+def save_samples(trained: Trained, folder: Path) -> np.ndarray:
+    """samples, strip, interpolation (.png) and training.gif; the 100 samples."""
+    import gan_plots as plots
+
     config, generate = trained.config, trained.task.show or trained.task.generate
     fakes = generate(latent_bits(config.seed, 100, config.latent_dim))
     plots.save_sheet(folder / "samples.png", fakes, columns=10)
     plots.save_sheet(folder / "strip.png", strip(trained.sheets, rows=11), columns=10)
     plots.save_sheet(folder / "interpolation.png", generate(interpolation(config, rows=10, columns=12)), columns=12)
-    nearest = metrics.nearest_neighbours(fakes[:20], data.as_pixels(training_images(config, trained.images)))[1][:, 0]
-    pairs = np.concatenate([fakes[:20], data.as_pixels(trained.images.train[nearest])])
-    plots.save_sheet(folder / "neighbours.png", pairs, columns=20)
     plots.sheet_animation(folder / "training.gif", trained.sheets)
-    plots.save(plots.image_curves(trained.records), folder / "curves.png")
+    return fakes
 
 
 def train_and_report(

@@ -342,15 +342,22 @@ def sheet_animation(
         pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
 
 
-IMAGE_CURVES = {  # number of log.jsonl: title, unit, scale
-    "frechet_digit_distance": ("Frechet digit distance", "", "log"),
-    "label_kl": ("Label KL", "nats", "log"),
-    "pixel_kl": ("Pixel KL", "nats", "log"),
-    "confident_share": ("Share the judge is 90% sure of", "", "linear"),
+REAL_IMAGES, PERFECT = "real images", "perfect sampler"
+IMAGE_CURVES = {  # number of log.jsonl: title, unit, scale, whose the floor is
+    "frechet_digit_distance": ("Frechet digit distance", "", "log", REAL_IMAGES),
+    "label_kl": ("Label KL", "nats", "log", REAL_IMAGES),
+    "pixel_kl": ("Pixel KL", "nats", "log", REAL_IMAGES),
+    "confident_share": ("Share the judge is 90% sure of", "", "linear", REAL_IMAGES),
+}
+STACKED_CURVES = {
+    "modes": ("Modes, of 1000", "", "linear", PERFECT),
+    "kl": ("KL(triples of digits || uniform)", "nats", "log", PERFECT),
+    "frechet_digit_distance": ("Frechet distance of single digits", "", "log", REAL_IMAGES),
+    "confident_share": ("Share the judge is 90% sure of", "", "linear", REAL_IMAGES),
 }
 
 
-def image_curves(records: Sequence[dict]) -> Figure:
+def image_curves(records: Sequence[dict], curves: dict[str, tuple] = IMAGE_CURVES) -> Figure:
     """Losses and the numbers of log.jsonl against the step, each with its floor."""
     fig, axes = figure(2, 3, 11, 5.6)
     steps = [r["step"] for r in records]
@@ -359,13 +366,27 @@ def image_curves(records: Sequence[dict]) -> Figure:
         ax.plot(steps, [r.get(f"{name}_loss", np.nan) for r in records], color=colour, lw=1.2, label=name)
     ax.set(title="Losses", xlabel="step", ylabel="nats")
     ax.legend(frameon=False)
-    for ax, (name, (title, unit, scale)) in zip(axes.flat[1:], IMAGE_CURVES.items(), strict=False):
+    for ax, (name, (title, unit, scale, floor)) in zip(axes.flat[1:], curves.items(), strict=False):
         ax.plot(steps, [r[name] for r in records], color=FAKE, lw=1.2)
         ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
-        ax.margins(y=0.12 if scale == "log" else 0.05)  # room for the floor's name below it
-        level(ax, records[-1][f"{name}_floor"], "real images", above=False)
-    for ax in axes.flat[1 + len(IMAGE_CURVES) :]:
+        ax.margins(y=0.18 if scale == "log" else 0.05)  # room for the floor's name below it
+        level(ax, records[-1][f"{name}_floor"], floor, above=False)
+    for ax in axes.flat[1 + len(curves) :]:
         ax.remove()
+    return fig
+
+
+def mode_counts(counts: np.ndarray, draws: int = 200, seed: int = 0) -> Figure:
+    """How often each of k modes came `[k]`, in order of size, on the 10% to 90% band of a perfect sampler's."""
+    fig, ((ax,),) = figure(1, 1, 5.6, 3.2)
+    k, n = len(counts), counts.sum()
+    perfect = np.sort(np.random.default_rng(seed).multinomial(n, np.full(k, 1 / k), size=draws), axis=1)[:, ::-1]
+    band(ax, np.arange(1, k + 1), perfect, "perfect sampler, 10% to 90%", REAL)
+    ax.plot(np.arange(1, k + 1), np.sort(counts)[::-1], color=FAKE, lw=1.5, label="fakes")
+    level(ax, n / k, f"{n / k:.3g}: equal parts")
+    ax.set(title=f"{np.count_nonzero(counts)} of {k} modes in {n} samples", xlabel="modes, the most frequent first")
+    ax.set(ylabel="samples", xlim=(1, k), ylim=(0, None))
+    ax.legend(frameon=False)
     return fig
 
 

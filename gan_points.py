@@ -184,7 +184,7 @@ class Players:
         return self._each(lambda block, game: generate(inputs[block], game.average)) * self.std + self.mean
 
     def verdicts(self, x: np.ndarray) -> np.ndarray:
-        """D's logits of points `[S, F, n]`, pack by pack of neighbours: `[S, n / pack]`."""
+        """D's logits of points `[S, F, n]`, pack by pack: `[S, n / pack]`."""
         packs = core.packed(self._scaled(x), self.config.pack)
         return self._each(lambda block, game: self._seen(packs[block], game))
 

@@ -465,9 +465,46 @@ def mode_coverage(samples: ArrayLike, centres: ArrayLike, std: float, within: fl
     distance, nearest = cKDTree(centres).query(samples)
     good = distance < within * std
     counts = np.bincount(nearest[good], minlength=len(centres))
-    p = counts / max(counts.sum(), 1)
-    reverse_kl = float(rel_entr(p, 1 / len(centres)).sum()) if good.any() else np.inf
-    return ModeCoverage(int((counts > 0).sum()), float(good.mean()), reverse_kl)
+    return ModeCoverage(int((counts > 0).sum()), float(good.mean()), uniform_kl(counts))
+
+
+def uniform_kl(counts: ArrayLike) -> float:
+    """KL(counts || uniform) = sum p ln(k p) of the counts of k modes, nats, without smoothing.
+
+    ln(k/j) for j of k modes in equal parts, infinite if nothing was counted. The floor of n samples is
+    `kl_floor(np.ones(k), n, smoothing=0, reverse=True)`, about (k - 1) / (2 n) where n is many times k, and larger
+    counts of samples have lower ones: .573 of 1000 modes at 1000 samples, .0194 at 26,000. Lin et al. 2018, section
+    4.1. ValueError: counts negative, not finite or not [k].
+    """
+    counts = _numbers(counts, "counts")
+    if counts.ndim != 1 or not counts.size or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(f"counts: got shape {counts.shape}, expected [k] finite numbers of 0 or more")
+    return float(rel_entr(counts / counts.sum(), 1 / counts.size).sum()) if counts.any() else np.inf
+
+
+def tuple_counts(labels: ArrayLike, classes: int = 10) -> NDArray[np.int64]:
+    """How often each tuple of labels [n, d] occurs -> [classes^d]; tuple (a, b, c) at classes^2 a + classes b + c.
+
+    Stacked MNIST: a judge reads the digit of each of 3 channels, and 10^3 triples are the modes (Metz et al. 2017). A
+    mode counts from one sample on: `np.count_nonzero`, and `uniform_kl` of the counts says how evenly they came.
+    ValueError: labels not whole numbers in range, none, or not [n, d]; classes < 2.
+    """
+    _at_least(2, classes=classes)
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not labels.size:
+        raise ValueError(f"labels: got shape {labels.shape}, expected [n, d] with n, d >= 1")
+    _label_counts(labels.ravel(), "labels", classes)  # whole numbers in range
+    modes = labels.astype(np.int64) @ classes ** np.arange(labels.shape[1])[::-1]
+    return np.bincount(modes, minlength=classes ** labels.shape[1])
+
+
+def expected_modes(modes: int, n: int) -> float:
+    """How many of k equal modes n independent samples reach on average: k (1 - (1 - 1/k)^n).
+
+    Of 1000 modes 632.3 at 1000 samples, 993.3 at 5000, 1000.0 at 26,000. ValueError: an argument < 1.
+    """
+    _at_least(1, modes=modes, n=n)
+    return modes * (1 - (1 - 1 / modes) ** n)
 
 
 def summary(values: ArrayLike) -> dict[str, float | int | list | None]:

@@ -11,6 +11,7 @@ A digit classifier, trained on first need, measures the fakes: each number stand
 15 to 25 minutes on two cores, `classic` 5 to 8.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,6 @@ import gan_runs as runs
 from gan_core import tf
 
 EXPERIMENT = "mnist_dcgan"
-CHANNELS = (32, 64, 128, 256)  # of D's convolutions
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Config(images.ImageConfig):
     batch: int = 32
     eval_every: int = 200  # a sheet of samples each time
     latent_dim: int = 100  # z is standard normal
+    generator_maps: tuple[int, int, int] = (128, 128, 64)  # channels of G's feature maps
+    discriminator_maps: tuple[int, int, int, int] = (32, 64, 128, 256)  # and of D's
     loss: Literal[tuple(core.LOSSES)] = "non_saturating"  # what cross-entropy with fakes labelled 1 is for G
     learning_rate: float = 1e-3  # of both players' Adam; Keras' defaults
     schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
@@ -45,12 +47,13 @@ class Config(images.ImageConfig):
     beta2: float = 0.999
     dropout: float = 0.25  # share of D's values that each mask drops, to the nearest 1/256
     r1: float = 0.0  # weight of 1/2 |grad D|^2 on real images
+    discriminator_norm: Literal["batch", "none"] = "batch"  # of D alone: G has batch norm in any case
     momentum: float = 0.8  # of batch norm's running statistics: the mean of about the last 5 batches
     average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
 
     def checked(self) -> "Config":
         """As `ImageConfig.checked`; the sides of G's images are 4 times those of its first feature map."""
-        runs.require(self, "latent_dim", "at least 1", lambda v: v >= 1)
+        runs.require(self, "latent_dim generator_maps discriminator_maps", "at least 1", lambda v: v >= 1)
         runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < float("inf"))
         runs.require(self, "r1", "0 or more", lambda v: 0 <= v < float("inf"))
         runs.require(self, "beta1 beta2 momentum average", "at least 0 and below 1", lambda v: 0 <= v < 1)
@@ -89,26 +92,32 @@ class Game(NamedTuple):
     step: tf.Variable
 
 
-def new_game(config: Config, labels: int = 0) -> Game:
-    """Raw variables of both networks; G takes `labels` numbers beside its latents, D as many channels."""
+def new_game(config: Config, labels: int = 0, channels: int = 1, pack: int = 1, alike: bool = False) -> Game:
+    """Raw variables of both networks for images of so many channels, of which D sees `pack` at a time.
+
+    G takes `labels` numbers beside its latents, D as many channels. A D that reads channels `alike` joins them in its
+    last convolution alone.
+    """
     glorot = partial(conv.glorot, data.generator(config.seed, data.WEIGHTS))
-    d, last = glorot(3, 3, 1 + labels, CHANNELS[0]), map_sizes(config.side)[-1]
-    for inputs, outputs in zip(CHANNELS, CHANNELS[1:], strict=False):
-        d += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
-    d += glorot(last, 1)
-    g = glorot(config.latent_dim + labels, (config.side // 4) ** 2 * 128)
-    for inputs, outputs in ((128, 128), (128, 64)):
+    d, d_maps, g_maps = [], config.discriminator_maps, config.generator_maps
+    seen, normed = pack * channels + labels, d_maps[1:] if config.discriminator_norm == "batch" else ()
+    joined = (1, 1, 1, seen) if alike else (seen, 1, 1, 1)
+    for (inputs, outputs), times in zip(itertools.pairwise((1, *d_maps)), joined, strict=True):
+        d += glorot(3, 3, times * inputs, outputs) + (conv.norm_weights(outputs) if d and normed else [])
+    d += glorot(map_sizes(config.side, d_maps)[-1], 1)
+    g = glorot(config.latent_dim + labels, (config.side // 4) ** 2 * g_maps[0])
+    for inputs, outputs in itertools.pairwise(g_maps):
         g += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
-    g += glorot(3, 3, 64, 1)
-    d_statistics, g_statistics = (sum(map(conv.new_statistics, c), []) for c in (CHANNELS[1:], (128, 64)))
+    g += glorot(3, 3, g_maps[-1], channels)
+    d_statistics, g_statistics = (sum(map(conv.new_statistics, maps), []) for maps in (normed, g_maps[1:]))
     average = [tf.Variable(w) for w in g + g_statistics]
     step = tf.Variable(0, dtype=tf.int64)
     return Game(core.new_player(d), core.new_player(g), d_statistics, g_statistics, average, step)
 
 
-def map_sizes(side: int) -> list[int]:
+def map_sizes(side: int, maps: Sequence[int]) -> list[int]:
     """Values in D's feature maps, for one image: each convolution halves the sides, rounding up."""
-    return [(-(-side // 2**k)) ** 2 * channels for k, channels in enumerate(CHANNELS, start=1)]
+    return [(-(-side // 2**k)) ** 2 * channels for k, channels in enumerate(maps, start=1)]
 
 
 # Both networks also return the means and variances that their batch norms used: the batch's own, for the running
@@ -116,11 +125,12 @@ def map_sizes(side: int) -> list[int]:
 
 
 def generator_network(z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None):
-    """Latents `[B, Z]` -> images `[B, side, side, 1]` in [-1, 1], and moments."""
+    """Latents `[B, Z]` -> images `[B, side, side, C]` in [-1, 1], and moments."""
     first, *blocks, last = conv.groups(weights, 2, 4, 4, 2)
     known, moments = conv.groups(statistics, 2, 2) if statistics else [None] * 2, []
-    side = round((first[0].shape[1] / 128) ** 0.5)
-    h = tf.reshape(tf.nn.relu(conv.dense(z, *first)), (-1, side, side, 128))
+    channels = blocks[0][0].shape[2]
+    side = round((first[0].shape[1] / channels) ** 0.5)
+    h = tf.reshape(tf.nn.relu(conv.dense(z, *first)), (-1, side, side, channels))
     for (kernel, bias, *norm), running in zip(blocks, known, strict=True):
         h, used = conv.fused_batch_norm(conv.upsampled_conv(h, kernel, bias), *norm, running)
         h, moments = tf.nn.relu(h), moments + used
@@ -134,26 +144,38 @@ def discriminator_network(
     rate: float = 0.0,
     statistics: Sequence | None = None,
 ):
-    """Images `[B, side, side, 1]` -> logits `[B]`, and moments; random `bits [B, sum of map_sizes]` drop values."""
-    first, *blocks, last = conv.groups(weights, 2, 4, 4, 4, 2)
+    """Images `[B, side, side, C]` -> logits `[B]`, and moments; random `bits [B, sum of map_sizes]` drop values.
+
+    Where the first kernel takes one channel of several, it and the next ones read each channel alike, as an image of
+    its own, up to the kernel that takes them together.
+    """
+    first, *blocks, last = conv.groups(weights, 2, *[(len(weights) - 4) // 3] * 3, 2)  # 4 a block, 2 without norm
     known, moments = conv.groups(statistics, 2, 2, 2) if statistics else [None] * 3, []
-    mask, *masks = [None] * 4 if bits is None else tf.split(bits, map_sizes(x.shape[1]), axis=1)
-    h = conv.dropout(conv.leaky_relu(conv.conv(x, *first, stride=2)), mask, rate)
+    sizes = map_sizes(x.shape[1], [bias.shape[0] for _, bias, *_ in (first, *blocks)])
+    mask, *masks = [None] * 4 if bits is None else tf.split(bits, sizes, axis=1)
+    alike = x.shape[3] // first[0].shape[2]
+    h = tf.concat(tf.split(x, alike, 3), 0) if alike > 1 else x
+    h = conv.dropout(conv.leaky_relu(conv.conv(h, *first, stride=2)), mask, rate)
     for (kernel, bias, *norm), mask, running in zip(blocks, masks, known, strict=True):
-        h, used = conv.fused_batch_norm(conv.conv(h, kernel, bias, stride=2), *norm, running)
+        if h.shape[3] < kernel.shape[2]:
+            h = tf.concat(tf.split(h, alike, 0), 3)
+        h, used = conv.conv(h, kernel, bias, stride=2), []
+        if norm:
+            h, used = conv.fused_batch_norm(h, *norm, running)
         h, moments = conv.dropout(conv.leaky_relu(h), mask, rate), moments + used
     return conv.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments
 
 
 def adversarial_step(
-    game: Game, config: Config, batch: dict[str, tf.Tensor], label: tf.Tensor | None = None
+    game: Game, config: Config, batch: dict[str, tf.Tensor], label: tf.Tensor | None = None, pack: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the new D; returns both losses.
 
-    `batch` holds real images `x [B, side, side]` uint8 and random bits: `z [B, Z]` of the latents and, for dropout
-    alone, `bits [3, B, ..]` of D's masks. D sees the real images and the fakes as two batches, each normalised by
-    its own moments. The same fakes serve both updates: G runs once, and its gradient goes on from that of the new D
-    with respect to them. A `label [B, L]` goes to G beside its latents, and to D as L constant channels.
+    `batch` holds real images `x [B, side, side]`, or `[.., C]`, uint8 and random bits: `z [B, Z]` of the latents
+    and, for dropout alone, `bits [3, B / pack, ..]` of D's masks. D sees the real images and the fakes as two
+    batches, each normalised by its own moments. The same fakes serve both updates: G runs once, and its gradient goes
+    on from that of the new D with respect to them. A `label [B, L]` goes to G beside its latents, and to D as L
+    constant channels. D sees `pack` images at once, as channels of one.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -164,9 +186,11 @@ def adversarial_step(
     def verdict(x, mask):
         return discriminator_network(labelled(x, label), d.weights, mask, config.dropout)
 
-    real = tf.cast(batch["x"], tf.float32)[..., None] / 127.5 - 1  # [B, side, side, 1]
+    x = batch["x"] if batch["x"].shape.rank == 4 else batch["x"][..., None]
+    real = core.packed(tf.cast(x, tf.float32) / 127.5 - 1, pack, 0, 3)  # [B / pack, side, side, pack C]
     with tf.GradientTape() as g_tape:
         drawn, g_moments = generator_network(latents(batch["z"], label), g.weights)
+        drawn = core.packed(drawn, pack, 0, 3)
     fake = tf.stop_gradient(drawn)
 
     with tf.GradientTape() as tape:
@@ -209,9 +233,10 @@ def new_loop(config: Config) -> Callable:
     return core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
 
 
-def draw(config: Config, real: dict[str, np.ndarray], first: int, count: int) -> dict[str, tf.Tensor]:
+def draw(config: Config, real: dict[str, np.ndarray], first: int, count: int, pack: int = 1) -> dict[str, tf.Tensor]:
     """Batches of `count` steps: of each array of `real [N, ...]` the same N's, and random bits."""
-    n, masks = len(next(iter(real.values()))), (3, config.batch, sum(map_sizes(config.side)))
+    n, sizes = len(next(iter(real.values()))), map_sizes(config.side, config.discriminator_maps)
+    masks = (3, config.batch // pack, sum(sizes))
     chosen = data.image_minibatches(n, config.seed, first, count, config.batch)
     batches = {name: values[chosen] for name, values in real.items()}
     z = data.random_bits(config.seed, data.LATENT, first, count, config.batch * config.latent_dim)
@@ -245,14 +270,14 @@ def networks(game: Game) -> dict[str, list]:
 def generator(config: Config, game: Game) -> Callable:
     """latent bits `[n, latent_dim]`, and labels `[n, L]` where G takes them -> fakes `[n, side, side]` in [0, 1].
 
-    By the average of G's weights, at inference.
+    By the average of G's weights, at inference. In colour: `[n, side, side, C]`.
     """
     count = len(game.generator.weights)
 
     @partial(tf.function, autograph=False)
     def run(bits, label, average):
         fakes, _ = generator_network(latents(bits, label), average[:count], average[count:])
-        return (fakes[..., 0] + 1) / 2
+        return ((fakes[..., 0] if fakes.shape[-1] == 1 else fakes) + 1) / 2
 
     def generate(bits, label=None):
         return run(tf.constant(bits), label if label is None else tf.constant(label, tf.float32), game.average)

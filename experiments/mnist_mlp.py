@@ -115,19 +115,24 @@ def networks(config: Config) -> tuple[core.Network, core.Network]:
     return d, lambda z, weights: output(hidden(z, weights))
 
 
-def new_game(config: Config) -> core.Game:
-    """Raw variables of both networks."""
-    rng, pixels = data.generator(config.seed, data.WEIGHTS), config.side**2
-    d = core.dense_weights(rng, (pixels, *config.discriminator_hidden, 1), config.init)
+def new_game(config: Config, channels: int = 1, pack: int = 1) -> core.Game:
+    """Raw variables of both networks for images of so many channels, of which D sees `pack` at a time."""
+    rng, pixels = data.generator(config.seed, data.WEIGHTS), channels * config.side**2
+    d = core.dense_weights(rng, (pack * pixels, *config.discriminator_hidden, 1), config.init)
     g = core.dense_weights(rng, (config.latent_dim, *config.generator_hidden, pixels), config.init)
     return core.new_game(d, g)
 
 
-def new_loop(config: Config, rows: np.ndarray) -> Callable:
-    """The compiled loop `(game, batches) -> losses [n, 2]` on real images `rows [N, pixels]` uint8."""
+def new_loop(config: Config, rows: np.ndarray, pack: int = 1) -> Callable:
+    """The compiled loop `(game, batches) -> losses [n, 2]` on real images `rows [N, pixels]` uint8.
+
+    A batch says which rows are `chosen [B]`; or `[B, C]`, those of the channels of each image.
+    """
+    d, g = networks(config)
     schedule = core.cosine(config.steps) if config.schedule == "cosine" else core.constant
     rules = core.Rules(
-        *networks(config),
+        d,
+        lambda z, weights: core.packed(g(z, weights), pack),
         core.LOSSES[config.loss],
         core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
         core.Adam(config.learning_rate, config.beta1, config.beta2),
@@ -142,8 +147,10 @@ def new_loop(config: Config, rows: np.ndarray) -> Callable:
     rows = tf.constant(rows)  # gathered inside the loop: no 12 MB of pixels to copy for each call
 
     def step(game, batch):
-        x = scale * tf.transpose(tf.cast(tf.gather(rows, batch["chosen"]), tf.float32)) + shift  # [pixels, B]
-        return core.adversarial_step(game, rules, {"x": x, "z": core.from_bits(batch["z"], "normal")})
+        real = tf.reshape(tf.gather(rows, batch["chosen"]), (config.batch, -1))  # channel after channel
+        x = scale * tf.transpose(tf.cast(real, tf.float32)) + shift  # [C pixels, B]
+        z = core.from_bits(batch["z"], "normal")
+        return core.adversarial_step(game, rules, {"x": core.packed(x, pack), "z": z})
 
     return core.compiled_loop(step)
 
@@ -152,15 +159,27 @@ def new_task(config: Config, real: data.Images) -> images.Task:
     """What training this experiment means."""
     game = new_game(config)
     rows = images.training_images(config, real).reshape(-1, config.side**2)  # [N, pixels]
+    return images.Task(
+        game,
+        new_loop(config, rows),
+        partial(draw, config, np.arange(len(rows))),
+        generator(config, game),
+        weights(game),
+        lambda: new_game(config),
+    )
 
-    def draw(first, count):
-        chosen = data.image_minibatches(len(rows), config.seed, first, count, config.batch)
-        bits = data.random_bits(config.seed, data.LATENT, first, count, config.latent_dim * config.batch)
-        z = bits.reshape(count, config.latent_dim, config.batch)
-        return {"chosen": tf.constant(chosen, tf.int32), "z": tf.constant(z)}
 
-    weights = {"generator": game.generator.weights, "discriminator": game.discriminator.weights}
-    return images.Task(game, new_loop(config, rows), draw, generator(config, game), weights, lambda: new_game(config))
+def draw(config: Config, rows: np.ndarray, first: int, count: int) -> dict[str, tf.Tensor]:
+    """Batches of `count` steps: which of the `rows [N]`, or `[N, C]`, are chosen, and random bits."""
+    chosen = data.image_minibatches(len(rows), config.seed, first, count, config.batch)
+    bits = data.random_bits(config.seed, data.LATENT, first, count, config.latent_dim * config.batch)
+    z = bits.reshape(count, config.latent_dim, config.batch)
+    return {"chosen": tf.constant(rows[chosen], tf.int32), "z": tf.constant(z)}
+
+
+def weights(game: core.Game) -> dict[str, list]:
+    """Every raw variable of both networks."""
+    return {"generator": game.generator.weights, "discriminator": game.discriminator.weights}
 
 
 def generator(config: Config, game: core.Game) -> Callable:

@@ -2,6 +2,7 @@
 
     python experiments/sample.py RUN --count 100 --out samples.png     a sheet to look at
     python experiments/sample.py RUN --count 10000 --out samples.npy   uint8 [count, side, side], as MNIST's own
+                                                                               (stacked_mnist: [count, side, side, 3])
     python experiments/sample.py RUN --label 7                         sevens, from a run of mnist_conditional
 
 The network is rebuilt from the run's config.json; the data it was trained on is not needed.
@@ -58,7 +59,7 @@ def restored(folder: Path) -> tuple:
 
 
 def sample(folder: Path, count: int, seed: int = 0, label: int | None = None) -> np.ndarray:
-    """`[count, side, side]` float32 in [0, 1]; sample k is a function of (seed, label, k) alone."""
+    """`[count, side, side]` or `[.., 3]`, float32 in [0, 1]; sample k is a function of (seed, label, k) alone."""
     config, generate, takes_digits = restored(folder)
     bits = images.latent_bits(seed, count, config.latent_dim)
     if label is None:

@@ -344,9 +344,9 @@ def test_skip_adds_a_linear_map_of_the_input():
 # ---- packs, schedules, unrolling
 
 
-def test_packed_stacks_neighbours_of_the_batch():
+def test_packed_stacks_samples_of_the_batch():
     x = tf.constant([[[1.0, 2, 3, 4], [10, 20, 30, 40]]])  # [1, 2, 4]: points (1, 10), (2, 20), ..
-    assert core.packed(x, 2).numpy().tolist() == [[[1, 3], [10, 30], [2, 4], [20, 40]]]
+    assert core.packed(x, 2).numpy().tolist() == [[[1, 2], [10, 20], [3, 4], [30, 40]]]
     assert core.packed(x, 4)[0, :, 0].numpy().tolist() == [1, 10, 2, 20, 3, 30, 4, 40]
     assert core.packed(x, 1) is x
 

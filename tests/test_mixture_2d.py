@@ -121,8 +121,8 @@ def test_verdicts_are_of_whole_packs_and_logits_of_points_among_real_ones():
     x = np.random.default_rng(0).normal(size=(2, 2, 6))
     assert players.verdicts(x).shape == (2, 3) and players.logits(x).shape == (2, 6)
     moved = x.copy()
-    moved[:, :, 1] += 1.0  # the second of the first pack
-    assert (players.verdicts(moved) != players.verdicts(x)).tolist() == [[True, False, False]] * 2
+    moved[:, :, 1] += 1.0  # packs are (0, 3), (1, 4), (2, 5)
+    assert (players.verdicts(moved) != players.verdicts(x)).tolist() == [[False, True, False]] * 2
     assert (players.logits(moved) != players.logits(x)).tolist() == [[False, True, *[False] * 4]] * 2
 
 

@@ -42,7 +42,7 @@ def test_shapes_of_both_networks(side, sizes):
     game = dcgan.new_game(replace(CONFIG, side=side))
     fakes, g_moments = dcgan.generator_network(tf.random.stateless_normal((3, 6), (0, 0)), game.generator.weights)
     assert fakes.shape == (3, side, side, 1) and np.abs(fakes).max() <= 1
-    assert dcgan.map_sizes(side) == sizes
+    assert dcgan.map_sizes(side, CONFIG.discriminator_maps) == sizes
     bits = np.zeros((3, sum(sizes)), np.uint8)
     logits, d_moments = dcgan.discriminator_network(fakes, game.discriminator.weights, bits, 0.0)
     assert logits.shape == (3,) and len(g_moments) == 4 and len(d_moments) == 6

@@ -169,3 +169,65 @@ def test_bad_point_file_is_named_with_its_fault(tmp_path, name, text, complaint)
     with pytest.raises(ValueError, match=complaint) as error:
         data.read_points(tmp_path / name)
     assert str(tmp_path / name) in str(error.value) and "expected two columns" in str(error.value)
+
+
+# ---- tuples of labels
+
+
+def test_tuples_worked_by_hand():
+    """(0, 1) twice, (1, 0) and (2, 2) once, of 9: p = (1/2, 1/4, 1/4), KL = 1/2 ln(9/2) + 1/2 ln(9/4)."""
+    counts = metrics.tuple_counts([[0, 1], [2, 2], [0, 1], [1, 0]], classes=3)
+    assert counts.tolist() == [0, 2, 0, 1, 0, 0, 0, 0, 1]
+    assert metrics.uniform_kl(counts) == pytest.approx(0.5 * np.log(9 / 2) + 0.5 * np.log(9 / 4))
+    assert metrics.tuple_counts([[1, 2, 3]]).argmax() == 123  # hundreds, tens, ones
+    assert metrics.tuple_counts(np.array([[9, 9, 9]], np.uint8)).argmax() == 999  # no overflow
+
+
+@pytest.mark.parametrize("reached", [1, 78, 500, 1000])
+def test_equal_parts_of_some_triples_have_kl_ln_of_the_ratio(reached):
+    counts = np.zeros(1000)
+    counts[:reached] = 26
+    assert metrics.uniform_kl(counts) == pytest.approx(np.log(1000 / reached), abs=1e-12)
+    assert metrics.uniform_kl(3 * counts[::-1]) == pytest.approx(metrics.uniform_kl(counts), abs=1e-12)
+
+
+def test_perfect_triples_score_the_known_floor():
+    """.0194 +- .0009 at 26,000 samples, computed elsewhere; here both by drawing labels and by `kl_floor`."""
+    found = [
+        metrics.uniform_kl(metrics.tuple_counts(np.random.default_rng(k).integers(10, size=(26_000, 3))))
+        for k in range(20)
+    ]
+    assert np.mean(found) == pytest.approx(0.0194, abs=5 * 0.0009 / 20**0.5)
+    floor = metrics.kl_floor(np.ones(1000), 26_000, smoothing=0, reverse=True)
+    assert floor.mean == pytest.approx(np.mean(found), abs=5 * 0.0009 / 20**0.5)
+    assert floor.std == pytest.approx(0.0009, abs=0.0001)
+
+
+def test_expected_modes_are_those_of_draws():
+    assert metrics.expected_modes(1, 5) == 1 and metrics.expected_modes(2, 1) == 1
+    assert metrics.expected_modes(2, 2) == 1.5  # half of all pairs are equal
+    rng = np.random.default_rng(0)
+    seen = [np.unique(rng.integers(1000, size=1000)).size for _ in range(400)]
+    assert np.mean(seen) == pytest.approx(metrics.expected_modes(1000, 1000), abs=5 * 10 / 400**0.5)
+
+
+@pytest.mark.parametrize(
+    "metric, arguments, words",
+    [
+        (metrics.uniform_kl, ([[1, 2]],), "counts: got shape"),
+        (metrics.uniform_kl, ([1, -1],), "counts"),
+        (metrics.uniform_kl, ([1, np.nan],), "counts"),
+        (metrics.tuple_counts, ([0, 1],), "labels: got shape"),
+        (metrics.tuple_counts, ([[0, 10]],), "0 to 10, expected 0 to 9"),
+        (metrics.tuple_counts, ([[0.5, 1]],), "whole numbers"),
+        (metrics.tuple_counts, ([[0, 0]], 1), "classes: got 1"),
+        (metrics.expected_modes, (0, 5), "modes: got 0"),
+    ],
+)
+def test_bad_counts_and_labels_are_named(metric, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        metric(*arguments)
+
+
+def test_nothing_counted_is_infinitely_far():
+    assert metrics.uniform_kl(np.zeros(5)) == np.inf
