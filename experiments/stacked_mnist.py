@@ -49,7 +49,7 @@ class Config(dcgan.Config):
     pack: int = 1  # images that D sees at once, as channels of one
     stacked_images: int = 128_000  # triples of the training images
     steps: int = 14_000
-    batch: int = 64  # images, before packing
+    batch: int = 64  # images, before packing; 64 packs of m, as in PacGAN, are 64 m
     eval_every: int = 500
     eval_samples: int = 26_000  # the protocol's; KL floor .0194
     log_samples: int = 5000  # of which a perfect sampler reaches 993 modes, at a KL of .105
