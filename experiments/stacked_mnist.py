@@ -15,7 +15,7 @@ learns from three digits an image. It is told, then, that the colours are of one
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's rates, with D on pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, no network needed
 
-15 minutes on one core: 1000 modes, KL .055.
+15 minutes on one core: 1000 modes, KL .055 and .057 (seeds 0 and 1).
 """
 
 from collections.abc import Callable
