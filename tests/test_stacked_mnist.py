@@ -30,7 +30,7 @@ SMALL = {
     "generator_hidden": (16,),
     "discriminator_hidden": (16,),
 }
-CONFIG = replace(stacked.STABLE, **SMALL).checked()
+CONFIG = replace(stacked.STABLE, network="dcgan", discriminator_norm="batch", **SMALL).checked()
 NETWORKS = ["dcgan", "alike", "dense"]
 
 
@@ -267,7 +267,8 @@ def test_dense_channels_are_those_that_d_sees(real):
     "flags, words",
     [
         (["--batch=9", "--pack=2"], ["--batch 9", "multiple of --pack 2"]),
-        (["--batch=2", "--pack=2"], ["--batch 2", "4 or more"]),
+        (["--recipe=dcgan", "--batch=2", "--pack=2"], ["--batch 2", "4 or more"]),
+        (["--batch=1"], ["--batch 1", "at least 2"]),
         (["--pack=0"], ["--pack 0", "at least 1"]),
         (["--loss=guess"], ["--loss", "guess"]),
         (["--network=unet"], ["--network", "unet"]),
@@ -285,7 +286,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, caps
     pixels, labels = np.arange(4 * 8 * 20, dtype=np.uint16).astype(np.uint8).reshape(20, 4, 8), np.arange(20) % 10
     np.savez(tmp_path / "wide.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     flags = [flag.format(wide=tmp_path / "wide.npz") for flag in flags]
-    assert command(stacked, "--data=digits", *flags, "--out", tmp_path / "run") == 2
+    assert command(stacked, "--data=digits", "--steps=2", "--eval-every=2", *flags, "--out", tmp_path / "run") == 2
     line = one_line(capsys)
     assert all(word in line for word in words), line
     assert not (tmp_path / "run").exists()
