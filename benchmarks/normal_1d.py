@@ -8,6 +8,7 @@ real samples and 250 fakes, random numbers included. Each contender runs in a pr
 `repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
 """
 
+import many_seeds
 import numpy as np
 from side_by_side import Contender, main, timed
 
@@ -20,27 +21,11 @@ def ours(seeds: int) -> float:
     """This project's loop, its drawing thread included."""
     from dataclasses import replace
 
-    import gan_core as core
-    import gan_data as data
-    import gan_points as points
     from experiments import normal_1d
 
     config = replace(normal_1d.Config(), seeds=seeds, batch=BATCH)
-    scaled, blocks, members = (
-        data.standardised(normal_1d.load(config).train[:, None], False)[0],
-        data.blocks(seeds),
-        range(seeds),
-    )
-    games = [points.new_game(config, members[block], 1) for block in blocks]
-    loop, chunk = points.new_loop(config), max(40, 2000 // seeds)
-
-    def run(steps):
-        work = [(first, chunk, block) for first in range(0, steps, chunk) for block in blocks]
-        drawn = data.prefetched(lambda w: points.draw(config, scaled[w[2]], members[w[2]], w[0], w[1]), work)
-        for _ in range(steps // chunk):
-            core.play_blocks(loop, games, drawn)
-
-    return timed(run, max(1, 24_000 // (chunk * seeds)) * chunk)
+    chunk = max(40, 2000 // seeds)
+    return many_seeds.ours(config, normal_1d.load(config).train[:, None], chunk, max(1, 24_000 // (chunk * seeds)))
 
 
 def tensorflow_tape(compiled: bool) -> float:
@@ -137,51 +122,17 @@ def torch_eager() -> float:
 def jax_scan(seeds: int) -> float:
     """JAX: jit of scan, and of vmap of scan over seeds."""
     import jax
-    from jax import numpy as jnp
-    from jax.nn import log_sigmoid, relu
+    from jax.nn import log_sigmoid
 
     data = jax.random.normal(jax.random.PRNGKey(0), (SAMPLES, 1))
-    steps = 12_000 if seeds == 1 else max(40, 32_000 // seeds)
 
-    def network(x, w):
-        return relu(x @ w[0] + w[1]) @ w[2] + w[3]
-
-    def d_loss(d, g, x, z):
-        return -jnp.mean(log_sigmoid(network(x, d)) + log_sigmoid(-network(network(z, g), d)))
-
-    def g_loss(g, d, z):
-        return jnp.mean(log_sigmoid(-network(network(z, g), d)))
-
-    def adam(w, gradients, mean, square, t):
-        rate = RATE * jnp.sqrt(1 - BETA2**t) / (1 - BETA1**t)
-        mean = jax.tree.map(lambda m, q: BETA1 * m + (1 - BETA1) * q, mean, gradients)
-        square = jax.tree.map(lambda v, q: BETA2 * v + (1 - BETA2) * q * q, square, gradients)
-        move = jax.tree.map(lambda a, m, v: a - rate * m / (jnp.sqrt(v) + EPSILON), w, mean, square)
-        return move, mean, square
-
-    def step(state, t):
-        (d, md, vd), (g, mg, vg), key = state
-        key, key_x, key_z = jax.random.split(key, 3)
+    def draw(key_x, key_z):
         x = data[jax.random.randint(key_x, (BATCH,), 0, SAMPLES)]
-        z = jax.random.uniform(key_z, (BATCH, LATENT), minval=-1, maxval=1)
-        d = adam(d, jax.grad(d_loss)(d, g, x, z), md, vd, t)
-        g = adam(g, jax.grad(g_loss)(g, d[0], z), mg, vg, t)
-        return (d, g, key), None
+        return x, jax.random.uniform(key_z, (BATCH, LATENT), minval=-1, maxval=1)
 
-    def train(key):
-        def player(shapes, key):
-            w = [jax.random.normal(k, s) for k, s in zip(jax.random.split(key, 4), shapes, strict=True)]
-            zeros = [jnp.zeros_like(v) for v in w]
-            return w, zeros, zeros
-
-        key, key_d, key_g = jax.random.split(key, 3)
-        start = player(SHAPES_D, key_d), player(SHAPES_G, key_g), key
-        return jax.lax.scan(step, start, 1.0 + jnp.arange(steps))[0][1][0]
-
-    key = jax.random.PRNGKey(1)
-    program = jax.jit(train if seeds == 1 else jax.vmap(train))
-    argument = key if seeds == 1 else jax.random.split(key, seeds)
-    return timed(lambda _: jax.block_until_ready(program(argument)), steps)
+    losses = lambda real, fake: -(log_sigmoid(real) + log_sigmoid(-fake)), lambda fake: log_sigmoid(-fake)
+    steps = 12_000 if seeds == 1 else max(40, 32_000 // seeds)
+    return many_seeds.jax_scan(seeds, steps, ((1, 8, 1), (LATENT, 4, 1)), draw, losses, (RATE, BETA1, BETA2, EPSILON))
 
 
 CONTENDERS = {

@@ -44,11 +44,12 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
                     sys.exit(f"{name} failed:\n{done.stderr}")
                 times.setdefault(name, []).append(1e6 * float(done.stdout.split()[-1]))
     ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
-    print(f"{'':36}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}")
+    width = max(36, 2 + max(map(len, contenders)))
+    print(f"{'':{width}}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}")
     for name, contender in contenders.items():
         if name not in times:
-            print(f"{name:36}skipped: {contender.package} is not installed")
+            print(f"{name:{width}}skipped: {contender.package} is not installed")
             continue
         median, spread = statistics.median(times[name]), f"{min(times[name]):,.0f} to {max(times[name]):,.0f}"
         ratio = median / statistics.median(ours[contender.group])
-        print(f"{name:36}{median:12,.1f}{spread:>20}{1e6 * contender.seeds / median:22,.0f}{ratio:19.1f}x")
+        print(f"{name:{width}}{median:12,.1f}{spread:>20}{1e6 * contender.seeds / median:22,.0f}{ratio:19.1f}x")

@@ -1,0 +1,100 @@
+"""Training of many GANs on points at once, as timed in normal_1d.py and mixture_2d.py: this project's and JAX'.
+
+Both do the same work, random numbers and choice of the minibatch included. JAX is written as its users write it:
+rows of samples, one GAN as a pure function of its key, then scan over steps, vmap over seeds and jit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from side_by_side import timed
+
+
+def ours(config: Any, train: np.ndarray, chunk: int, chunks: int) -> float:
+    """Seconds per step of this project's loop, its drawing thread included, on points `train [S, F, N]`."""
+    import gan_core as core
+    import gan_data as data
+    import gan_points as points
+
+    players, loop = points.Players(config, train), points.new_loop(config)
+
+    def draw(work):
+        first, block = work
+        return points.draw(config, players.points[block], players.seeds[block], first, chunk)
+
+    def run(steps):
+        drawn = data.prefetched(
+            draw, ((first, block) for first in range(0, steps, chunk) for block in players.blocks)
+        )
+        for _ in range(steps // chunk):
+            core.play_blocks(loop, players.games, drawn)
+
+    return timed(run, chunks * chunk)
+
+
+def jax_scan(
+    seeds: int,
+    steps: int,
+    sizes: tuple[Sequence[int], Sequence[int]],
+    draw: Callable,
+    losses: tuple[Callable, Callable],
+    adam: tuple[float, float, float, float],
+) -> float:
+    """Seconds per step of JAX: jit of scan, or of vmap of scan over seeds.
+
+    Args:
+        sizes: units per layer of D and of G, input first.
+        draw: two keys -> real samples `[B, F]` and latents `[B, Z]` of one step.
+        losses: D's, of the logits of real and of fake samples, and G's, of those of fake samples.
+        adam: learning rate, beta1, beta2, epsilon.
+    """
+    import jax
+    from jax import numpy as jnp
+
+    rate, beta1, beta2, epsilon = adam
+
+    def network(x, weights):
+        *hidden, (w, b) = weights
+        for v, c in hidden:
+            x = jax.nn.relu(x @ v + c)
+        return x @ w + b
+
+    def d_loss(d, g, x, z):
+        return jnp.mean(losses[0](network(x, d), network(network(z, g), d)))
+
+    def g_loss(g, d, z):
+        return jnp.mean(losses[1](network(network(z, g), d)))
+
+    def update(w, gradients, mean, square, t):
+        now = rate * jnp.sqrt(1 - beta2**t) / (1 - beta1**t)
+        mean = jax.tree.map(lambda m, q: beta1 * m + (1 - beta1) * q, mean, gradients)
+        square = jax.tree.map(lambda v, q: beta2 * v + (1 - beta2) * q * q, square, gradients)
+        move = jax.tree.map(lambda a, m, v: a - now * m / (jnp.sqrt(v) + epsilon), w, mean, square)
+        return move, mean, square
+
+    def step(state, t):
+        (d, md, vd), (g, mg, vg), key = state
+        key, key_x, key_z = jax.random.split(key, 3)
+        x, z = draw(key_x, key_z)
+        d = update(d, jax.grad(d_loss)(d, g, x, z), md, vd, t)
+        g = update(g, jax.grad(g_loss)(g, d[0], z), mg, vg, t)
+        return (d, g, key), None
+
+    def player(units, key):
+        pairs = list(zip(units, units[1:], strict=False))
+        keys = jax.random.split(key, len(pairs))
+        he = [(2 / i) ** 0.5 * jax.random.normal(k, (i, o)) for k, (i, o) in zip(keys, pairs, strict=True)]
+        weights = [(w, jnp.zeros(w.shape[1])) for w in he]
+        zeros = jax.tree.map(jnp.zeros_like, weights)
+        return weights, zeros, zeros
+
+    def train(key):
+        key, key_d, key_g = jax.random.split(key, 3)
+        start = player(sizes[0], key_d), player(sizes[1], key_g), key
+        return jax.lax.scan(step, start, 1.0 + jnp.arange(steps))[0][1][0]
+
+    key = jax.random.PRNGKey(1)
+    program = jax.jit(train if seeds == 1 else jax.vmap(train))
+    argument = key if seeds == 1 else jax.random.split(key, seeds)
+    return timed(lambda _: jax.block_until_ready(program(argument)), steps)
