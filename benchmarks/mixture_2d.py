@@ -5,8 +5,8 @@
 
 Three sizes of nets, all ReLU, G with four hidden layers and D with three: 16 units, as of toys in a browser; the
 script's 64; PacGAN's 400. The same work on both sides: non-saturating loss, Adam 1e-4, one update of each player per
-step on 100 of 100,000 real points and 100 fakes, random numbers included. Each contender runs in a process of its own,
-all in turn, `repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
+step on 100 of 100,000 real points and 100 fakes, random numbers included. Each contender runs in a process of its
+own, all in turn, `repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
 """
 
 from functools import partial
