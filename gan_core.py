@@ -420,8 +420,7 @@ def _discriminator_gradients(
     """Gradients of D's loss with its penalties, and the loss `[S, 1]` without them."""
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        both = rules.discriminator(tf.concat([batch["x"], fake], axis=-1), weights)  # one product of twice the batch
-        real_logits, fake_logits = tf.split(both, 2, axis=-1)  # [..., 1, B]
+        real_logits, fake_logits = rules.discriminator(batch["x"], weights), rules.discriminator(fake, weights)
         d_loss = batch_mean(rules.loss.discriminator(real_logits, fake_logits))
         penalty = tf.reduce_sum(_penalties(rules, weights, batch, fake))
         total = tf.reduce_sum(d_loss) + rules.penalty_schedule(step) * penalty
