@@ -60,8 +60,14 @@ print(f"six of eight modes, by hand: ln(8/6) = {np.log(8 / 6):.4f}")
 # the modes become as narrow as the real ones. This run is short; the script's own takes 100,000 steps.
 
 # %%
-small = {"discriminator_hidden": (32, 32), "generator_hidden": (32, 32, 32), "samples": 20_000, "seeds": 6}
-config = replace(mixture_2d.STABLE, steps=4000, eval_every=400, **small).checked()
+small = {
+    "discriminator_hidden": (32, 32),
+    "generator_hidden": (32, 32, 32),
+    "samples": 20_000,
+    "seeds": 6,
+    "batch": 100,
+}
+config = replace(mixture_2d.STABLE, steps=4000, eval_every=500, **small).checked()
 trained = mixture_2d.train(config)
 result = mixture_2d.report(trained)
 display(mixture_2d.overview(trained, result))
@@ -83,7 +89,7 @@ display(plots.plane_seeds(trained.real, trained.fakes, result, view))
 # long ones.
 
 # %%
-plain = replace(mixture_2d.RECIPES["classic"], steps=2000, eval_every=2000, learning_rate=1e-3, beta1=0.5, **small)
+plain = replace(mixture_2d.RECIPES["classic"], steps=1500, eval_every=1500, learning_rate=1e-3, beta1=0.5, **small)
 tricks = {
     "minimax": {"loss": "minimax"},
     "minimax, --pack 2": {"loss": "minimax", "pack": 2},

@@ -421,11 +421,13 @@ def test_unrolling_a_d_with_a_dead_unit_stays_finite():
 
 
 def test_unrolled_game_runs_for_stacks_of_seeds():
-    stack, _ = play("wasserstein", unroll=3, r1=0.1)
-    solo, _ = play("wasserstein", unroll=3, r1=0.1, only=1)
-    plain, _ = play("wasserstein", r1=0.1)
-    for many, one, other in zip(*(g.generator.weights for g in (stack, solo, plain)), strict=True):
-        assert np.allclose(many[1], one, atol=1e-4) and not np.allclose(many, other, atol=1e-4)
+    settings = {"steps": 8, "jit_compile": False}
+    stack, _ = play("wasserstein", unroll=2, **settings)
+    solo, _ = play("wasserstein", unroll=2, only=1, **settings)
+    plain, _ = play("wasserstein", **settings)
+    many, one, other = ([w.numpy() for w in game.generator.weights] for game in (stack, solo, plain))
+    assert all(np.allclose(m[1], o, atol=1e-5) for m, o in zip(many, one, strict=True))  # float32 rounding
+    assert any(np.abs(m - o).max() > 1e-3 for m, o in zip(many, other, strict=True))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
