@@ -137,6 +137,20 @@ def test_images_of_latents_are_what_fakes_are_made_of():
     np.testing.assert_allclose(found[1], by_hand * players.std[1] + players.mean[1], rtol=1e-4, atol=1e-5)
 
 
+def test_the_first_seed_alone_answers_as_it_does_among_all():
+    players = points.Players(replace(TINY, pack=2), mixture_2d.load(TINY).train)
+    x, lines = np.random.default_rng(0).normal(size=(2, 2, 6)), data.latent_lattice("uniform", 2, 3, 1)
+    alone = players.first()
+    for all_seeds, one in (
+        (players.logits(x), alone.logits(x[:1])),
+        (players.pushes(x), alone.pushes(x[:1])),
+        (players.images_of(lines), alone.images_of(lines)),
+    ):
+        assert len(all_seeds) == 2 and len(one) == 1
+        np.testing.assert_allclose(one[0], all_seeds[0], rtol=1e-4, atol=1e-5)
+        assert not np.allclose(one[0], all_seeds[1], rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     "flags",
     [{"loss": "minimax", "unroll": 1, "r1": 0.0}, {"pack": 2, "gradient_penalty": 1.0, "target": "grid"}],
