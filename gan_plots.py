@@ -14,6 +14,7 @@ from matplotlib.animation import HTMLWriter, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image, ImageDraw
 from scipy.special import expit
 
@@ -205,6 +206,9 @@ def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], np.ndar
             where = {"xycoords": ("data", "axes fraction"), "xytext": (3, 3), "textcoords": "offset points"}
             ax.annotate("a perfect sampler", (rows[0]["floor"], 0), color=IDEAL, fontsize="small", **where)
         ax.set(xscale="log", xlabel="KL(real || fake), nats", ylabel="", title=target)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     return fig
 
 
