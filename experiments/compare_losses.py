@@ -212,8 +212,8 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
         f"`python experiments/compare_losses.py --targets {' '.join(config.targets)} --seeds {config.seeds} --steps "
         f"{config.steps}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
         "latents. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, Holm's "
-        f"correction over the pairs of a target, level {LEVEL:g}; what beats neither way cannot be told apart. Penalty "
-        "and learning rates are those of the stable recipes, which were tuned with `non_saturating`.",
+        f"correction over the pairs of a target, level {LEVEL:g}; what beats neither way cannot be told apart. "
+        "Penalty and learning rates are those of the stable recipes, which were tuned with `non_saturating`.",
         "",
         "| target | loss | median KL | interval | 90% quantile | all modes | high quality | beats |",
         "|---|---|---|---|---|---|---|---|",
