@@ -121,7 +121,7 @@ def told_apart(ours: Sequence[float], theirs: str) -> str:
     """The difference of two means in standard errors; only beyond two it is called one."""
     mean, error = map(float, theirs.split(" +- "))
     own = statistics.stdev(ours) / math.sqrt(len(ours))
-    distance = (statistics.mean(ours) - mean) / math.hypot(own, error)
+    distance = round((statistics.mean(ours) - mean) / math.hypot(own, error), 1)
     verdict = "" if abs(distance) > 2 else ", which cannot be told apart"
     return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{verdict}"
 
