@@ -67,7 +67,7 @@ small = {
     "seeds": 6,
     "batch": 100,
 }
-config = replace(mixture_2d.STABLE, steps=4000, eval_every=500, **small).checked()
+config = replace(mixture_2d.STABLE, steps=4000, eval_every=1000, **small).checked()
 trained = mixture_2d.train(config)
 result = mixture_2d.report(trained)
 display(mixture_2d.overview(trained, result))
@@ -89,7 +89,7 @@ display(plots.plane_seeds(trained.real, trained.fakes, result, view))
 # long ones.
 
 # %%
-plain = replace(mixture_2d.RECIPES["classic"], steps=1500, eval_every=1500, learning_rate=1e-3, beta1=0.5, **small)
+plain = replace(mixture_2d.RECIPES["classic"], steps=1000, eval_every=1000, learning_rate=1e-3, beta1=0.5, **small)
 tricks = {
     "minimax": {"loss": "minimax"},
     "minimax, --pack 2": {"loss": "minimax", "pack": 2},

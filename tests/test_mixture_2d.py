@@ -151,12 +151,8 @@ def test_the_first_seed_alone_answers_as_it_does_among_all():
         assert not np.allclose(one[0], all_seeds[1], rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [{"loss": "minimax", "unroll": 1, "r1": 0.0}, {"pack": 2, "gradient_penalty": 1.0, "target": "grid"}],
-    ids=str,
-)
-def test_member_of_many_equals_the_solo_run_of_its_seed(flags):
+def test_member_of_many_equals_the_solo_run_of_its_seed():
+    flags = {"pack": 2, "gradient_penalty": 1.0, "target": "grid"}
     many = mixture_2d.train(replace(TINY, steps=20, **flags))
     solo = mixture_2d.train(replace(TINY, steps=20, seeds=1, seed=1, **flags))
     assert np.allclose(many.fakes[1], solo.fakes[0], atol=1e-3)  # float32 rounding, amplified by 20 steps
