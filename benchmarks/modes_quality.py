@@ -83,10 +83,12 @@ STACKED_PUBLISHED = {  # modes, KL, source
     "PacDCGAN3": ("1000", ".06 +- .003", "PacGAN, table 2"),
     "PacDCGAN4": ("1000", ".07 +- .005", "PacGAN, table 2"),
 }
+BRIEF = ["--steps", "3000", "--eval-every", "1000"]
 STACKED_OURS = {  # label -> folder, recipe, flags, seeds
     "`--recipe stable`": ("stacked", "stable", [], (0, 1)),
     "`--recipe stable --steps 12000`": ("stacked-12000", "stable", ["--steps", "12000"], (0,)),
-    "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", ["--steps", "3000", "--eval-every", "1000"], (0,)),
+    "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", BRIEF, (0,)),
+    "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-pack2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
 }
 
 
