@@ -54,7 +54,7 @@ for name, sampler in {
 print(f"six of eight modes, by hand: ln(8/6) = {np.log(8 / 6):.4f}")
 
 # %% [markdown]
-# ## Six GANs at once
+# ## Five GANs at once
 #
 # R1 is large at first, which makes D smooth: every mode pulls fakes from afar. Then it fades, D becomes sharp, and
 # the modes become as narrow as the real ones. This run is short; the script's own takes 100,000 steps.
@@ -67,14 +67,14 @@ small = {
     "seeds": 6,
     "batch": 100,
 }
-config = replace(mixture_2d.STABLE, steps=4000, eval_every=1000, **small).checked()
+config = replace(mixture_2d.STABLE, steps=3000, eval_every=1000, **small).checked()
 trained = mixture_2d.train(config)
 result = mixture_2d.report(trained)
 display(mixture_2d.overview(trained, result))
 print(f"{result['complete']} of {result['seeds']} seeds reach all {result['modes_of']} modes")
 
 # %% [markdown]
-# Small multiples: the same recipe, six seeds. One run says little.
+# Small multiples: the same recipe, five seeds. One run says little.
 
 # %%
 view = mixture_2d.square(trained.real)
@@ -85,7 +85,7 @@ display(plots.plane_seeds(trained.real, trained.fakes, result, view))
 #
 # PacGAN shows D several samples at once, so that it sees their lack of variety. An unrolled GAN lets G look ahead:
 # its gradient goes through the answers of D. Here both beside the plain game, all with the same few steps, data,
-# and first weights of G. Medians over seeds; short runs of six seeds are no verdict. `docs/results_modes.md` has
+# and first weights of G. Medians over seeds; short runs of five seeds are no verdict. `docs/results_modes.md` has
 # long ones.
 
 # %%
