@@ -184,7 +184,7 @@ def read_numbers(path: str | Path) -> np.ndarray:
     ValueError names the file and what is wrong: missing, another format, empty, not numeric, NaN, constant, more
     than one column, fewer than 20 numbers.
     """
-    values = np.squeeze(_read_table(Path(path), "--data", "one column of numbers"))
+    values = np.squeeze(_read_table(Path(path), "--data", 1))
     problem = None
     if values.ndim > 1:
         problem = f"shape {values.shape}"
@@ -201,7 +201,7 @@ def read_numbers(path: str | Path) -> np.ndarray:
 
 def read_points(path: str | Path) -> np.ndarray:
     """Two columns of numbers, as `read_numbers` reads one: float64 `[N, 2]`; commas, semicolons or spaces between."""
-    points = _read_table(Path(path), "--target", "two columns of numbers")
+    points = _read_table(Path(path), "--target", 2)
     problem = None
     if points.ndim != 2 or points.shape[1] != 2:
         columns = points.shape[1] if points.ndim == 2 else 1
@@ -217,13 +217,14 @@ def read_points(path: str | Path) -> np.ndarray:
     return points
 
 
-def _read_table(path: Path, flag: str, expected: str) -> np.ndarray:
-    """Numbers of a .npy, .csv or .txt file as float64, the lines of a text as rows."""
+def _read_table(path: Path, flag: str, columns: int) -> np.ndarray:
+    """Numbers of a .npy, .csv or .txt file as float64, the lines of a text as rows of so many columns."""
     try:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
         elif path.suffix in (".csv", ".txt"):
-            values = _rows([line.strip().rstrip(",;") for line in path.read_text().splitlines() if line.strip()])
+            lines = [line.strip().rstrip(",;") for line in path.read_text().splitlines() if line.strip()]
+            values = _rows(lines, columns)
         else:
             raise ValueError("expected a .npy, .csv or .txt file")
         if values.dtype.kind not in "biuf":
@@ -232,16 +233,19 @@ def _read_table(path: Path, flag: str, expected: str) -> np.ndarray:
     except OSError as error:
         raise ValueError(f"{flag} {path}: {(error.strerror or 'cannot be read').lower()}") from None
     except (ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{flag} {path}: {error}; expected {expected}") from None
+        expected = "one column" if columns == 1 else "two columns"
+        raise ValueError(f"{flag} {path}: {error}; expected {expected} of numbers") from None
 
 
-def _rows(lines: list[str]) -> np.ndarray:
+def _rows(lines: list[str], columns: int) -> np.ndarray:
     words = [re.split(r"[,;\s]+", line) for line in lines]
     if words and not all(map(_is_number, words[0])):
         words = words[1:]  # a header
     rows = [[float(word) for word in row] for row in words]
     if uneven := [row for row in rows if len(row) != len(rows[0])]:
         raise ValueError(f"rows of {len(rows[0])} and of {len(uneven[0])} numbers")
+    if rows and len(rows[0]) != columns:
+        raise ValueError(f"{len(rows[0])} column{'s' * (len(rows[0]) != 1)}")
     return np.array(rows)
 
 

@@ -230,16 +230,14 @@ def plane(ax: Axes, real: np.ndarray, snapshot: dict, view: tuple) -> None:
     arrows *= np.minimum(1, 0.2 * reach / np.maximum(np.linalg.norm(arrows, axis=0), 1e-12))
     n = pushes.shape[1]
     ax.quiver(*fakes[:, :n], *arrows, angles="xy", scale_units="xy", scale=1, width=0.003, color="0.25")
-    ax.set(xlim=box[:2], ylim=box[2:], title="First seed: real (blue), fakes (red), D's push")
+    ax.set(xlim=box[:2], ylim=box[2:], title="First seed: real (blue), fakes (orange), D's push")
 
 
 def sheet_of_latents(ax: Axes, snapshot: dict, view: tuple) -> None:
     """Lines of equal latent coordinate as G bends them: where they lie close, fakes are dense."""
-    (middle, reach), sheet = view, snapshot["sheet"]
-    finer = 4
-    for k in range(0, sheet.shape[1], finer):
-        ax.plot(*sheet[:, k], color=FAKE, lw=0.5, alpha=0.7)
-        ax.plot(*sheet[:, :, k], color=REAL, lw=0.5, alpha=0.7)
+    middle, reach = view
+    for (x, y), colour in zip(snapshot["lines"], (FAKE, REAL), strict=True):  # [lines, n] twice
+        ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
     ax.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach), aspect="equal")
     ax.set(title="First seed: G's image of a square of latents")
 
@@ -249,10 +247,11 @@ def mode_shares(ax: Axes, modes: NamedTuple, fakes: np.ndarray) -> None:
     k, n = len(modes.centres), fakes.shape[2]
     nearest = np.argmin(((fakes[:, :, :, None] - modes.centres.T[:, None]) ** 2).sum(axis=1), axis=-1)  # [S, n]
     shares = np.stack([np.bincount(row, minlength=k) for row in nearest]) / n
-    ax.axhspan(*(np.array([-1.2816, 1.2816]) * np.sqrt((1 - 1 / k) / (k * n)) + 1 / k), color=REAL, alpha=0.25, lw=0)
+    low, high = 1 / k + np.array([-1.2816, 1.2816]) * np.sqrt((1 - 1 / k) / (k * n))  # of a binomial, nearly normal
+    ax.axhspan(low, high, color=REAL, alpha=0.25, lw=0)
     ax.plot(np.tile(np.arange(1, k + 1), (len(shares), 1)), shares, "o", color=FAKE, ms=2.5, alpha=0.6, mew=0)
     ax.set(title="Samples by mode, every seed", xlabel="mode", ylabel="share of fakes", ylim=(0, None))
-    _label(ax, 1 / k, "perfect sampler, 10% to 90%", REAL)
+    _label(ax, 0, "blue: a perfect sampler, 10% to 90%", REAL)
 
 
 def history(
@@ -283,6 +282,8 @@ def plane_seeds(real: NamedTuple, fakes: np.ndarray, result: dict, view: tuple, 
         if "modes_of" in result:
             told = f"{result['modes']['per_seed'][k]:g} modes, {result['high_quality']['per_seed'][k]:.1%}"
         ax.set_title(told, fontsize="small")
+    meaning = "modes reached, share of high quality" if "modes_of" in result else "KL(real || fake), nats"
+    fig.suptitle(f"Every seed: real (blue), fakes (orange); {meaning}", fontsize="medium")
     return fig
 
 
@@ -459,5 +460,5 @@ def dirac(
         ax.set_xlabel("theta")
     for ax in axes[:, 0]:
         ax.set_ylabel("psi")
-    axes[0, 0].legend(frameon=False, fontsize="x-small", loc="upper left")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return fig

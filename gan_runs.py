@@ -457,13 +457,17 @@ def say(text: str) -> None:
     console.print(text, markup=False)
 
 
-def show_table(title: str, result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
-    """Median and 10% to 90% range over seeds of each number, and its ideal; `rows`: label -> (number, ideal)."""
+def show_table(result: dict[str, Any], rows: dict[str, tuple[str, str]]) -> None:
+    """Median and 10% to 90% range over seeds of each number, and its ideal; `rows`: label -> (number, ideal).
+
+    A number that the result does not have, or has as None, has no row.
+    """
+    title = f"{result['target']}, recipe {result['recipe']}, {result['seeds']} seeds, {result['steps']} steps"
     table = Table("", "median", "10%", "90%", "floor", title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for label, (name, ideal) in rows.items():
-        if result[name] is not None:
+        if result.get(name) is not None:
             values = [result[name][q] for q in ("median", "q10", "q90")]
             table.add_row(label, *("-" if v is None else f"{v:.4f}" for v in (*values, result[ideal])))
     console.print(table)

@@ -214,24 +214,22 @@ def plane_counts(points: ArrayLike, edges: tuple[ArrayLike, ArrayLike]) -> NDArr
     `edges` of both coordinates, as of `histogram_edges`; a cell is left < x <= right in each.
     ValueError: NaN; not two coordinates; edges that do not increase.
     """
-    points = _numbers(points, "points")
-    if points.ndim < 2 or points.shape[-1] != 2 or not points.size or np.isnan(points).any():
-        raise ValueError(f"points: got shape {points.shape}, expected [..., n, 2] without NaN")
+    points = _plane(points, "points")
     places = [np.searchsorted(_edges(e), points[..., k], side="left") for k, e in enumerate(edges)]  # [..., n] twice
     width = len(edges[1]) + 1
     cells = (len(edges[0]) + 1) * width
     return _per_row(lambda row: np.bincount(row.astype(int), minlength=cells), places[0] * width + places[1])
 
 
-def plane_kl(real: ArrayLike, fake: ArrayLike, edges: tuple, smoothing: float = 0.5, reverse: bool = False) -> Array:
+def plane_kl(real: ArrayLike, fake: ArrayLike, edges: tuple, smoothing: float = 0.5) -> Array:
     """`histogram_kl` in the plane: KL(real || fake) over shared cells, nats, real [m, 2], fake [..., n, 2] -> [...].
 
     Both sides are samples, smoothed alike. Structure finer than a cell is not seen: with PacGAN's ring and 20 bins a
-    mode is a tenth of a cell, so that this number sees where fakes lie and `mode_coverage` how sharp they are.
+    mode's deviation is a tenth of a cell: this number sees where fakes lie, `mode_coverage` how sharp they are.
     Its floor is `kl_floor` of the real frequencies with n_real = m. ValueError: as `plane_counts`; smoothing < 0.
     """
     counts = plane_counts(real, edges), plane_counts(fake, edges)
-    return _kl_of_bins(*counts, smoothing, reverse, smooth_real=True)
+    return _kl_of_bins(*counts, smoothing, reverse=False, smooth_real=True)
 
 
 def sliced_wasserstein(real: ArrayLike, fake: ArrayLike, directions: int = 32) -> Array:
@@ -241,10 +239,7 @@ def sliced_wasserstein(real: ArrayLike, fake: ArrayLike, directions: int = 32) -
     2015. ValueError: not two coordinates, not finite, fewer than 2 points; directions < 1.
     """
     _at_least(1, directions=directions)
-    real, fake = _numbers(real, "real"), _numbers(fake, "fake")
-    for name, points in (("real", real), ("fake", fake)):
-        if points.ndim < 2 or points.shape[-1] != 2:
-            raise ValueError(f"{name}: got shape {points.shape}, expected [..., n, 2]")
+    real, fake = _plane(real, "real"), _plane(fake, "fake")
     angles = np.pi * np.arange(directions) / directions
     turned = [points @ np.stack([np.cos(angles), np.sin(angles)]) for points in (real, fake)]  # [..., n, directions]
     return np.mean([wasserstein_1(turned[0][:, k], turned[1][..., k]) for k in range(directions)], axis=0)
@@ -606,6 +601,14 @@ def _points(values: ArrayLike, name: str) -> Array:
     if values.ndim not in (1, 2) or not np.isfinite(values).all():
         raise ValueError(f"{name}: got shape {values.shape}, expected finite points [n] or [n, d]")
     return values[:, None] if values.ndim == 1 else values
+
+
+def _plane(values: ArrayLike, name: str) -> Array:
+    """Float64 [..., n, 2] without NaN."""
+    values = _numbers(values, name)
+    if values.ndim < 2 or values.shape[-1] != 2 or not values.size or np.isnan(values).any():
+        raise ValueError(f"{name}: got shape {values.shape}, expected [..., n, 2] without NaN")
+    return values
 
 
 def _flat(values: ArrayLike, name: str, at_least: int = 1) -> Array:

@@ -55,8 +55,8 @@ OURS = {  # label -> recipe and flags
 TRICKS = """
 ## Packing and unrolling, at as many steps
 
-`mixture_2d.py --recipe classic --loss minimax --steps 10000`, seeds 0 to 9, with and without the trick: the same data
-for all, and the same first weights of G.
+`mixture_2d.py --recipe classic --loss minimax --steps 10000`, seeds 0 to 9, with and without the trick, all on the
+same data.
 """
 SHORT = ["--loss", "minimax", "--steps", "10000", "--eval-every", "2000", "--checkpoint-every", "10000"]
 TRICK_FLAGS = {

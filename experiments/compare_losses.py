@@ -78,9 +78,6 @@ class Config:
         ).checked()
 
 
-RECIPES = {"stable": Config()}
-
-
 def script(target: str) -> Any:
     """The experiment that a target belongs to."""
     return mixture_2d if target in data.PLANE_TARGETS else normal_1d

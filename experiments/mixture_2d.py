@@ -6,7 +6,7 @@ Wasserstein distance, which also serve points without modes. Every number stands
 
     python experiments/mixture_2d.py                        the ring, 10 seeds: R1 that fades, learning rates too
     python experiments/mixture_2d.py --target grid          25 modes; or spiral, or FILE with two columns
-    python experiments/mixture_2d.py --recipe classic       the plain GAN loses modes; add --pack 4
+    python experiments/mixture_2d.py --recipe classic       the plain GAN; add --pack 4
     python experiments/mixture_2d.py --recipe classic --loss minimax --unroll 5 --steps 2000
 
 Four minutes on two cores; --steps 8000 shows most of it in half a minute.
@@ -26,7 +26,7 @@ import gan_runs as runs
 import metrics
 
 EXPERIMENT = "mixture_2d"
-LATTICE = 25  # lines of z that are watched as G bends them, in each direction
+LATTICE, FINER = 25, 4  # lines of z that are watched as G bends them, in each direction; steps from one to the next
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ STABLE = replace(
     steps=100_000,
     eval_every=2000,
     batch=128,
-    latent="uniform",  # the edges of a square, unlike a normal's tails, need no modes of their own
+    latent="uniform",  # grid, after 20,000 steps: high quality 91%, with a normal 85%
     discriminator_activation="leaky_relu",
     discriminator_init="scattered_4",  # sees modes a hundredth as wide as the plane from the start
     generator_activation="leaky_relu",
@@ -189,12 +189,13 @@ def snapshot(players: points.Players, fakes: np.ndarray, view: tuple) -> dict[st
     first, (middle, reach) = players.first(), view
     axis = np.linspace(-reach, reach, 60)
     raster = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
-    lines = data.latent_lattice(players.config.latent, players.config.latent_dim, LATTICE, 4)
+    z = data.latent_lattice(players.config.latent, players.config.latent_dim, LATTICE, FINER)
+    bent = np.float32(first.images_of(z)).reshape(2, FINER * (LATTICE - 1) + 1, -1)
     return {
         "fakes": np.float32(fakes[0, :, :1000]),
         "pushes": np.float32(first.pushes(fakes[:1, :, :100])[0]),
         "logits": np.float32(first.logits(raster)).reshape(60, 60),
-        "sheet": np.float32(first.images_of(lines)).reshape(2, LATTICE * 4 - 3, -1),
+        "lines": np.stack([bent[:, ::FINER], bent[:, :, ::FINER].swapaxes(1, 2)]),  # [2 directions, 2, LATTICE, n]
     }
 
 
@@ -254,8 +255,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     result = report(trained)
     save_figures(trained, result, run.folder / "figures")
     result = run.finish(result)
-    head = f"{result['target']}, recipe {config.recipe}, {config.seeds} seeds, {config.steps} steps"
-    runs.show_table(head, result, {label: keys for label, keys in ROWS.items() if keys[0] in result})
+    runs.show_table(result, ROWS)
     runs.say(f"{run.folder}: pictures and training.html in figures/, every number in result.json and log.jsonl")
     spent = f"{result['train_seconds']:.0f} s of training, {result['seed_steps_per_second']:,} seed-steps a second"
     if "modes_of" in result:

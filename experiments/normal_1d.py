@@ -203,9 +203,7 @@ def train_and_report(config: Config, run: runs.Run) -> None:
     save_figures(trained, result, run.folder / "figures")
     result = run.finish(result)
     kl, floor = result["kl"]["median"], result["kl_floor"]
-    runs.show_table(
-        f"{result['target']}, recipe {config.recipe}, {config.seeds} seeds, {config.steps} steps", result, ROWS
-    )
+    runs.show_table(result, ROWS)
     runs.say(f"{run.folder}: overview.png and training.gif in figures/, every number in result.json and log.jsonl")
     runs.say(
         f"KL {kl:.4f} nats, {kl / floor:.1f} times what a perfect sampler gets from {config.eval_samples} samples "

@@ -84,9 +84,8 @@ display(plots.plane_seeds(trained.real, trained.fakes, result, view))
 # ## Two tricks: packing and unrolling
 #
 # PacGAN shows D several samples at once, so that it sees their lack of variety. An unrolled GAN lets G look ahead:
-# its gradient goes through the answers of D. Here both beside the plain game, all with the same few steps, data,
-# and first weights of G. Medians over seeds; short runs of five seeds are no verdict. `docs/results_modes.md` has
-# long ones.
+# its gradient goes through the answers of D. Here both beside the plain game, all with the same few steps and data.
+# Medians over seeds; short runs of five seeds are no verdict. `docs/results_modes.md` has long ones.
 
 # %%
 plain = replace(mixture_2d.RECIPES["classic"], steps=1000, eval_every=1000, learning_rate=1e-3, beta1=0.5, **small)

@@ -150,6 +150,12 @@ def test_points_from_text(tmp_path, name, text):
     assert (held.train[0] == held.train[1]).all() and held.draw(9, 0).shape == (9, 2)
 
 
+def test_a_row_of_numbers_is_no_column(tmp_path):
+    (tmp_path / "row.csv").write_text(",".join(map(str, range(50))) + "\n")
+    with pytest.raises(ValueError, match="50 columns; expected one column of numbers"):
+        data.read_numbers(tmp_path / "row.csv")
+
+
 @pytest.mark.parametrize(
     "name, text, complaint",
     [
