@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test notebooks format clean
 
 demo: .venv/ready
 	$(BIN)/python experiments/normal_1d.py
@@ -10,7 +10,12 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+notebooks: .venv/ready
+	$(BIN)/python notebooks/execute.py
 
 format: .venv/ready
 	$(BIN)/ruff check --fix .

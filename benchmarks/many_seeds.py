@@ -1,4 +1,4 @@
-"""Training of many GANs on points at once, as timed in normal_1d.py and mixture_2d.py: this project's and JAX'.
+"""Training many GANs on points at once, as speed_normal_1d.py and speed_mixture_2d.py time it: ours and JAX's.
 
 Both do the same work, random numbers and choice of the minibatch included. JAX is written as its users write it:
 rows of samples, one GAN as a pure function of its key, then scan over steps, vmap over seeds and jit.
@@ -7,30 +7,12 @@ rows of samples, one GAN as a pure function of its key, then scan over steps, vm
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from side_by_side import timed
 
 
-def ours(config: Any, train: np.ndarray, chunk: int, chunks: int) -> float:
-    """Seconds per step of this project's loop, its drawing thread included, on points `train [S, F, N]`."""
-    import gan_core as core
-    import gan_data as data
-    import gan_points as points
-
-    players, loop = points.Players(config, train), points.new_loop(config)
-
-    def draw(work):
-        first, block = work
-        return points.draw(config, players.points[block], players.seeds[block], first, chunk)
-
-    def run(steps):
-        drawn = data.prefetched(
-            draw, ((first, block) for first in range(0, steps, chunk) for block in players.blocks)
-        )
-        for _ in range(steps // chunk):
-            core.play_blocks(loop, players.games, drawn)
-
-    return timed(run, chunks * chunk)
+def ours(script: Any, config: Any) -> float:
+    """Seconds per step of a script's training: its loop and drawing thread, without compilation and evaluation."""
+    return script.train(config).run.train_seconds / config.steps
 
 
 def jax_scan(

@@ -1,4 +1,4 @@
-"""Runs of a study, each made once, in runs/<study>/: finished ones are not run again, interrupted ones resume."""
+"""The runs of a study, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
 
 import json
 import statistics
@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-import gan_runs as runs
+from lab import cli, runs
 
 
 def cell(study: str, module: ModuleType, seed: int, recipe: str = "stable", extra: Sequence[str] = ()) -> dict:
-    """The result of one run of an experiment's script, made if it is not there yet."""
-    folder = Path("runs") / study / "-".join([module.EXPERIMENT, recipe, str(seed)])
+    """The result of one run of an experiment's script, which is made if it is not there yet."""
+    name = Path(str(module.__file__)).stem
+    folder = Path("runs") / study / "-".join([name, recipe, str(seed)])
     flags = ["--resume", str(folder)]
     if not (folder / "config.json").exists():
-        flags = ["--recipe", recipe, "--seed", str(seed), "--out", str(folder), *extra]
+        chosen = ["--recipe", recipe] if len(module.RECIPES) > 1 else []
+        flags = [*chosen, "--seed", str(seed), "--out", str(folder), *extra]
     if not (folder / "result.json").exists():
         print(folder, file=sys.stderr)
         runs.console.stderr = True  # progress is not part of the table
-        runs.command_line(module.EXPERIMENT, module.RECIPES, module.train_and_report, "", flags)
+        cli.main("", module.RECIPES, module.train, module.evaluate, module.figures, module.TABLE, flags)
     return json.loads((folder / "result.json").read_text())
 
 
@@ -36,5 +38,5 @@ def row(*cells: object) -> str:
 
 
 def minutes(results: Sequence[dict]) -> str:
-    """Time of training of the fastest run: the others shared their core."""
+    """Training time of the fastest run, because the others shared their core."""
     return f"{min(r['train_seconds'] for r in results) / 60:.1f}"

@@ -1,73 +1,75 @@
 """Which loss is better, and is the difference real? Every loss on the same targets, data, first weights and latents.
 
-A cell is one loss on one target, many seeds at once, by the stable recipe of normal_1d.py or mixture_2d.py. Seeds are
-shared by all losses, so differences are taken seed by seed. The table gives medians with bootstrap intervals, and
-says which losses each one beats beyond chance.
+A cell is one loss on one target, many seeds at once, with the stable recipe of normal_1d.py or mixture_2d.py. All
+losses share the seeds, so that differences are taken seed by seed. The table gives medians with bootstrap intervals,
+and says which other losses each loss beats beyond chance.
 
     python experiments/compare_losses.py                             7 losses, 1-D normal and ring, 32 seeds
     python experiments/compare_losses.py --targets norm ring grid    and the grid
     python experiments/compare_losses.py --losses minimax hinge --targets laplace spiral
 
-About 8 minutes on two cores, the grid 4 more. Finished cells are kept in --out and not run again: a stopped study
-goes on, and several machines that share the folder share the work.
+About 8 minutes on two cores, the grid 4 more. Finished cells are kept in the folder --out and not trained again: a
+stopped study goes on with the same command, and several machines that share the folder share the work.
 """
 
+from __future__ import annotations
+
+import contextlib
 import csv
 import itertools
 import json
+import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
+import psutil
 from scipy import stats
 
 import gan_core as core
-import gan_data as data
-import gan_points as points
-import gan_runs as runs
-from experiments import mixture_2d, normal_1d
+from lab import cli, plots, runs, targets
 
-EXPERIMENT = "compare_losses"
 LEVEL = 0.05  # chance of calling any difference real on a target where none is
-Loss = Literal[tuple(core.LOSSES)]
+Results = dict[tuple[str, str], dict[str, Any]]  # (target, loss) -> the result of the cell
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings."""
+    """Settings of one study."""
 
-    recipe: Literal["stable"] = "stable"  # of both scripts
     targets: tuple[str, ...] = ("norm", "ring")  # of normal_1d.py or of mixture_2d.py
-    losses: tuple[Loss, ...] = tuple(core.LOSSES)
-    seeds: int = 32  # GANs per cell
-    seed: int = 0  # the first of them
-    steps: int = 8000  # updates of each player, in every cell
-    eval_every: int = 1000  # steps between records
-    eval_samples: int = 10_000  # fakes of each seed behind the final numbers
+    losses: Annotated[tuple[str, ...], cli.one_of(core.LOSSES)] = tuple(core.LOSSES)
+    seeds: Annotated[int, cli.Accepted("at least 2, to tell a difference from chance", lambda v: v >= 2)] = 32
+    """GANs in a cell"""
+    seed: cli.Seed = 0  # the first of them
+    steps: cli.Count = 8000  # updates of each player, in every cell
+    eval_every: cli.Count = 1000  # steps between records
+    eval_samples: cli.Count = 10_000  # fakes of each seed behind the final numbers
     out: str = "runs/compare_losses"  # folder of the cells, which may hold finished ones
-    docs: str = "docs"  # folder for compare_losses.csv, .png and .md
+    docs: str = "docs"  # folder for results/losses.md, results/losses.csv and figures/losses.png
 
-    def checked(self) -> "Config":
-        """The same; BadInput for a value that cannot work, whichever cell it concerns."""
-        runs.require(self, "seeds", "at least 2, to tell a difference from chance", lambda v: v >= 2)
+    def __post_init__(self) -> None:
+        cli.check(self)
         for name in ("targets", "losses"):
             if len(set(getattr(self, name))) < len(getattr(self, name)) or not getattr(self, name):
                 raise runs.BadInput(f"--{name} {' '.join(getattr(self, name))}: expected one or more, each once")
+        for target in self.targets:
+            require_target(target)
         for target, loss in self.cells():
             self.cell(target, loss)
-        return self
 
     def cells(self) -> list[tuple[str, str]]:
         """Every target with every loss."""
         return list(itertools.product(self.targets, self.losses))
 
-    def cell(self, target: str, loss: str) -> points.PointsConfig:
-        """The settings of one cell."""
+    def cell(self, target: str, loss: str) -> Any:
+        """The settings of one cell: a Config of the target's script."""
         return replace(
-            script(target).STABLE,
+            cli.script(experiment_of(target)).RECIPES["stable"],
             target=target,
             loss=loss,
             seeds=self.seeds,
@@ -75,24 +77,38 @@ class Config:
             steps=self.steps,
             eval_every=min(self.eval_every, self.steps),
             eval_samples=self.eval_samples,
-        ).checked()
+        )
 
 
-def script(target: str) -> Any:
-    """The experiment that a target belongs to."""
-    return mixture_2d if target in data.PLANE_TARGETS else normal_1d
+def experiment_of(target: str) -> str:
+    """The name of the script that a target belongs to."""
+    return "mixture_2d" if target in targets.PLANE_TARGETS else "normal_1d"
+
+
+def require_target(target: str) -> None:
+    """BadInput unless one of the two scripts knows the target and needs no arguments for it."""
+    if target in targets.PLANE_TARGETS:
+        return
+    try:
+        targets.distribution(target)
+    except runs.BadInput:
+        named = ", ".join([*targets.PLANE_TARGETS, *targets.NAMED_TARGETS])
+        raise runs.BadInput(
+            f"--targets {target}: expected {named} or a continuous distribution of scipy.stats that needs no "
+            "arguments, such as norm"
+        ) from None
 
 
 # ------------------------------------------------------------------------------------------- the cells
 
 
-def results(config: Config) -> dict[tuple[str, str], dict] | None:
-    """Every cell's result, trained here if nobody has; None if some are being trained elsewhere."""
+def results(config: Config) -> Results | None:
+    """The result of every cell, trained here unless it is there; None while others are being trained elsewhere."""
     folder, found = Path(config.out), {}
     for done, (target, loss) in enumerate(config.cells(), start=1):
         cell, path = config.cell(target, loss), folder / f"{target}-{loss}"
         if not (path / "result.json").exists():
-            with runs.claimed(path.with_suffix(".claim")) as owner:
+            with claimed(path.with_suffix(".claim")) as owner:
                 if owner:
                     runs.say(f"{path}: being trained by {owner}")
                     continue
@@ -104,26 +120,26 @@ def results(config: Config) -> dict[tuple[str, str], dict] | None:
     return found if len(found) == len(config.cells()) else None
 
 
-def play(cell: points.PointsConfig, path: Path) -> None:
-    """Train one cell, or go on with it; training that diverges is a result, too."""
-    module, resume = script(cell.target), (path / "config.json").exists()
+def play(cell: Any, path: Path) -> None:
+    """Train one cell, or continue it; training that diverges is a result, too."""
+    module, resume = cli.script(experiment_of(cell.target)), (path / "config.json").exists()
     if resume:
         require_same(cell, path)
     else:
-        runs.new_folder(EXPERIMENT, cell.seed, str(path))
-        runs.save_config(path, module.EXPERIMENT, cell)
-    run = runs.Run(path, resume, cell.checkpoint_every)
+        runs.create(runs.folder_for("compare_losses", cell.seed, str(path)))
+        runs.save_config(path, experiment_of(cell.target), "stable", cell)
+    run = runs.Run(path, resume)
     try:
-        run.finish(module.report(module.train(cell, run)))
+        run.finish(module.evaluate(module.train(cell, run)))
     except runs.Stopped as stop:
         if stop.code != 1:
-            raise
+            raise runs.Stopped(f"{path}: interrupted; the same command goes on", stop.code) from None
         runs.write_json(path / "result.json", {"steps": cell.steps, "stopped": str(stop)})
 
 
-def require_same(cell: points.PointsConfig, path: Path) -> None:
+def require_same(cell: Any, path: Path) -> None:
     """BadInput if the cell in this folder was made with other settings."""
-    _, kept = runs.read_config(path, "--out")
+    kept = runs.read_config(path, "--out")["config"]
     asked = json.loads(json.dumps(asdict(cell)))
     for name, value in asked.items():
         if kept.get(name) != value:
@@ -133,10 +149,39 @@ def require_same(cell: points.PointsConfig, path: Path) -> None:
             )
 
 
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[str | None]:
+    """Own the work that a file stands for, among processes and machines that share a folder.
+
+    Yields None to the one process that owns it, and to all others its owner, as `host, process 123`. The file is
+    deleted when the block ends. If a dead process of this machine left it behind, it is taken over; if the process
+    was on another machine, the user has to delete the file.
+    """
+    here, process = socket.gethostname(), os.getpid()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x") as file:
+            file.write(f"{here}, process {process}")
+    except FileExistsError:
+        owner = path.read_text()
+        host, _, number = owner.partition(", process ")
+        if host != here or not number.isdigit() or psutil.pid_exists(int(number)):
+            yield f"{owner}; if it is gone, delete {path}"
+            return
+        path.unlink(missing_ok=True)
+        with claimed(path) as first:  # the first process to create the file now
+            yield first
+        return
+    try:
+        yield None
+    finally:
+        path.unlink(missing_ok=True)
+
+
 # ------------------------------------------------------------------------------------------- the comparison
 
 
-def rows(config: Config, found: dict[tuple[str, str], dict]) -> list[dict[str, Any]]:
+def rows(config: Config, found: Results) -> list[dict[str, Any]]:
     """A row for each cell: median KL over seeds, its 95% bootstrap interval, and the losses that it beats."""
     table = []
     for target in config.targets:
@@ -169,11 +214,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def better(values: dict[str, np.ndarray]) -> dict[str, list[str]]:
-    """Which others each one beats: Wilcoxon's signed-rank test on the same seeds, Holm's correction over all pairs.
+    """Which others each loss beats: Wilcoxon's signed-rank test on the same seeds, Holm's correction over all pairs.
 
     Sources: Wilcoxon 1945; Holm 1979. The chance of any false claim among the pairs is at most LEVEL.
     """
-    pairs, beats = list(itertools.combinations(values, 2)), {name: [] for name in values}
+    pairs = list(itertools.combinations(values, 2))
+    beats: dict[str, list[str]] = {name: [] for name in values}
     ranked = []
     for a, b in pairs:
         difference = np.nan_to_num(values[a] - values[b], posinf=1e9, neginf=-1e9)  # inf - inf: nan, a tie
@@ -189,7 +235,7 @@ def better(values: dict[str, np.ndarray]) -> dict[str, list[str]]:
 # ------------------------------------------------------------------------------------------- what it writes
 
 
-def write_csv(path: Path, config: Config, found: dict[tuple[str, str], dict]) -> None:
+def write_csv(path: Path, config: Config, found: Results) -> None:
     """A line for each seed of each cell."""
     names = ("kl", "modes", "high_quality", "reverse_kl", "sliced_wasserstein", "wasserstein")
     with runs.replacing(path) as temporary, temporary.open("w", newline="") as file:
@@ -209,8 +255,9 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
         f"`python experiments/compare_losses.py --targets {' '.join(config.targets)} --seeds {config.seeds} --steps "
         f"{config.steps}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
         "latents. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, Holm's "
-        f"correction over the pairs of a target, level {LEVEL:g}; what beats neither way cannot be told apart. "
-        "Penalty and learning rates are those of the stable recipes, which were tuned with `non_saturating`.",
+        f"correction over the pairs of a target, level {LEVEL:g}; if neither of two losses beats the other, they "
+        "cannot be told apart. The penalty and the learning rates are those of the stable recipes, which were tuned "
+        "with `non_saturating`.",
         "",
         "| target | loss | median KL | interval | 90% quantile | all modes | high quality | beats |",
         "|---|---|---|---|---|---|---|---|",
@@ -225,34 +272,32 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
         cells = (row["target"], f"`{row['loss']}`", f"{row['median']:.4f}", spread, f"{row['q90']:.4f}")
         lines.append("| " + " | ".join((*cells, modes, quality, beats)) + " |")
     floors = {row["target"]: row["floor"] for row in table if row["floor"] is not None}
-    told = ", ".join(f"{target} {floor:.4f}" for target, floor in floors.items())
-    return "\n".join([*lines, "", f"A perfect sampler's KL: {told}.", ""])
+    listed = ", ".join(f"{target} {floor:.4f}" for target, floor in floors.items())
+    return "\n".join([*lines, "", f"A perfect sampler's KL: {listed}.", ""])
 
 
 def compare(config: Config) -> list[dict[str, Any]] | None:
     """Train what is missing, compare, write; None while cells are being trained elsewhere."""
-    import gan_plots as plots  # seaborn takes seconds to import
-
     found = results(config)
     if found is None:
         runs.say("cells are being trained elsewhere: run this again once they are done, for the table")
         return None
     table, docs = rows(config, found), Path(config.docs)
-    write_csv(docs / "compare_losses.csv", config, found)
+    write_csv(docs / "results" / "losses.csv", config, found)
     values = {cell: seeds_of(result, "kl", config.seeds) for cell, result in found.items()}
-    plots.save(plots.losses_compared(table, values), docs / "compare_losses.png")
+    plots.save(plots.losses_compared(table, values), docs / "figures" / "losses.png")
     text = markdown(config, table)
-    with runs.replacing(docs / "compare_losses.md") as temporary:
+    with runs.replacing(docs / "results" / "losses.md") as temporary:
         temporary.write_text(text)
     runs.say(text)
-    runs.say(f"{docs}: compare_losses.md, .csv and .png; cells in {config.out}")
+    runs.say(f"{docs}: results/losses.md and .csv, figures/losses.png; cells in {config.out}")
     return table
 
 
 def main(args: Sequence[str]) -> None:
     """The command line."""
-    with runs.one_line_errors() as advice:
-        config = runs.parse(Config, __doc__, list(args), Config()).checked()
+    with cli.one_line_errors() as advice:
+        config = cli.parse(Config, __doc__, list(args))
         advice.append("the same command goes on")
         compare(config)
 

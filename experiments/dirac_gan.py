@@ -1,73 +1,71 @@
 """The GAN of two numbers, whose answer is known: which loss and which penalty make it converge, and how fast?
 
-Mescheder et al. 2018, section 2: all data lie at 0, G always draws theta, and D's logit at x is psi x. The
-equilibrium is (0, 0). Near it the game is linear: with J the Jacobian of both players' forces (their losses' negative
-gradients) there, one step of size h multiplies (theta, psi) by I + h J if both move at once, and by two such factors
-if G moves first. The modulus of the largest eigenvalue is the contraction a step that theory gives; above 1 the
-players circle away from each other.
+Mescheder et al. 2018, section 2: all data lie at 0, G always draws the number theta, and D's logit at x is psi x. The
+equilibrium is (theta, psi) = (0, 0). Near it the game is linear. Let J be the Jacobian there of the forces on both
+players, which are the negative gradients of their losses. One step of size h multiplies (theta, psi) by I + h J if
+both move at once, and by two such factors if G moves first. The modulus of the largest eigenvalue is the factor by
+which a step changes the distance to the equilibrium, as theory predicts it; above 1 the players move away.
 
-For losses of log-sigmoids J's eigenvalues are -g/2 +- sqrt(g^2/4 - 1/4) with a penalty of weight g on D's slope (r1):
-pure rotation without it, no rotation from g = 1 on. Under least squares D feels no force near the equilibrium:
-without a bias it says 0 at the data, half-way between its targets.
+For losses made of log-sigmoids the eigenvalues of J are -g/2 +- sqrt(g^2/4 - 1/4), where g is the weight of a penalty
+on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. Under least squares D feels no force
+near the equilibrium: without a bias its logit at the data is 0 whatever psi is, so that it cannot approach 1, its
+target for real samples, and a fake at the data has its target, 0, already.
 
     python experiments/dirac_gan.py                         seven losses, six penalties, both orders: ten seconds
     python experiments/dirac_gan.py --learning-rate 0.05 --steps 2000
+
+Nothing here is random, and no checkpoint is needed: a run that was stopped starts again.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 import gan_core as core
-import gan_runs as runs
 from gan_core import tf
+from lab import cli, plots, runs
 
-EXPERIMENT = "dirac_gan"
-ORDERS = ("simultaneous", "alternating")  # alternating: G first, D against the new G
+ORDERS = ("simultaneous", "alternating")  # alternating: G moves first, D then answers the new G
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings."""
+    """Settings of one study."""
 
-    recipe: Literal["stable"] = "stable"
-    losses: tuple[Literal[tuple(core.LOSSES)], ...] = tuple(core.LOSSES)
-    penalties: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0)  # weights of r1; 1 is critical for log losses
-    start: tuple[float, float] = (1.0, -1.0)  # theta, psi: D tells the fake, at 1, from the data, at 0
-    steps: int = 500
-    learning_rate: float = 0.2  # of plain gradient steps
-    seed: int = 0  # names the run's folder; nothing here is random
-    checkpoint_every: int = 500  # nothing to save: a stopped run starts again
+    # game
+    losses: Annotated[tuple[str, ...], cli.one_of(core.LOSSES)] = tuple(core.LOSSES)
+    penalties: tuple[cli.Weight, ...] = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0)  # weights of r1
+    start: Annotated[tuple[float, float], cli.Accepted("finite numbers", np.isfinite)] = (1.0, -1.0)  # theta and psi
+    # training
+    steps: cli.Count = 500  # of each player
+    learning_rate: cli.Rate = 0.2  # of plain gradient descent
 
-    def checked(self) -> "Config":
-        """The same; BadInput for a value that cannot work."""
-        runs.require(self, "steps checkpoint_every", "at least 1", lambda v: v >= 1)
-        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < np.inf)
-        runs.require(self, "penalties", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "start", "finite numbers", np.isfinite)
+    def __post_init__(self) -> None:
+        cli.check(self)
         for name in ("losses", "penalties"):
             if not getattr(self, name):
                 raise runs.BadInput(f"--{name}: none given, expected at least one")
-        return self
 
 
 @cache
 def forces(loss: str) -> Callable:
-    """`(theta, psi, penalty) -> (-d G's loss / d theta, -d D's loss / d psi)`, float64 arrays `[n, 1]`, n games."""
+    """`(theta, psi, penalty) -> (-d G's loss / d theta, -d D's loss / d psi)`: float64 arrays `[n, 1]` of n games."""
 
     @tf.function(autograph=False)
     def force(theta, psi, penalty):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch((theta, psi))
-            real, fake = 0 * psi, psi * theta  # logits at 0 and at theta
+            real, fake = 0 * psi, psi * theta  # D's logits at 0 and at theta
             slope = 0.5 * penalty * psi**2  # r1: D's slope is psi everywhere
-            d_loss = core.LOSSES[loss].discriminator(real, fake) + slope
-            g_loss = core.LOSSES[loss].generator(real, fake)
+            d_loss = core.LOSSES[loss].d(real, fake) + slope
+            g_loss = core.LOSSES[loss].g(real, fake)
         zero = tf.UnconnectedGradients.ZERO
         return -tape.gradient(g_loss, theta, unconnected_gradients=zero), -tape.gradient(
             d_loss, psi, unconnected_gradients=zero
@@ -77,7 +75,7 @@ def forces(loss: str) -> Callable:
 
 
 def trajectories(config: Config, loss: str, order: str) -> Array:
-    """(theta, psi) after 0 .. steps steps for every penalty: `[steps + 1, penalties, 2]`."""
+    """(theta, psi) after 0, 1, ..., steps steps, for every penalty: `[steps + 1, penalties, 2]`."""
     force, h = forces(loss), config.learning_rate
     penalty = np.array(config.penalties, np.float64)[:, None]
     theta, psi = (np.full_like(penalty, value) for value in config.start)
@@ -94,18 +92,18 @@ def trajectories(config: Config, loss: str, order: str) -> Array:
 
 def jacobian(loss: str, penalty: float, at: float = 1e-6) -> Array:
     """J `[2, 2]` of the forces at the equilibrium, by central differences: exact to 1e-10 for these losses."""
-    force, rows = forces(loss), []
+    force, columns = forces(loss), []
     for step in ((at, 0.0), (0.0, at)):
         up, down = (
             force(*(np.array([[sign * s]]) for s in step), np.array([[penalty]]))  # both forces there
             for sign in (1, -1)
         )
-        rows.append([float(a[0, 0] - b[0, 0]) / (2 * at) for a, b in zip(up, down, strict=True)])
-    return np.array(rows).T
+        columns.append([float(a[0, 0] - b[0, 0]) / (2 * at) for a, b in zip(up, down, strict=True)])
+    return np.array(columns).T
 
 
 def predicted_contraction(jacobian: Array, learning_rate: float, order: str) -> float:
-    """Modulus of the largest eigenvalue of one step's linear map near the equilibrium."""
+    """Modulus of the largest eigenvalue of the linear map that one step is near the equilibrium."""
     move = np.eye(2) + learning_rate * jacobian
     if order == "alternating":
         g, d = np.eye(2), np.eye(2)
@@ -115,9 +113,9 @@ def predicted_contraction(jacobian: Array, learning_rate: float, order: str) -> 
 
 
 def measured_contraction(path: Array) -> float | None:
-    """Factor by which the distance to the equilibrium changes in a step, over the last quarter of `path [n, 2]`.
+    """Factor by which a step changes the distance to the equilibrium, over the last quarter of `path [n, 2]`.
 
-    None where the path ends beyond the floats, or arrives at the equilibrium exactly.
+    None if the path leaves the range of floats, or if it arrives exactly at the equilibrium.
     """
     distance = np.linalg.norm(path[-(len(path) // 4) - 1 :], axis=-1)
     if not np.isfinite(distance).all() or distance[-1] < 1e-300:
@@ -125,57 +123,60 @@ def measured_contraction(path: Array) -> float | None:
     return float((distance[-1] / distance[0]) ** (1 / (len(distance) - 1)))
 
 
-def study(config: Config) -> tuple[list[dict], dict[tuple[str, str], Array]]:
-    """A row for each loss, order and penalty, and the trajectories behind them."""
-    rows, paths = [], {}
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Play every loss in both orders, all penalties at once; `game` is (loss, order) -> its `trajectories`."""
+    run, paths = run or runs.Run(), {}
+    with run.timed(), np.errstate(all="ignore"):  # games that diverge are reported as such
+        for loss in config.losses:
+            for order in ORDERS:
+                paths[loss, order] = trajectories(config, loss, order)
+    return runs.Trained(config, 0.0, paths, run)
+
+
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """`games`: for each loss, order and penalty the final distance to the equilibrium, and both contractions."""
+    config, games = trained.config, []
     for loss in config.losses:
         jacobians = [jacobian(loss, penalty) for penalty in config.penalties]
         for order in ORDERS:
-            with np.errstate(all="ignore"):  # what flies apart is reported as such
-                path = paths[loss, order] = trajectories(config, loss, order)
+            path = trained.game[loss, order]
             for k, penalty in enumerate(config.penalties):
-                distance = float(np.linalg.norm(path[-1, k]))
-                rows.append(
-                    {
-                        "loss": loss,
-                        "order": order,
-                        "penalty": penalty,
-                        "distance": distance if np.isfinite(distance) else None,
-                        "contraction": measured_contraction(path[:, k]),
-                        "contraction_predicted": predicted_contraction(jacobians[k], config.learning_rate, order),
-                    }
-                )
-    return rows, paths
+                with np.errstate(all="ignore"):
+                    distance, contraction = float(np.linalg.norm(path[-1, k])), measured_contraction(path[:, k])
+                game = {"loss": loss, "order": order, "penalty": penalty}
+                game |= {"distance": distance if np.isfinite(distance) else None, "contraction": contraction}
+                game["contraction_predicted"] = predicted_contraction(jacobians[k], config.learning_rate, order)
+                games.append(game)
+    stable = sum(game["contraction_predicted"] < 1 for game in games)
+    headline = f"{stable} of {len(games)} games are stable at the equilibrium: their contraction is below 1"
+    settings = {"start": config.start, "learning_rate": config.learning_rate, "steps": config.steps}
+    return settings | {"games": games, "headline": headline}
 
 
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """Play all games, draw, tell."""
-    import gan_plots as plots  # seaborn takes seconds to import
-
-    with run.timed():
-        rows, paths = study(config)
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """trajectories.png: the forces as arrows, and the trajectories of both orders."""
+    config = trained.config
     fields = {loss: forces(loss) for loss in config.losses}
-    plots.save(
-        plots.dirac(fields, paths, config.penalties, config.start), run.folder / "figures" / "trajectories.png"
-    )
-    run.finish({"experiment": EXPERIMENT, "recipe": config.recipe, "steps": config.steps, "games": rows})
-    title = f"from ({config.start[0]:g}, {config.start[1]:g}), {config.steps} steps of {config.learning_rate:g}"
-    table = Table(title=title, title_justify="left", box=runs.box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("loss", "order", "penalty", "distance", "a step", "theory"):
+    plots.save(plots.dirac(fields, trained.game, config.penalties, config.start), folder / "trajectories.png")
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a table with a row for each game."""
+    title = "from ({:g}, {:g}), {} steps of {:g}".format(*result["start"], result["steps"], result["learning_rate"])
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in ("loss", "order", "penalty", "distance", "measured", "theory"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("loss", "order") else "right")
-    for row in rows:
-        contraction = "-" if row["contraction"] is None else f"{row['contraction']:.5f}"
-        distance = "flew apart" if row["distance"] is None else f"{row['distance']:.4g}"
-        theory = f"{row['contraction_predicted']:.5f}"
-        table.add_row(row["loss"], row["order"], f"{row['penalty']:g}", distance, contraction, theory)
+    for game in result["games"]:
+        distance = "diverged" if game["distance"] is None else f"{game['distance']:.4g}"
+        measured = "-" if game["contraction"] is None else f"{game['contraction']:.5f}"
+        theory = f"{game['contraction_predicted']:.5f}"
+        table.add_row(game["loss"], game["order"], f"{game['penalty']:g}", distance, measured, theory)
     runs.console.print(table)
-    stable = sum(row["contraction_predicted"] < 1 for row in rows)
-    runs.say("distance: to the equilibrium, at the end; a step: its factor, measured; theory: the eigenvalue's")
-    runs.say(f"{run.folder}: figures/trajectories.png, every number in result.json")
-    runs.say(f"{stable} of {len(rows)} games are stable at the equilibrium: contraction below 1")
+    runs.say("distance: to the equilibrium, after the last step")
+    runs.say("measured, theory: the factor by which a step changes this distance near the end, and the eigenvalue's")
 
 
 RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, show)

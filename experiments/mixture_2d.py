@@ -1,10 +1,11 @@
-"""Does a GAN cover every mode of the plane? A ring of 8, a grid of 25, a spiral, or your points; many seeds at once.
+"""Does a GAN reach every mode of the plane? A ring of 8, a grid of 25, a spiral, or your points; many seeds at once.
 
-Each seed is judged by the protocol of PacGAN (Lin et al. 2018): how many modes it reaches, what share of its samples
-lies within 3 standard deviations of one, and how evenly they are spread. Beside that a histogram KL and the sliced
-Wasserstein distance, which also serve points without modes. Every number stands beside what a perfect sampler gets.
+The game of Goodfellow et al. 2014: D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). The
+protocol of PacGAN (Lin et al. 2018) measures the fakes of each seed: how many modes they reach, what share of them
+lies within 3 standard deviations of a mode, and how evenly they are spread over the modes. A histogram KL divergence
+and the sliced Wasserstein distance also serve points without modes. Each number stands beside a perfect sampler's.
 
-    python experiments/mixture_2d.py                        the ring, 10 seeds: R1 that fades, learning rates too
+    python experiments/mixture_2d.py                        the ring: penalty and learning rates fade
     python experiments/mixture_2d.py --target grid          25 modes; or spiral, or FILE with two columns
     python experiments/mixture_2d.py --recipe classic       the plain GAN; add --pack 4
     python experiments/mixture_2d.py --recipe classic --loss minimax --unroll 5 --steps 2000
@@ -12,223 +13,222 @@ Wasserstein distance, which also serve points without modes. Every number stands
 Four minutes on two cores; --steps 8000 shows most of it in half a minute.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import gan_core as core
-import gan_data as data
-import gan_points as points
-import gan_runs as runs
 import metrics
+from lab import cli, draws, plots, points, runs, targets
 
-EXPERIMENT = "mixture_2d"
-LATTICE, FINER = 25, 4  # lines of z that are watched as G bends them, in each direction; steps from one to the next
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES, FINER = 25, 4  # lines of equal latent coordinate in the pictures; steps of G between two of them
 
 
 @dataclass(frozen=True)
-class Config(points.PointsConfig):
-    """Settings. The defaults here are the plain GAN's, recipe `classic`; `STABLE` below changes some."""
+class Config:
+    """Settings of one run; the defaults are the recipe `stable`."""
 
-    recipe: Literal["stable", "classic"] = "classic"  # sets the defaults of the other flags
-    target: str = "ring"  # ring, grid, spiral, or a .npy, .csv or .txt file of points; half of it is held out
-    samples: int = 100_000  # PacGAN's, as are the next and all that name it
-    seeds: int = 10
-    steps: int = 40_000  # a tenth of PacGAN's
-    batch: int = 100  # PacGAN's
-    eval_every: int = 1000
-    eval_samples: int = 2500  # PacGAN's
-    checkpoint_every: int = 5000
-    latent: Literal[core.LAWS] = "normal"  # PacGAN's
-    latent_dim: int = 2  # PacGAN's; and so G can be drawn as a bent sheet
-    discriminator_hidden: tuple[int, ...] = (64, 64, 64)  # PacGAN's G has 4 x 400, D 3 x 200 with maxout of 5
-    generator_hidden: tuple[int, ...] = (64, 64, 64, 64)
-    discriminator_activation: points.Activation = "relu"
-    generator_activation: points.Activation = "relu"
-    discriminator_init: points.Init = "he"
-    generator_init: points.Init = "he"
-    loss: Literal[tuple(core.LOSSES)] = "non_saturating"
-    learning_rate: float = 1e-4  # PacGAN's
-    beta1: float = 0.8  # PacGAN's
-    standardise: bool = True  # ring and grid at one scale
+    # data
+    target: str = "ring"  # ring, grid, spiral, or a .npy, .csv or .txt file of points; half of a file is held out
+    samples: cli.Count = 100_000  # real points to train on, of ring, grid and spiral; every seed has its own
+    standardise: bool = True  # train on (x - mean) / std: ring and grid have one scale
+    # networks
+    latent: cli.Latent = "uniform"  # distribution of z; on the grid uniform has 91% high quality, normal 85%
+    latent_dim: cli.Count = 2  # numbers in z; 2: G can be drawn as a bent sheet
+    generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
+    generator_activation: cli.Activation = "leaky_relu"
+    generator_init: cli.Init = "he"
+    generator_skip: bool = False  # G adds a linear map of z to its network
+    discriminator_hidden: cli.Sizes = (64, 64, 64)  # units of D's hidden layers
+    discriminator_activation: cli.Activation = "leaky_relu"
+    discriminator_init: cli.Init = "scattered_4"  # scattered_4: D sees very narrow modes from the start
+    # game
+    loss: cli.Loss = "non_saturating"
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real points; 1: D is smooth at first, and far modes attract
+    r2: cli.Weight = 0.0  # the same on fakes
+    gradient_penalty: cli.Weight = 0.0  # weight of (|grad D| - 1)^2 between real points and fakes
+    penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
+    pack: cli.Count = 1  # points that D sees at a time (PacGAN)
+    unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 0  # updates of D that G looks ahead
+    # training
+    seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
+    seed: cli.Seed = 0  # the first of them
+    steps: cli.Count = 100_000  # updates of each player, in total
+    batch: cli.Count = 128  # real points and fakes in a step
+    learning_rate: cli.Rate = 2e-3  # of G's Adam
+    discriminator_rate: cli.Rate = 1.0  # D's learning rate in units of G's
+    schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: the noise of its updates dies out
+    discriminator_schedule: cli.Schedule = "cosine"  # of D's
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99
+    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    # output
+    eval_every: cli.Count = 2000  # steps between records
+    eval_samples: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 2500  # fakes of each seed; PacGAN's
+    checkpoint_every: cli.Count = 5000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """The same with the number of `samples` of a file; BadInput for a value that cannot work."""
-        real = load(self.with_sensible_numbers())
-        config = replace(self, samples=real.train.shape[2])
-        if real.modes:
-            modes = len(real.modes.centres)
-            enough = f"at least one for each of the {modes} modes of {real.name}"
-            runs.require(config, "samples eval_samples", enough, lambda v: v >= modes)
-        return config
+    def __post_init__(self) -> None:
+        cli.check(self)
+        points.check(self)
+        target = targets.PLANE_TARGETS.get(self.target, lambda: None)()
+        if isinstance(target, targets.Modes):
+            enough = f"at least one for each of the {len(target.centres)} modes of {self.target}"
+            cli.require(self, "samples eval_samples", enough, lambda v: v >= len(target.centres))
 
 
-STABLE = replace(
+CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; its G has 4 x 400, its D 3 x 200 (maxout of 5)
     Config(),
-    recipe="stable",
-    steps=100_000,
-    eval_every=2000,
-    batch=128,
-    latent="uniform",  # grid, after 20,000 steps: high quality 91%, with a normal 85%
-    discriminator_activation="leaky_relu",
-    discriminator_init="scattered_4",  # sees modes a hundredth as wide as the plane from the start
-    generator_activation="leaky_relu",
-    generator_hidden=(64, 64, 64, 64, 64),  # depth multiplies slopes: G must tear a sheet into modes
-    learning_rate=2e-3,
-    schedule="cosine",
-    discriminator_schedule="cosine",
-    beta1=0.0,  # momentum makes the two players circle
-    beta2=0.99,
-    r1=1.0,  # at first D is smooth, and every mode pulls from afar;
-    penalty_end=7e-4,  # at last it is sharp, but still feels how much each mode weighs: at 1e-5 these shares drift
-    average=0.999,
+    latent="normal",
+    generator_hidden=(64, 64, 64, 64),
+    generator_activation="relu",
+    discriminator_activation="relu",
+    discriminator_init="he",
+    r1=0.0,
+    penalty_end=1.0,
+    steps=40_000,  # a tenth of PacGAN's
+    batch=100,
+    learning_rate=1e-4,  # this, beta1, batch and latent are PacGAN's
+    schedule="constant",
+    discriminator_schedule="constant",
+    beta1=0.8,
+    beta2=0.999,
+    average=0.0,
+    eval_every=1000,
 )
-RECIPES = {"stable": STABLE, "classic": Config()}
 
 
-def load(config: Config) -> data.PlaneData:
-    """Every seed's training points, and what to judge fakes by."""
-    try:
-        return data.plane_data(config.target, config.samples, range(config.seed, config.seed + config.seeds))
-    except ValueError as error:
-        raise runs.BadInput(str(error)) from None
-
-
-class Trained(NamedTuple):
-    """What training leaves behind, for the report and the figures."""
-
-    config: Config
-    real: data.PlaneData
-    records: list[dict]
-    fakes: np.ndarray  # [S, 2, eval_samples]
-    snapshots: dict[int, dict[str, np.ndarray]]  # step -> what the animation shows of the first seed
-
-
-def train(config: Config, run: runs.Run | None = None) -> Trained:
-    """Train all seeds at once; every `eval_every` steps judge fakes of each, and watch the first seed."""
-    run, real = run or runs.Run(), load(config)
-    players, edges = points.Players(config, real.train), plane_edges(real)
-    snapshots, view = runs.Snapshots(run.folder), square(real)
-
-    def look(step, fakes):
-        snapshots.add(step, snapshot(players, fakes, view))
-        return {name: points.band(values) for name, values in measure(real, fakes, edges).items()}
-
-    def headline(record):
-        if not real.modes:
-            return f"KL {record['kl']['median']:.3f} nats"
-        modes, quality = record["modes"]["median"], record["high_quality"]["median"]
-        return f"{modes:g} of {len(real.modes.centres)} modes, high quality {quality:.1%}"
-
-    players.train(run, look, headline)
-    return Trained(config, real, run.records, players.fakes(config.steps), snapshots.kept)
-
-
-# ------------------------------------------------------------------------------------------- measuring
-
-
-def plane_edges(real: data.PlaneData) -> list[np.ndarray]:
-    """Edges of 20 bins in each coordinate, from held-out real points."""
-    return [metrics.histogram_edges(column, bins=20) for column in real.test.T]
-
-
-def measure(real: data.PlaneData, fakes: np.ndarray, edges: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The numbers of every record for each seed, from `fakes [S, 2, n]`: each `[S]`."""
-    rows = np.moveaxis(fakes, 1, 2)
-    found = {"kl": metrics.plane_kl(real.test, rows, edges)}
-    if real.modes:
-        coverage = [metrics.mode_coverage(r, *real.modes) for r in rows]
-        found |= {
-            name: np.array(values)
-            for name, values in zip(coverage[0]._fields, zip(*coverage, strict=True), strict=True)
-        }
-    return found
-
-
-def report(trained: Trained) -> dict[str, Any]:
-    """The final numbers of each seed, with the floor: the mean over 20 perfect samplers of as many points."""
-    config, real, edges = trained.config, trained.real, plane_edges(trained.real)
-    perfect = np.stack([real.draw(config.eval_samples, seed).T for seed in range(20)])
-    result = {
-        "experiment": EXPERIMENT,
-        "recipe": config.recipe,
-        "target": real.name,
-        "loss": config.loss,
-        "pack": config.pack,
-        "unroll": config.unroll,
-        "seeds": config.seeds,
-        "steps": config.steps,
-    }
-    scores, floors = (
-        measure(real, fakes, edges)
-        | {"sliced_wasserstein": metrics.sliced_wasserstein(real.test[:10_000], np.moveaxis(fakes, 1, 2), 16)}
-        for fakes in (trained.fakes, perfect)
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train all seeds at once; every `eval_every` steps measure their fakes and keep pictures of the first seed."""
+    run = run or runs.Run()
+    real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
+    gans = points.Ensemble(config, real.train)  # [S, 2, N]: every seed has its own samples and networks
+    mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
+    run.keep_data(name=real.name, samples=real.train.shape[2], features=2, **mean_and_std)
+    rules = core.Rules(
+        gans.d,
+        lambda z, weights: core.packed(gans.g(z, weights), config.pack),
+        core.LOSSES[config.loss],
+        core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
+        core.Adam(config.learning_rate, config.beta1, config.beta2),
+        rate_schedule_d=core.SCHEDULES[config.discriminator_schedule](config.steps),
+        rate_schedule_g=core.SCHEDULES[config.schedule](config.steps),
+        r1=config.r1,
+        r2=config.r2,
+        gradient_penalty=config.gradient_penalty,
+        penalty_schedule=core.geometric(config.penalty_end, config.steps),
+        average_decay=config.average,
+        unroll=config.unroll,
     )
+
+    def step(game, batch):
+        return core.adversarial_step(game, rules, points.inputs(config, batch))
+
+    loop = core.compiled_loop(step)
+    with run.training({"games": gans.games}, config) as periods:
+        batches = draws.prefetched(gans.batches, periods)
+        for period in periods:
+            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]
+            fakes = gans.sample(period.last)  # [S, 2, eval_samples]
+            run.require_finite(period, fakes)
+            run.snapshot(period, **pictures_of_first_seed(gans, fakes, square_around(real)))
+            numbers = measure(real, fakes)  # each [S]
+            words = headline(real, {name: np.median(values) for name, values in numbers.items()})
+            run.record(period, losses, words, **numbers)
+    return runs.Trained(config, real, gans, run)
+
+
+def measure(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray]:
+    """The numbers of each seed `[S]` of fakes `[S, 2, n]`: KL and, where there are modes, their coverage."""
+    edges = [metrics.histogram_edges(column, bins=20) for column in real.test.T]
+    rows = np.moveaxis(fakes, 1, 2)
+    numbers = {"kl": metrics.plane_kl(real.test, rows, edges)}
+    if real.modes:
+        coverage = [metrics.mode_coverage(row, *real.modes) for row in rows]
+        numbers |= {name: np.array([getattr(c, name) for c in coverage]) for name in metrics.ModeCoverage._fields}
+    return numbers
+
+
+def headline(real: targets.RealPoints, median: dict[str, Any]) -> str:
+    """The medians over the seeds of what `measure` returns, in a few words."""
+    if not real.modes:
+        return f"KL {median['kl']:.3f} nats"
+    return f"{median['modes']:g} of {len(real.modes.centres)} modes, high quality {median['high_quality']:.1%}"
+
+
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers of every seed, each with its floor: the mean over 20 perfect samplers of as many points."""
+    config, real = trained.config, trained.real
+    perfect = np.stack([real.draw(config.eval_samples, seed).T for seed in range(20)])
+    scores, floors = (
+        measure(real, fakes)
+        | {"sliced_wasserstein": metrics.sliced_wasserstein(real.test[:10_000], np.moveaxis(fakes, 1, 2), 16)}
+        for fakes in (trained.game.sample(config.steps), perfect)
+    )
+    settings = ("loss", "pack", "unroll", "seeds", "steps")
+    result = {"target": real.name} | {name: getattr(config, name) for name in settings}
     for name in scores:
         result |= {name: metrics.summary(scores[name]), f"{name}_floor": float(floors[name].mean())}
     if real.modes:
         result["modes_of"] = len(real.modes.centres)
         result["complete"] = int((scores["modes"] == result["modes_of"]).sum())
-    return result
+        words = f"{result['complete']} of {config.seeds} seeds reach all {result['modes_of']} modes"
+    else:
+        words = f"median KL {result['kl']['median']:.3f} nats, a perfect sampler's {result['kl_floor']:.3f}"
+    return result | {"headline": words}
 
 
-# ------------------------------------------------------------------------------------------- pictures
-
-
-def square(real: data.PlaneData) -> tuple[np.ndarray, float]:
-    """Middle `[2]` and half the side of a square around the real points, with some room."""
+def square_around(real: targets.RealPoints) -> tuple[np.ndarray, float]:
+    """The square that the pictures show: its middle `[2]` and half its side, the real points and some room."""
     low, high = real.test.min(axis=0), real.test.max(axis=0)
     return (low + high) / 2, 0.6 * float((high - low).max())
 
 
-def snapshot(players: points.Players, fakes: np.ndarray, view: tuple) -> dict[str, np.ndarray]:
-    """Of the first seed: fakes, D's push on some of them, D on a raster of the view, G's image of a lattice of z."""
-    first, (middle, reach) = players.first(), view
+def pictures_of_first_seed(gans: points.Ensemble, fakes: np.ndarray, square: tuple) -> dict[str, np.ndarray]:
+    """Of the first seed: 1000 fakes, D's push on 100 of them, D's logits in the square, G's image of latent lines."""
+    first, (middle, reach) = gans.first_seed(), square
     axis = np.linspace(-reach, reach, 60)
-    raster = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
-    z = data.latent_lattice(players.config.latent, players.config.latent_dim, LATTICE, FINER)
-    bent = np.float32(first.images_of(z)).reshape(2, FINER * (LATTICE - 1) + 1, -1)
+    places = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
+    z = draws.latent_lattice(gans.config.latent, gans.config.latent_dim, LINES, FINER)
+    bent = np.float32(first.images_of(z)).reshape(2, FINER * (LINES - 1) + 1, -1)
     return {
         "fakes": np.float32(fakes[0, :, :1000]),
         "pushes": np.float32(first.pushes(fakes[:1, :, :100])[0]),
-        "logits": np.float32(first.logits(raster)).reshape(60, 60),
-        "lines": np.stack([bent[:, ::FINER], bent[:, :, ::FINER].swapaxes(1, 2)]),  # [2 directions, 2, LATTICE, n]
+        "logits": np.float32(first.d_logits(places)).reshape(60, 60),
+        "lines": np.stack([bent[:, ::FINER], bent[:, :, ::FINER].swapaxes(1, 2)]),  # [2 directions, 2, LINES, n]
     }
 
 
-def save_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None:
-    """overview.png, seeds.png, training.gif, training.html."""
-    import gan_plots as plots
-
-    view = square(trained.real)
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """overview.png, seeds.png, training.gif, and training.html, a player with a slider."""
+    real, square = trained.real, square_around(trained.real)
+    fakes = trained.game.sample(trained.config.steps)
     plots.save(overview(trained, result), folder / "overview.png")
-    plots.save(plots.plane_seeds(trained.real, trained.fakes, result, view), folder / "seeds.png")
-    titles = {r["step"]: title(r, result) for r in trained.records}
-    plots.plane_animation(folder, trained.real.test, trained.snapshots, titles, view)
+    plots.save(plots.plane_seeds(real.test, fakes, result, square), folder / "seeds.png")
+    titles = {}
+    for r in trained.run.records:
+        median = {name: value["median"] for name, value in r.items() if isinstance(value, dict)}
+        titles[r["step"]] = f"step {r['step']}: {headline(real, median)}, medians over the seeds"
+    plots.plane_animation(folder, real.test, trained.run.snapshots, titles, square)
 
 
-def title(record: dict, result: dict[str, Any]) -> str:
-    """What the animation says above a step."""
-    if "modes_of" not in result:
-        return f"step {record['step']}: KL {record['kl']['median']:.2f} nats"
-    return f"step {record['step']}: {record['modes']['median']:g} of {result['modes_of']} modes (median of seeds)"
-
-
-def overview(trained: Trained, result: dict[str, Any]) -> Figure:
-    """Six panels: the plane as D sees it, G's bent sheet, samples per mode, then three numbers against the step."""
-    import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
-
-    real, records, view = trained.real, trained.records, square(trained.real)
-    last = trained.snapshots[max(trained.snapshots)]
+def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
+    """Six panels: the plane as D sees it, G's bent sheet, fakes by mode; then three curves over the steps."""
+    real, records, square = trained.real, trained.run.records, square_around(trained.real)
+    last = trained.run.snapshots[max(trained.run.snapshots)]
     fig, axes = plots.figure(2, 3, 12, 7.6)
-    plots.plane(axes[0, 0], real.test, last, view)
-    plots.sheet_of_latents(axes[0, 1], last, view)
+    plots.plane(axes[0, 0], real.test, last, square)
+    plots.latent_lattice(axes[0, 1], last, square)
     plots.losses(axes[1, 0], records, None)
     if real.modes:
-        plots.mode_shares(axes[0, 2], real.modes, trained.fakes)
+        plots.mode_shares(axes[0, 2], real.modes.centres, trained.game.sample(trained.config.steps))
         plots.history(axes[1, 1], records, "high_quality", "Share within 3 standard deviations", result, "")
         plots.history(axes[1, 2], records, "reverse_kl", "KL(modes || uniform)", result, "nats", scale="log")
     else:
@@ -238,31 +238,23 @@ def overview(trained: Trained, result: dict[str, Any]) -> Figure:
     return fig
 
 
-# ------------------------------------------------------------------------------------------- the experiment
-
-ROWS = {  # of the closing table: a number of result.json and its ideal value
-    "modes with a sample of high quality": ("modes", "modes_floor"),
-    "share of high quality": ("high_quality", "high_quality_floor"),
-    "KL(modes || uniform), nats": ("reverse_kl", "reverse_kl_floor"),
-    "KL(real || fake), 20 x 20 bins, nats": ("kl", "kl_floor"),
-    "sliced Wasserstein-1, unit of the data": ("sliced_wasserstein", "sliced_wasserstein_floor"),
-}
+def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """Latent bits `[S, n, latent_dim]` -> points `[S, n, 2]` of every seed of the run, without its data."""
+    gans = points.restored(config, run)
+    return lambda bits: np.moveaxis(gans.from_bits(np.moveaxis(bits, 2, 1)), 1, 2)
 
 
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """The whole experiment: train, judge, draw, tell."""
-    trained = train(config, run)
-    result = report(trained)
-    save_figures(trained, result, run.folder / "figures")
-    result = run.finish(result)
-    runs.show_table(result, ROWS)
-    runs.say(f"{run.folder}: pictures and training.html in figures/, every number in result.json and log.jsonl")
-    spent = f"{result['train_seconds']:.0f} s of training, {result['seed_steps_per_second']:,} seed-steps a second"
-    if "modes_of" in result:
-        runs.say(f"{result['complete']} of {config.seeds} seeds reach all {result['modes_of']} modes; {spent}")
-    else:
-        runs.say(f"KL {result['kl']['median']:.3f} nats, a perfect sampler's {result['kl_floor']:.3f}; {spent}")
-
+TABLE = cli.Table(
+    cli.OVER_SEEDS,
+    {
+        "modes with a sample of high quality": ("modes", ".4f"),
+        "share of high quality": ("high_quality", ".4f"),
+        "KL(modes || uniform), nats": ("reverse_kl", ".4f"),
+        "KL(real || fake), 20 x 20 bins, nats": ("kl", ".4f"),
+        "sliced Wasserstein-1, unit of the data": ("sliced_wasserstein", ".4f"),
+    },
+)
+RECIPES = {"stable": Config(), "classic": CLASSIC}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

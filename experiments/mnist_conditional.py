@@ -1,141 +1,264 @@
-"""A conditional generative adversarial network draws the digit that it is asked for, on raw variables.
+"""A conditional GAN draws the digit that it is asked for, on raw variables.
 
-The DCGAN of `mnist_dcgan.py` with a label y on both sides (Mirza and Osindero 2014): G gets it beside its latents,
-D as ten constant channels beside the image. D then maximises E log D(x, y) + E log(1 - D(G(z, y), y)), where fakes
-carry the labels of the real images of their batch. A digit classifier, trained on first need, says how often a sample
-is the digit that was asked for.
+The DCGAN of mnist_dcgan.py, where both players are told the label y (Mirza and Osindero 2014): G gets it behind its
+latents, D as ten constant channels behind the image. D maximises E log D(x, y) + E log(1 - D(G(z, y), y)) and G
+maximises E log D(G(z, y), y), where the fakes of a batch have the labels of its real images. A digit classifier,
+trained when it is first needed, says how often a fake is the digit that was asked for.
 
-    python experiments/mnist_conditional.py                   5000 steps of batch 32
-    python experiments/mnist_conditional.py --data digits --steps 1000 --average 0.99     8x8 digits, no network
+    python experiments/mnist_conditional.py                   5000 steps with batches of 32
+    python experiments/mnist_conditional.py --data digits --steps 1000 --average 0.99     8x8 digits, without network
     python experiments/sample.py RUN --label 7                sevens, from a finished run
 
 8 to 12 minutes on two cores.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
-import metrics
-from experiments import mnist_dcgan as dcgan
 from gan_core import tf
+from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
 
-EXPERIMENT = "mnist_conditional"
 DIGITS = 10
+TAKES_LABEL = True  # the generator of a run can be asked for a digit
 
 
 @dataclass(frozen=True)
-class Config(dcgan.Config):
-    """The settings of `mnist_dcgan`; the defaults are those of its recipe `stable`, with fewer steps."""
+class Config:
+    """Settings of one run."""
 
-    recipe: Literal["stable"] = "stable"
+    # data
+    data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
+    train_images: cli.Count = 50_000  # the first images of the training set; 50,000 leaves the Parzen window's 10,000
+    # networks
+    latent_dim: cli.Count = 100  # numbers in z, which is standard normal
+    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
+    discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
+    discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
+    momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
+    # game
+    loss: cli.Loss = "non_saturating"
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real images, with the label held fixed
+    dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; R1 takes its place
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 5000  # updates of each player, in total
+    batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # real images and fakes
+    learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
+    schedule: cli.Schedule = "cosine"  # of both learning rates
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99
+    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    # output
+    eval_every: cli.Count = 250  # steps between records
+    log_samples: classifier.Samples = 2000  # fakes behind each record in log.jsonl
+    eval_samples: classifier.Samples = 10_000  # fakes behind the final numbers: as many as MNIST has test images
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
+
+    def __post_init__(self) -> None:
+        cli.check(self)
 
 
-RECIPES = {"stable": Config(**vars(dcgan.STABLE) | {"steps": 5000, "eval_every": 250})}
+def generator_inputs(bits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """Standard normal z from random bits `[B, Z]`, and behind it the label `[B, 10]`: `[B, Z + 10]`."""
+    return tf.concat([draws.latents(bits, "normal"), label], axis=1)
 
 
-class Game(NamedTuple):
-    """All that training changes, and how often each digit is among the real images `[10]`."""
-
-    players: dcgan.Game
-    law: tf.Variable
+def with_label(x: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """Images `[B, side, side, 1]`, and behind them the label as constant channels: `[B, side, side, 11]`."""
+    return tf.concat([x, label[:, None, None, :] * tf.ones_like(x)], axis=3)
 
 
-def new_game(config: Config) -> Game:
-    """Raw variables of both networks, which also take a label."""
-    return Game(dcgan.new_game(config, DIGITS), tf.Variable(tf.fill([DIGITS], 1 / DIGITS)))
+def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """One update of D, then one of G against the updated D; returns both losses, without the penalty.
+
+    `batch` holds real images `x [B, side, side]` uint8, their digits `label [B]`, the random bits of the latents
+    `z [B, Z]` and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on fakes, and for G's
+    update.
+    """
+    d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
+    adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
+    real_mask, fake_mask, mask_of_g_step = tf.unstack(batch["masks"]) if config.dropout else (None, None, None)
+    game.step.assign_add(1)
+    rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
+    label = tf.one_hot(batch["label"], DIGITS)  # [B, 10]: of the real images, and asked of G
+
+    def discriminator(x, mask):
+        return networks.dcgan_discriminator(with_label(x, label), d.weights, mask, config.dropout)
+
+    real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
+    with tf.GradientTape() as g_tape:
+        drawn, g_moments = networks.dcgan_generator(generator_inputs(batch["z"], label), g.weights)
+    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
+
+    with tf.GradientTape() as tape:
+        real_logits, real_moments = discriminator(real, real_mask)
+        fake_logits, fake_moments = discriminator(fake, fake_mask)
+        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
+        if config.r1:
+            penalty = core.r1(lambda x: discriminator(x, real_mask)[0], real, axis=(1, 2, 3))
+            total += config.r1 * core.batch_mean(penalty)
+    networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
+
+    # Most losses of G ignore the real logits; the graph leaves out what no result depends on.
+    real_logits, _ = discriminator(real, real_mask)
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        g_loss = core.batch_mean(loss.g(real_logits, discriminator(fake, mask_of_g_step)[0]))
+    # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
+    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
+    networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
+
+    for moments in (real_moments, fake_moments):
+        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
+    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    core.update_average(game.average, g.weights + game.generator_statistics, config.average)
+    return d_loss, g_loss
 
 
-def new_loop(config: Config) -> Callable:
-    """The loop `(game, batches) -> losses [n, 2]`; batches also hold the real images' `label [B]`."""
+def new_game(config: Config, side: int) -> networks.Game:
+    """Raw variables of both networks for images of side x side pixels; both also take the ten numbers of a label."""
+    rng, norm = draws.generator(config.seed, draws.WEIGHTS), config.discriminator_norm == "batch"
+    d = networks.dcgan_discriminator_weights(rng, side, 1 + DIGITS, config.discriminator_maps, norm)
+    g = networks.dcgan_generator_weights(rng, config.latent_dim + DIGITS, side, config.generator_maps)
+    return networks.new_game(d, g)
 
-    def step(game, batch):
-        return dcgan.adversarial_step(game.players, config, batch, tf.one_hot(batch["label"], DIGITS))
 
-    return core.compiled_loop(step, jit_compile=False)
+def batches(config: Config, real: pictures.Images, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+    """Real images with their labels, and random bits, for at most 50 steps at a time."""
+    images, labels = real.train[: config.train_images], real.train_labels[: config.train_images]
+    mask_sizes = networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps)
+    for chunk in period.chunks(50):
+        steps = chunk.first, chunk.count
+        chosen = draws.minibatch_indices(len(images), config.seed, *steps, config.batch)
+        z = draws.random_bits(config.seed, draws.LATENT, *steps, config.batch * config.latent_dim)
+        batch = {"x": images[chosen], "label": labels[chosen]}
+        batch["z"] = z.reshape(chunk.count, config.batch, config.latent_dim)
+        if config.dropout:
+            shape = (3, config.batch, sum(mask_sizes))
+            batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
+        yield {name: tf.constant(values) for name, values in batch.items()}
 
 
-def labels_by_law(law: np.ndarray, n: int) -> np.ndarray:
-    """Digits of samples 0 .. n - 1, each as often as `law [10]` says: int `[n]`, the k-th a function of k alone.
+def digits_by_frequency(class_frequencies: np.ndarray, n: int) -> np.ndarray:
+    """The digits of samples 0 .. n - 1, each as often as `class_frequencies [10]` says: int `[n]`.
 
-    Multiples of the golden ratio, modulo 1, fill [0, 1) evenly however many there are; the law's distribution
-    function turns each into a digit. So label KL tells of digits that were drawn wrong, not of chance.
+    Multiples of the golden ratio, modulo 1, fill [0, 1) evenly, however many there are; the distribution function of
+    the digits turns each into a digit. The k-th digit thus depends on k alone, and no chance enters the label KL: it
+    shows only digits that were drawn wrong.
     """
     even = np.arange(n) * ((5**0.5 - 1) / 2) % 1
-    return np.minimum(np.searchsorted(np.cumsum(law, dtype=np.float64), even, side="right"), DIGITS - 1)
+    return np.minimum(np.searchsorted(np.cumsum(class_frequencies), even, side="right"), DIGITS - 1)
 
 
-def labels_by_row(n: int) -> np.ndarray:
-    """Digits 0 to 9 in equal parts, one after the other: rows of a sheet."""
+def digits_by_row(n: int) -> np.ndarray:
+    """Digits 0 to 9 in equal parts, one after the other: each fills a row of a sheet."""
     return np.arange(n) * DIGITS // n
 
 
-def generator(config: Config, game: Game) -> Callable:
-    """latent bits `[n, latent_dim]` and digits `[n]`, by default by the law -> fakes `[n, side, side]` in [0, 1]."""
-    draw_fakes = dcgan.generator(config, game.players)
+def generator(config: Config, game: networks.Game, class_frequencies: np.ndarray) -> Callable[..., np.ndarray]:
+    """Latent bits `[n, latent_dim]` and digits `[n]` -> fakes `[n, side, side]` in [0, 1], by the average of G.
+
+    Without digits, each is drawn as often as `class_frequencies` says.
+    """
+    run = tf.function(lambda *part: networks.dcgan_images(generator_inputs(*part), game), autograph=False)
 
     def generate(bits, digits=None):
-        digits = labels_by_law(game.law.numpy(), len(bits)) if digits is None else digits
-        return draw_fakes(bits, np.eye(DIGITS)[digits])
+        digits = digits_by_frequency(class_frequencies, len(bits)) if digits is None else digits
+        labels = np.eye(DIGITS, dtype=np.float32)[digits]
+        return draws.in_parts(lambda *part: run(*map(tf.constant, part)).numpy()[..., 0], bits, labels)
 
     return generate
 
 
-def new_task(config: Config, real: data.Images) -> images.Task:
-    """What training this experiment means."""
-    game = new_game(config)
-    chosen = {"x": images.training_images(config, real), "label": real.train_labels[: config.train_images]}
-    game.law.assign(np.bincount(chosen["label"], minlength=DIGITS) / len(chosen["label"]))
-    generate = generator(config, game)
-    return images.Task(
-        game,
-        new_loop(config),
-        partial(dcgan.draw, config, chosen),
-        generate,
-        dcgan.networks(game.players),
-        lambda: new_game(config),
-        show=lambda bits: generate(bits, labels_by_row(len(bits))),
-    )
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 25 latents."""
+    run, real = run or runs.Run(), pictures.load(config.data)
+    side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
+    labels = real.train_labels[: config.train_images]
+    class_frequencies = np.bincount(labels, minlength=DIGITS) / len(labels)
+    run.keep_data(name=real.name, side=side, class_frequencies=class_frequencies.tolist())
+    game = new_game(config, side)
+    # A graph, not XLA, whose convolutions take 60 times as long on a CPU.
+    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    generate, scorer = generator(config, game, class_frequencies), classifier.ImageScorer(real, config)
+    with run.training({"game": game}, config) as periods:
+        drawn = draws.prefetched(partial(batches, config, real), periods)
+        for period in periods:
+            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
+            run.require_finite(period, fakes)
+            same = draws.latent_bits(config.seed, 25, config.latent_dim)
+            plots.keep_sheet(run, period, generate(same, digits_by_row(25)))
+            scores = scorer.log(fakes)
+            run.record(period, losses, classifier.headline(scores), **scores)
+    return runs.Trained(config, real, game, run, scorer)
 
 
-def train(config: Config, run: runs.Run | None = None) -> images.Trained:
-    """Train; every `eval_every` steps measure the fakes."""
-    return images.train(config, run, new_task)
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what real training images score in the place of the fakes.
 
-
-def obedience(trained: images.Trained) -> dict[str, Any]:
-    """How often the judge reads the digit asked for, and each digit's own Frechet distance, with their floors.
-
-    The floors: the judge's accuracy on test images, and the distance of as many training images of the digit.
+    The floor of `agreement`, how often a fake is classified as the digit that was asked for, is the classifier's
+    accuracy on the test images.
     """
-    config, real, judge = trained.config, trained.images, trained.yardstick.judge
-    asked = labels_by_law(trained.task.game.law.numpy(), config.eval_samples)
-    bits = images.latent_bits(config.seed, config.eval_samples, config.latent_dim)
-    verdicts, seen = judge.verdicts(trained.task.generate(bits, asked))
-    _, train_seen = judge.verdicts(data.as_pixels(real.train[: config.eval_samples]))
-    train_labels = real.train_labels[: config.eval_samples]
+    config, real, game, scorer = trained.config, trained.real, trained.game, trained.scorer
+    class_frequencies = np.array(trained.run.data["class_frequencies"])
+    asked = digits_by_frequency(class_frequencies, config.eval_samples)
+    bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
+    fakes = generator(config, game, class_frequencies)(bits, asked)
+    probabilities, features = scorer.classifier.classify(fakes)
+    _, train_features = scorer.classifier.classify(pictures.as_pixels(real.train[: config.eval_samples]))
 
-    def distances(features, digits):
-        by_digit = [(trained.yardstick.features[real.test_labels == k], features[digits == k]) for k in range(DIGITS)]
-        return [metrics.frechet_digit_distance(*pair) for pair in by_digit]
+    def frechet_by_digit(others: np.ndarray, digits: np.ndarray) -> list[float]:
+        pairs = [(scorer.features[real.test_labels == k], others[digits == k]) for k in range(DIGITS)]
+        return [image_metrics.frechet_digit_distance(*pair) for pair in pairs]
 
-    return {
-        "agreement": float(np.mean(verdicts.argmax(-1) == asked)),
-        "agreement_floor": judge.test_accuracy,
-        "frechet_by_digit": distances(seen, asked),
-        "frechet_by_digit_floor": distances(train_seen, train_labels),
+    result = {
+        "data": real.name,
+        "seed": config.seed,
+        "steps": config.steps,
+        "parameters": runs.count_parameters(
+            generator=game.generator.weights + game.generator_statistics,
+            discriminator=game.discriminator.weights + game.discriminator_statistics,
+        ),
+        "classifier_accuracy": scorer.classifier.test_accuracy,
+        "agreement": float(np.mean(probabilities.argmax(-1) == asked)),
+        "agreement_floor": scorer.classifier.test_accuracy,
+        "frechet_by_digit": frechet_by_digit(features, asked),
+        "frechet_by_digit_floor": frechet_by_digit(train_features, real.train_labels[: config.eval_samples]),
     }
+    result |= scorer.final(fakes)
+    share = f"{result['agreement']:.1%} of the fakes are the digit that was asked for"
+    return result | {"headline": f"{share}; {classifier.headline(result)}"}
 
 
-ROWS = {"judge reads the digit asked for": ("agreement", ".3f")} | images.ROWS
-train_and_report = images.train_and_report(EXPERIMENT, train, obedience, ROWS)
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """samples, strip, interpolation, neighbours, curves (.png) and training.gif; a digit in each row."""
+    config, data = trained.config, trained.run.data
+    generate = generator(config, trained.game, np.array(data["class_frequencies"]))
+    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim), digits_by_row(100))
+    between = draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12)
+    nearest = trained.scorer.nearest_real(samples[:20])
+    plots.image_figures(folder, samples, trained.run.snapshots, generate(between, digits_by_row(120)), nearest)
+    plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
+
+
+def load_generator(config: Config, run: runs.Run) -> Callable[..., np.ndarray]:
+    """`generator` of a finished or interrupted run, without its data."""
+    game = new_game(config, run.data["side"])
+    with run.training({"game": game}, config):
+        return generator(config, game, np.array(run.data["class_frequencies"]))
+
+
+TABLE = cli.Table(cli.IMAGES, {"share classified as the digit asked for": ("agreement", ".3f")} | classifier.ROWS)
+RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

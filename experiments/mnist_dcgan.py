@@ -1,296 +1,218 @@
-"""A convolutional generative adversarial network draws handwritten digits, on raw variables.
+"""A convolutional GAN draws handwritten digits, with plain tf.Variables and no Keras layers.
 
-Upsampling and convolutions in G, strided convolutions with dropout in D, batch norm in both: the network of Radford
-et al. 2015 as tutorials shrink it for MNIST. D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)).
-A digit classifier, trained on first need, measures the fakes: each number stands beside what real images score.
+G turns random numbers z into images; D(x) is the probability, as D sees it, that the image x is real. D sees pixels
+alone, no labels. The networks are those of Radford et al. 2015 as tutorials shrink them for MNIST: G upsamples and
+convolves, D has strided convolutions, both have batch norm. D maximises E log D(x) + E log(1 - D(G(z))) and G
+maximises E log D(G(z)); the code minimises minus these, computed from logits, and D also pays for the slope of its
+logit (R1).
 
-    python experiments/mnist_dcgan.py                       R1 instead of dropout, an average of G: 14,000 steps
-    python experiments/mnist_dcgan.py --recipe classic      the tutorial's: dropout, Keras' Adam, 4001 steps
-    python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, no network needed
+The fakes are measured against the test images by a digit classifier, which is trained when it is first needed and
+then kept: above all by the Frechet distance between its features of fakes and of test images (lower is better).
+Beside every number stands its floor, which is what as many real training images score in the place of the fakes.
 
-15 to 25 minutes on two cores, `classic` 5 to 8.
+    python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
+    python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
+    python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
+
+15 to 25 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
+the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every random number is a
+function of the seed and the step, so that it ends with the same bits as a run that was never stopped.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
-import gan_conv as conv
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
 from gan_core import tf
-
-EXPERIMENT = "mnist_dcgan"
+from lab import classifier, cli, draws, networks, pictures, plots, runs
 
 
 @dataclass(frozen=True)
-class Config(images.ImageConfig):
-    """Settings. The defaults here are the tutorial's, recipe `classic`; `STABLE` below changes some."""
+class Config:
+    """Settings of one run; the defaults are the recipe `stable`."""
 
-    recipe: Literal["stable", "classic"] = "classic"  # sets the defaults of the other flags
-    steps: int = 4001
-    batch: int = 32
-    eval_every: int = 200  # a sheet of samples each time
-    latent_dim: int = 100  # z is standard normal
-    generator_maps: tuple[int, int, int] = (128, 128, 64)  # channels of G's feature maps
-    discriminator_maps: tuple[int, int, int, int] = (32, 64, 128, 256)  # and of D's
-    loss: Literal[tuple(core.LOSSES)] = "non_saturating"  # what cross-entropy with fakes labelled 1 is for G
-    learning_rate: float = 1e-3  # of both players' Adam; Keras' defaults
-    schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
-    beta1: float = 0.9
-    beta2: float = 0.999
-    dropout: float = 0.25  # share of D's values that each mask drops, to the nearest 1/256
-    r1: float = 0.0  # weight of 1/2 |grad D|^2 on real images
-    discriminator_norm: Literal["batch", "none"] = "batch"  # of D alone: G has batch norm in any case
-    momentum: float = 0.8  # of batch norm's running statistics: the mean of about the last 5 batches
-    average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
+    # data
+    data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
+    train_images: cli.Count = 50_000  # the first ones; 50,000 leaves 10,000 to choose the Parzen window
+    # networks
+    latent_dim: cli.Count = 100  # numbers in z, which is standard normal
+    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
+    discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
+    discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
+    momentum: cli.Decay = 0.8  # of the running mean and variance of batch norm; .8: the mean of about 5 batches
+    # game
+    loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; 1: Frechet distance 3 after 3000 steps
+    dropout: cli.Share = 0.0  # share of D's values set to 0, to the nearest 1/256; .25 without R1: 5 after 6000 steps
+    # training
+    seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
+    steps: cli.Count = 14_000  # training steps; each updates D once and G once
+    batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # and as many fakes
+    learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
+    schedule: cli.Schedule = "cosine"  # of both learning rates
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99  # of Adam
+    average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
+    # output
+    eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
+    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """As `ImageConfig.checked`; the sides of G's images are 4 times those of its first feature map."""
-        runs.require(self, "latent_dim generator_maps discriminator_maps", "at least 1", lambda v: v >= 1)
-        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < float("inf"))
-        runs.require(self, "r1", "0 or more", lambda v: 0 <= v < float("inf"))
-        runs.require(self, "beta1 beta2 momentum average", "at least 0 and below 1", lambda v: 0 <= v < 1)
-        runs.require(self, "dropout", "at least 0 and at most .99", lambda v: 0 <= v <= 0.99)
-        config = super().checked()
-        runs.require(config, "batch", "at least 2, for batch norm", lambda v: v >= 2)
-        if config.side % 4:
-            raise runs.BadInput(f"--data {config.data}: images of side {config.side}, expected a multiple of 4")
-        return config
+    def __post_init__(self) -> None:
+        cli.check(self)
 
 
-STABLE = replace(
+CLASSIC = replace(  # a tutorial's settings
     Config(),
-    recipe="stable",
-    train_images=50_000,  # the other 10,000 choose the Parzen window
-    steps=14_000,
-    eval_every=500,
-    schedule="cosine",
-    beta1=0.0,  # momentum makes the two players circle
-    beta2=0.99,
-    dropout=0.0,  # r1 instead: after 3000 steps a Frechet digit distance of 3, with dropout of 5 after 6000
-    r1=1.0,
-    average=0.999,
+    train_images=60_000,
+    r1=0.0,
+    dropout=0.25,
+    steps=4001,
+    schedule="constant",
+    beta1=0.9,  # this and beta2 are Adam's defaults
+    beta2=0.999,
+    average=0.0,
+    eval_every=200,
 )
-RECIPES = {"stable": STABLE, "classic": Config()}
 
 
-class Game(NamedTuple):
-    """All that training changes: the players, their batch norms' running statistics, the judged average, the step."""
+def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
-    discriminator: core.Player
-    generator: core.Player
-    discriminator_statistics: core.Weights  # mean and variance of each batch norm
-    generator_statistics: core.Weights
-    average: core.Weights  # of G's weights, then of its statistics
-    step: tf.Variable
-
-
-def new_game(config: Config, labels: int = 0, channels: int = 1, pack: int = 1, alike: bool = False) -> Game:
-    """Raw variables of both networks for images of so many channels, of which D sees `pack` at a time.
-
-    G takes `labels` numbers beside its latents, D as many channels. A D that reads channels `alike` joins them in its
-    last convolution alone.
-    """
-    glorot = partial(conv.glorot, data.generator(config.seed, data.WEIGHTS))
-    d, d_maps, g_maps = [], config.discriminator_maps, config.generator_maps
-    seen, normed = pack * channels + labels, d_maps[1:] if config.discriminator_norm == "batch" else ()
-    joined = (1, 1, 1, seen) if alike else (seen, 1, 1, 1)
-    for (inputs, outputs), times in zip(itertools.pairwise((1, *d_maps)), joined, strict=True):
-        d += glorot(3, 3, times * inputs, outputs) + (conv.norm_weights(outputs) if d and normed else [])
-    d += glorot(map_sizes(config.side, d_maps)[-1], 1)
-    g = glorot(config.latent_dim + labels, (config.side // 4) ** 2 * g_maps[0])
-    for inputs, outputs in itertools.pairwise(g_maps):
-        g += glorot(3, 3, inputs, outputs) + conv.norm_weights(outputs)
-    g += glorot(3, 3, g_maps[-1], channels)
-    d_statistics, g_statistics = (sum(map(conv.new_statistics, maps), []) for maps in (normed, g_maps[1:]))
-    average = [tf.Variable(w) for w in g + g_statistics]
-    step = tf.Variable(0, dtype=tf.int64)
-    return Game(core.new_player(d), core.new_player(g), d_statistics, g_statistics, average, step)
-
-
-def map_sizes(side: int, maps: Sequence[int]) -> list[int]:
-    """Values in D's feature maps, for one image: each convolution halves the sides, rounding up."""
-    return [(-(-side // 2**k)) ** 2 * channels for k, channels in enumerate(maps, start=1)]
-
-
-# Both networks also return the means and variances that their batch norms used: the batch's own, for the running
-# statistics, or the `statistics` that they are given once training is over.
-
-
-def generator_network(z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None):
-    """Latents `[B, Z]` -> images `[B, side, side, C]` in [-1, 1], and moments."""
-    first, *blocks, last = conv.groups(weights, 2, 4, 4, 2)
-    known, moments = conv.groups(statistics, 2, 2) if statistics else [None] * 2, []
-    channels = blocks[0][0].shape[2]
-    side = round((first[0].shape[1] / channels) ** 0.5)
-    h = tf.reshape(tf.nn.relu(conv.dense(z, *first)), (-1, side, side, channels))
-    for (kernel, bias, *norm), running in zip(blocks, known, strict=True):
-        h, used = conv.fused_batch_norm(conv.upsampled_conv(h, kernel, bias), *norm, running)
-        h, moments = tf.nn.relu(h), moments + used
-    return tf.tanh(conv.conv(h, *last)), moments
-
-
-def discriminator_network(
-    x: tf.Tensor,
-    weights: Sequence,
-    bits: tf.Tensor | None = None,
-    rate: float = 0.0,
-    statistics: Sequence | None = None,
-):
-    """Images `[B, side, side, C]` -> logits `[B]`, and moments; random `bits [B, sum of map_sizes]` drop values.
-
-    Where the first kernel takes one channel of several, it and the next ones read each channel alike, as an image of
-    its own, up to the kernel that takes them together.
-    """
-    first, *blocks, last = conv.groups(weights, 2, *[(len(weights) - 4) // 3] * 3, 2)  # 4 a block, 2 without norm
-    known, moments = conv.groups(statistics, 2, 2, 2) if statistics else [None] * 3, []
-    sizes = map_sizes(x.shape[1], [bias.shape[0] for _, bias, *_ in (first, *blocks)])
-    mask, *masks = [None] * 4 if bits is None else tf.split(bits, sizes, axis=1)
-    alike = x.shape[3] // first[0].shape[2]
-    h = tf.concat(tf.split(x, alike, 3), 0) if alike > 1 else x
-    h = conv.dropout(conv.leaky_relu(conv.conv(h, *first, stride=2)), mask, rate)
-    for (kernel, bias, *norm), mask, running in zip(blocks, masks, known, strict=True):
-        if h.shape[3] < kernel.shape[2]:
-            h = tf.concat(tf.split(h, alike, 0), 3)
-        h, used = conv.conv(h, kernel, bias, stride=2), []
-        if norm:
-            h, used = conv.fused_batch_norm(h, *norm, running)
-        h, moments = conv.dropout(conv.leaky_relu(h), mask, rate), moments + used
-    return conv.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments
-
-
-def adversarial_step(
-    game: Game, config: Config, batch: dict[str, tf.Tensor], label: tf.Tensor | None = None, pack: int = 1
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """One update of D, then one of G against the new D; returns both losses.
-
-    `batch` holds real images `x [B, side, side]`, or `[.., C]`, uint8 and random bits: `z [B, Z]` of the latents
-    and, for dropout alone, `bits [3, B / pack, ..]` of D's masks. D sees the real images and the fakes as two
-    batches, each normalised by its own moments. The same fakes serve both updates: G runs once, and its gradient goes
-    on from that of the new D with respect to them. A `label [B, L]` goes to G beside its latents, and to D as L
-    constant channels. D sees `pack` images at once, as channels of one.
+    `batch` holds real images `x [B, side, side]` uint8, uniform 16-bit integers `z [B, latent_dim]` that become the
+    latents and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on fakes, and for D on
+    fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain rule in two parts:
+    through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
-    masks = batch.get("bits", (None,) * 3)
+    real_mask, fake_mask, mask_of_g_step = tf.unstack(batch["masks"]) if config.dropout else (None, None, None)
     game.step.assign_add(1)
-    factor = (core.cosine(config.steps) if config.schedule == "cosine" else core.constant)(game.step)
+    rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
 
-    def verdict(x, mask):
-        return discriminator_network(labelled(x, label), d.weights, mask, config.dropout)
+    def discriminator(x, mask):
+        return networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
 
-    x = batch["x"] if batch["x"].shape.rank == 4 else batch["x"][..., None]
-    real = core.packed(tf.cast(x, tf.float32) / 127.5 - 1, pack, 0, 3)  # [B / pack, side, side, pack C]
+    real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = generator_network(latents(batch["z"], label), g.weights)
-        drawn = core.packed(drawn, pack, 0, 3)
-    fake = tf.stop_gradient(drawn)
+        drawn, g_moments = networks.dcgan_generator(draws.latents(batch["z"], "normal"), g.weights)
+    fake = tf.stop_gradient(drawn)  # for D fakes are constants
 
-    with tf.GradientTape() as tape:
-        (real_logits, real_moments), (fake_logits, fake_moments) = verdict(real, masks[0]), verdict(fake, masks[1])
-        d_loss = total = core.batch_mean(loss.discriminator(real_logits, fake_logits))
+    with tf.GradientTape() as d_tape:  # real and fake are each normalised by the mean and variance of their own batch
+        real_logits, real_moments = discriminator(real, real_mask)
+        fake_logits, fake_moments = discriminator(fake, fake_mask)
+        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
-            total += config.r1 * core.batch_mean(core.r1(lambda x: verdict(x, masks[0])[0], real, axis=(1, 2, 3)))
-    conv.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, factor)
+            penalty = core.r1(lambda x: discriminator(x, real_mask)[0], real, axis=(1, 2, 3))
+            total = total + config.r1 * core.batch_mean(penalty)
+    networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    # most losses of G do not look at the real logits, and a graph drops what nothing looks at
-    real_logits, _ = verdict(real, masks[0])
-    with tf.GradientTape() as tape:
-        tape.watch(fake)
-        g_loss = core.batch_mean(loss.generator(real_logits, verdict(fake, masks[2])[0]))
-    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
-    conv.fused_adam_update(g, gradients, game.step, adam, factor)
+    new_real_logits, _ = discriminator(real, real_mask)  # omitted by TensorFlow if G's loss ignores it
+    with tf.GradientTape() as fake_tape:
+        fake_tape.watch(fake)  # a tensor, not a variable
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
+    gradients = g_tape.gradient(drawn, g.weights, output_gradients=fake_tape.gradient(g_loss, fake))
+    networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
-    for moments in (real_moments, fake_moments):
-        conv.update_statistics(game.discriminator_statistics, moments, config.momentum)
-    conv.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    for moments in (real_moments, fake_moments):  # kept for completeness: only G is used after training
+        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
+    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
     return d_loss, g_loss
 
 
-def latents(bits: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
-    """Standard normal z from random bits `[B, Z]`, and the label, if any, behind it: `[B, Z + L]`."""
-    z = core.from_bits(bits, "normal")
-    return z if label is None else tf.concat([z, label], axis=1)
+def new_game(config: Config, side: int) -> networks.Game:
+    """Raw variables of both networks for images of side x side pixels."""
+    rng, norm = draws.generator(config.seed, draws.WEIGHTS), config.discriminator_norm == "batch"
+    d = networks.dcgan_discriminator_weights(rng, side, 1, config.discriminator_maps, norm)
+    g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps)
+    return networks.new_game(d, g)
 
 
-def labelled(x: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
-    """Images `[B, side, side, 1]`, and the label, if any, as constant channels: `[B, side, side, 1 + L]`."""
-    if label is None:
-        return x
-    return tf.concat([x, label[:, None, None, :] * tf.ones_like(x)], axis=3)
+def batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+    """Real images out of `images [N, side, side]` and random bits, for at most 50 steps at a time."""
+    mask_sizes = networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps)
+    for chunk in period.chunks(50):
+        steps = chunk.first, chunk.count
+        chosen = draws.minibatch_indices(len(images), config.seed, *steps, config.batch)
+        z = draws.random_bits(config.seed, draws.LATENT, *steps, config.batch * config.latent_dim)
+        batch = {"x": images[chosen], "z": z.reshape(chunk.count, config.batch, config.latent_dim)}
+        if config.dropout:
+            shape = (3, config.batch, sum(mask_sizes))
+            batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
+        yield {name: tf.constant(values) for name, values in batch.items()}
 
 
-def new_loop(config: Config) -> Callable:
-    """The loop `(game, batches) -> losses [n, 2]`, as a graph: XLA's convolutions are slow on a CPU."""
-    return core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
+    """A function: latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G."""
+    run = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
+    return partial(draws.in_parts, lambda bits: run(tf.constant(bits)).numpy()[..., 0])
 
 
-def draw(config: Config, real: dict[str, np.ndarray], first: int, count: int, pack: int = 1) -> dict[str, tf.Tensor]:
-    """Batches of `count` steps: of each array of `real [N, ...]` the same N's, and random bits."""
-    n, sizes = len(next(iter(real.values()))), map_sizes(config.side, config.discriminator_maps)
-    masks = (3, config.batch // pack, sum(sizes))
-    chosen = data.image_minibatches(n, config.seed, first, count, config.batch)
-    batches = {name: values[chosen] for name, values in real.items()}
-    z = data.random_bits(config.seed, data.LATENT, first, count, config.batch * config.latent_dim)
-    batches["z"] = z.reshape(count, config.batch, config.latent_dim)
-    if config.dropout:
-        batches["bits"] = data.random_bytes(config.seed, data.DROPOUT, first, count, masks)
-    return {name: tf.constant(values) for name, values in batches.items()}
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train both networks; every `eval_every` steps measure new fakes, and keep a sheet from 25 fixed latents."""
+    run, real = run or runs.Run(), pictures.load(config.data)
+    side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
+    run.keep_data(name=real.name, side=side)
+    images, game = real.train[: config.train_images], new_game(config, side)
+    # Without XLA, TensorFlow's compiler, whose convolutions take 60 times as long on a CPU.
+    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
+    with run.training({"game": game}, config) as periods:
+        drawn = draws.prefetched(partial(batches, config, images), periods)
+        for period in periods:
+            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
+            run.require_finite(period, fakes)
+            plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
+            scores = scorer.log(fakes)
+            run.record(period, losses, classifier.headline(scores), **scores)
+    return runs.Trained(config, real, game, run, scorer)
 
 
-def new_task(config: Config, real: data.Images) -> images.Task:
-    """What training this experiment means."""
-    game, x = new_game(config), {"x": images.training_images(config, real)}
-    return images.Task(
-        game,
-        new_loop(config),
-        partial(draw, config, x),
-        generator(config, game),
-        networks(game),
-        lambda: new_game(config),
-    )
-
-
-def networks(game: Game) -> dict[str, list]:
-    """Every raw variable of both networks, running statistics included."""
-    return {
-        "generator": game.generator.weights + game.generator_statistics,
-        "discriminator": game.discriminator.weights + game.discriminator_statistics,
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what real training images score in the place of the fakes."""
+    config, game = trained.config, trained.game
+    fakes = generator(config, game)(draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
+    result |= {
+        "parameters": runs.count_parameters(
+            generator=game.generator.weights + game.generator_statistics,
+            discriminator=game.discriminator.weights + game.discriminator_statistics,
+        ),
+        "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }
+    result |= trained.scorer.final(fakes)
+    return result | {"headline": classifier.headline(result)}
 
 
-def generator(config: Config, game: Game) -> Callable:
-    """latent bits `[n, latent_dim]`, and labels `[n, L]` where G takes them -> fakes `[n, side, side]` in [0, 1].
-
-    By the average of G's weights, at inference. In colour: `[n, side, side, C]`.
-    """
-    count = len(game.generator.weights)
-
-    @partial(tf.function, autograph=False)
-    def run(bits, label, average):
-        fakes, _ = generator_network(latents(bits, label), average[:count], average[count:])
-        return ((fakes[..., 0] if fakes.shape[-1] == 1 else fakes) + 1) / 2
-
-    def generate(bits, label=None):
-        return run(tf.constant(bits), label if label is None else tf.constant(label, tf.float32), game.average)
-
-    return partial(images.in_parts, generate)
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """Write samples, strip, interpolation, neighbours, curves (.png) and training.gif to the folder."""
+    config, generate = trained.config, generator(trained.config, trained.game)
+    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
+    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
+    nearest = trained.scorer.nearest_real(samples[:20])
+    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest)
+    plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 
-def train(config: Config, run: runs.Run | None = None) -> images.Trained:
-    """Train; every `eval_every` steps measure the fakes."""
-    return images.train(config, run, new_task)
+def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """The generator of a run's last checkpoint; the images that it was trained on are not needed."""
+    game = new_game(config, run.data["side"])
+    with run.training({"game": game}, config):  # restores the game
+        return generator(config, game)
 
 
-train_and_report = images.train_and_report(EXPERIMENT, train)
+TABLE = cli.Table(cli.IMAGES, classifier.ROWS)
+RECIPES = {"stable": Config(), "classic": CLASSIC}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

@@ -1,12 +1,12 @@
-"""A dense generative adversarial network draws handwritten digits, on raw variables.
+"""A dense GAN draws handwritten digits, on raw variables.
 
-D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). A digit classifier, trained on first need,
-measures the fakes: each number stands beside what real images score.
+D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). A digit classifier, trained when it is first
+needed, measures the fakes; every number stands beside what real images score.
 
     python experiments/mnist_mlp.py                    the recipe that learns
     python experiments/mnist_mlp.py --recipe dnn       a tutorial's network: 5000 steps, leaky ReLU, tanh
     python experiments/mnist_mlp.py --recipe raw       a tutorial's raw variables: weights N(0, .01^2), sigmoid
-    python experiments/mnist_mlp.py --data digits --steps 2000     8x8 digits, no network needed: a minute
+    python experiments/mnist_mlp.py --data digits --steps 2000     8x8 digits, which need no download: a minute
 
 15 to 20 minutes on two cores, `raw` 5, `dnn` one.
 
@@ -14,63 +14,84 @@ In the raw tutorial's loop the training lines are indented one step too little, 
 each epoch alone; here every batch is trained on.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
 from gan_core import tf
-
-EXPERIMENT = "mnist_mlp"
-Activation = Literal[tuple(core.ACTIVATIONS)]
-Init = Literal[core.INITS]
+from lab import classifier, cli, draws, pictures, plots, runs
 
 
 @dataclass(frozen=True)
-class Config(images.ImageConfig):
-    """Settings. The defaults here are those of recipe `dnn`; `RAW` and `STABLE` below change some."""
+class Config:
+    """Settings of one run; the defaults are the recipe `stable`."""
 
-    recipe: Literal["stable", "dnn", "raw"] = "dnn"  # sets the defaults of the other flags
-    steps: int = 5000
-    batch: int = 300
-    latent_dim: int = 100  # z is standard normal
-    generator_hidden: tuple[int, ...] = (128, 128)
-    discriminator_hidden: tuple[int, ...] = (128,)
-    generator_activation: Activation = "leaky_relu_01"
-    discriminator_activation: Activation = "leaky_relu_01"
-    init: Init = "glorot"  # Keras' default, as in the tutorial
-    output: Literal["tanh", "sigmoid"] = "tanh"  # of G: pixels in [-1, 1] or in [0, 1], for D too
-    loss: Literal[tuple(core.LOSSES)] = "non_saturating"
-    learning_rate: float = 1e-3  # of both players' Adam
-    discriminator_rate: float = 1.0  # D's learning rate in units of G's
-    schedule: Literal["constant", "cosine"] = "constant"  # of both learning rates
-    beta1: float = 0.9  # Adam's defaults
-    beta2: float = 0.999
-    r1: float = 0.0  # weight of 1/2 |grad D|^2 on real images
-    r2: float = 0.0  # the same on fakes
-    average: float = 0.0  # decay of the running average of G's weights, which is what is judged; 0: G itself
+    # data
+    data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
+    train_images: cli.Count = 50_000  # how many, from the first on; MNIST's last 10,000 choose the Parzen window
+    # networks
+    latent_dim: cli.Count = 64  # numbers in z, which is standard normal; 16 were no better than 64
+    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 Parzen is 20 nats lower
+    discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
+    generator_activation: cli.Activation = "leaky_relu"
+    discriminator_activation: cli.Activation = "leaky_relu"
+    init: cli.Init = "he"  # first weights of both networks
+    output: Annotated[str, cli.one_of(("tanh", "sigmoid"))] = "sigmoid"  # of G: pixels in [-1, 1] or in [0, 1]
+    # game
+    loss: cli.Loss = "non_saturating"
+    r1: cli.Weight = 0.05  # weight of 1/2 |grad D|^2 on real images; at .02 D memorises them, at 1 strokes break
+    r2: cli.Weight = 0.0  # the same on fakes
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 20_000  # updates of each player, in total
+    batch: cli.Count = 256  # real images and fakes in a step; the last batch of an epoch is filled up from its start
+    learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
+    discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
+    schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99
+    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    # output
+    eval_every: cli.Count = 1000  # steps between records
+    log_samples: classifier.Samples = 2000  # fakes behind each record in log.jsonl
+    eval_samples: classifier.Samples = 10_000  # fakes behind the final numbers: as many as MNIST has test images
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """As `ImageConfig.checked`."""
-        runs.require(self, "latent_dim generator_hidden discriminator_hidden", "at least 1", lambda v: v >= 1)
-        runs.require(self, "r1 r2", "0 or more", lambda v: 0 <= v < float("inf"))
-        runs.require(self, "learning_rate discriminator_rate", "above 0", lambda v: 0 < v < float("inf"))
-        runs.require(self, "beta1 beta2 average", "at least 0 and below 1", lambda v: 0 <= v < 1)
-        return super().checked()
+    def __post_init__(self) -> None:
+        cli.check(self)
 
 
-RAW = replace(
+DNN = replace(
     Config(),
-    recipe="raw",
+    train_images=60_000,
+    latent_dim=100,
+    generator_hidden=(128, 128),
+    discriminator_hidden=(128,),
+    generator_activation="leaky_relu_01",
+    discriminator_activation="leaky_relu_01",
+    init="glorot",  # Keras' default, as in the tutorial
+    output="tanh",
+    r1=0.0,
+    steps=5000,
+    batch=300,
+    learning_rate=1e-3,
+    discriminator_rate=1.0,
+    schedule="constant",
+    beta1=0.9,  # this and beta2 are Adam's defaults
+    beta2=0.999,
+    average=0.0,
+    eval_every=500,
+)
+RAW = replace(
+    DNN,
     train_images=55_000,  # the other 5000 were the tutorial's validation set
-    steps=55_000,  # 100 epochs of 550 batches
-    batch=100,
     latent_dim=128,
     generator_hidden=(256,),
     discriminator_hidden=(256,),
@@ -78,128 +99,122 @@ RAW = replace(
     discriminator_activation="relu",
     init="small",
     output="sigmoid",
+    steps=55_000,  # 100 epochs of 550 batches
+    batch=100,
     learning_rate=2e-4,
-    eval_every=5500,  # 10 epochs: a row of the strip
+    eval_every=5500,  # 10 epochs: a row of the strip of samples
     checkpoint_every=5500,
 )
-STABLE = replace(
-    Config(),
-    recipe="stable",
-    train_images=50_000,  # the other 10,000 choose the Parzen window
-    steps=20_000,
-    batch=256,
-    latent_dim=64,  # 16 were no better
-    generator_hidden=(512, 1024),  # half as wide: a Parzen likelihood 20 nats lower
-    discriminator_hidden=(512, 512),
-    generator_activation="leaky_relu",
-    discriminator_activation="leaky_relu",
-    init="he",
-    output="sigmoid",
-    schedule="cosine",  # of G alone: D runs ahead in the end, and some digits become rare
-    learning_rate=7e-4,  # .001 with twice as wide a D diverged
-    discriminator_rate=0.5,  # 1 learns the training images by heart sooner: 10 nats lower
-    beta1=0.0,  # momentum makes the two players circle
-    beta2=0.99,
-    r1=0.05,  # .02: D learns the training images by heart; 1: strokes break
-    average=0.999,
-    eval_every=1000,
-)
-RECIPES = {"stable": STABLE, "dnn": Config(), "raw": RAW}
 
 
 def networks(config: Config) -> tuple[core.Network, core.Network]:
-    """D: pixels -> logit and G: z -> pixels, in the range of G's output, samples as columns."""
-    output = {"tanh": tf.tanh, "sigmoid": tf.sigmoid}[config.output]
-    hidden = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
+    """D: pixels -> logit, and G: z -> pixels in the range of G's output; samples are columns."""
     d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
+    hidden = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
+    output = {"tanh": tf.tanh, "sigmoid": tf.sigmoid}[config.output]
     return d, lambda z, weights: output(hidden(z, weights))
 
 
-def new_game(config: Config, channels: int = 1, pack: int = 1) -> core.Game:
-    """Raw variables of both networks for images of so many channels, of which D sees `pack` at a time."""
-    rng, pixels = data.generator(config.seed, data.WEIGHTS), channels * config.side**2
-    d = core.dense_weights(rng, (pack * pixels, *config.discriminator_hidden, 1), config.init)
-    g = core.dense_weights(rng, (config.latent_dim, *config.generator_hidden, pixels), config.init)
+def new_game(config: Config, side: int) -> core.Game:
+    """Raw variables of both networks for images of side x side pixels."""
+    rng = draws.generator(config.seed, draws.WEIGHTS)
+    d = core.mlp_weights(rng, (side**2, *config.discriminator_hidden, 1), config.init)
+    g = core.mlp_weights(rng, (config.latent_dim, *config.generator_hidden, side**2), config.init)
     return core.new_game(d, g)
 
 
-def new_loop(config: Config, rows: np.ndarray, pack: int = 1) -> Callable:
-    """The compiled loop `(game, batches) -> losses [n, 2]` on real images `rows [N, pixels]` uint8.
+def generator(config: Config, game: core.Game) -> Callable[[np.ndarray], np.ndarray]:
+    """Latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G's weights."""
+    _, g = networks(config)
+    side = round(game.average[-1].shape[0] ** 0.5)
+    columns = core.compiled(lambda bits, weights: g(draws.latents(bits, "normal"), weights))  # [pixels, n]
 
-    A batch says which rows are `chosen [B]`; or `[B, C]`, those of the channels of each image.
-    """
+    def generate(bits: np.ndarray) -> np.ndarray:
+        fakes = columns(bits.T, game.average).numpy().T.reshape(-1, side, side)
+        return (fakes + 1) / 2 if config.output == "tanh" else fakes
+
+    return partial(draws.in_parts, generate)
+
+
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 25 latents."""
+    run, real = run or runs.Run(), pictures.load(config.data)
+    side = pictures.square_side(real, config.data)
+    run.keep_data(name=real.name, side=side)
+    pixels = tf.constant(real.train[: config.train_images].reshape(-1, side**2))  # [N, pixels] uint8
     d, g = networks(config)
-    schedule = core.cosine(config.steps) if config.schedule == "cosine" else core.constant
+    schedule = core.SCHEDULES[config.schedule](config.steps)
     rules = core.Rules(
         d,
-        lambda z, weights: core.packed(g(z, weights), pack),
+        g,
         core.LOSSES[config.loss],
         core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
         core.Adam(config.learning_rate, config.beta1, config.beta2),
-        rate_schedule_g=schedule,
         rate_schedule_d=schedule,
+        rate_schedule_g=schedule,
         r1=config.r1,
         r2=config.r2,
         average_decay=config.average,
     )
     scale, shift = (2 / 255, -1.0) if config.output == "tanh" else (1 / 255, 0.0)
 
-    rows = tf.constant(rows)  # gathered inside the loop: no 12 MB of pixels to copy for each call
+    def step(game: core.Game, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.gather(pixels, batch["chosen"])  # [B, pixels]; inside the loop, so that no call copies 12 MB of pixels
+        x = scale * tf.transpose(tf.cast(x, tf.float32)) + shift  # [pixels, B]
+        z = draws.latents(batch["z"], "normal")  # [Z, B]
+        return core.adversarial_step(game, rules, {"x": x, "z": z})
 
-    def step(game, batch):
-        real = tf.reshape(tf.gather(rows, batch["chosen"]), (config.batch, -1))  # channel after channel
-        x = scale * tf.transpose(tf.cast(real, tf.float32)) + shift  # [C pixels, B]
-        z = core.from_bits(batch["z"], "normal")
-        return core.adversarial_step(game, rules, {"x": core.packed(x, pack), "z": z})
+    def draw(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+        for chunk in period.chunks(50):
+            steps, shape = (chunk.first, chunk.count), (chunk.count, config.latent_dim, config.batch)
+            chosen = draws.minibatch_indices(len(pixels), config.seed, *steps, config.batch)  # [n, B]
+            z = draws.random_bits(config.seed, draws.LATENT, *steps, config.latent_dim * config.batch)
+            yield {"chosen": tf.constant(chosen, tf.int32), "z": tf.constant(z.reshape(shape))}
 
-    return core.compiled_loop(step)
-
-
-def new_task(config: Config, real: data.Images) -> images.Task:
-    """What training this experiment means."""
-    game = new_game(config)
-    rows = images.training_images(config, real).reshape(-1, config.side**2)  # [N, pixels]
-    return images.Task(
-        game,
-        new_loop(config, rows),
-        partial(draw, config, np.arange(len(rows))),
-        generator(config, game),
-        weights(game),
-        lambda: new_game(config),
-    )
-
-
-def draw(config: Config, rows: np.ndarray, first: int, count: int) -> dict[str, tf.Tensor]:
-    """Batches of `count` steps: which of the `rows [N]`, or `[N, C]`, are chosen, and random bits."""
-    chosen = data.image_minibatches(len(rows), config.seed, first, count, config.batch)
-    bits = data.random_bits(config.seed, data.LATENT, first, count, config.latent_dim * config.batch)
-    z = bits.reshape(count, config.latent_dim, config.batch)
-    return {"chosen": tf.constant(rows[chosen], tf.int32), "z": tf.constant(z)}
+    game, loop = new_game(config, side), core.compiled_loop(step)
+    generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
+    with run.training({"game": game}, config) as periods:
+        batches = draws.prefetched(draw, periods)
+        for period in periods:
+            losses = run.play(loop, [game], batches, period)  # [n, 2]
+            fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
+            run.require_finite(period, fakes)
+            plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
+            scores = scorer.log(fakes)
+            run.record(period, losses, classifier.headline(scores), **scores)
+    return runs.Trained(config, real, game, run, scorer)
 
 
-def weights(game: core.Game) -> dict[str, list]:
-    """Every raw variable of both networks."""
-    return {"generator": game.generator.weights, "discriminator": game.discriminator.weights}
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what real training images score in the place of the fakes."""
+    config, game = trained.config, trained.game
+    generate = generator(config, game)
+    fakes = generate(draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    parameters = runs.count_parameters(generator=game.generator.weights, discriminator=game.discriminator.weights)
+    result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps, "parameters": parameters}
+    result |= {"classifier_accuracy": trained.scorer.classifier.test_accuracy} | trained.scorer.final(fakes)
+    return result | {"headline": classifier.headline(result)}
 
 
-def generator(config: Config, game: core.Game) -> Callable:
-    """latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G's weights."""
-    _, g = networks(config)
-    run = core.compiled(lambda z, weights: g(core.from_bits(z, "normal"), weights))
-
-    def generate(bits):
-        fakes = run(bits.T, game.average).numpy().T.reshape(-1, config.side, config.side)
-        return (fakes + 1) / 2 if config.output == "tanh" else fakes
-
-    return partial(images.in_parts, generate)
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """samples, strip, interpolation, neighbours, curves (.png) and training.gif."""
+    config, generate = trained.config, generator(trained.config, trained.game)
+    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
+    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
+    nearest = trained.scorer.nearest_real(samples[:20])
+    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest)
+    plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 
-def train(config: Config, run: runs.Run | None = None) -> images.Trained:
-    """Train; every `eval_every` steps measure the fakes."""
-    return images.train(config, run, new_task)
+def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """`generator` of a finished or interrupted run, without its data."""
+    game = new_game(config, run.data["side"])
+    with run.training({"game": game}, config):
+        return generator(config, game)
 
 
-train_and_report = images.train_and_report(EXPERIMENT, train)
+TABLE = cli.Table(cli.IMAGES, classifier.ROWS)
+RECIPES = {"stable": Config(), "dnn": DNN, "raw": RAW}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

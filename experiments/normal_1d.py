@@ -1,137 +1,200 @@
-"""A generative adversarial network learns a 1-D distribution, on raw variables, over many seeds at once.
+"""GANs learn a 1-D distribution, many seeds at once, with plain tf.Variables and no Keras layers.
 
-The game of Goodfellow et al. 2014: D maximises E log D(x) + E log(1 - D(G(z))); G minimises it (`--loss minimax`)
-or maximises E log D(G(z)) (`--loss non_saturating`). A histogram KL divergence, beside the value that a perfect
-sampler would get, says how far the fake distribution is from the real one.
+G turns random numbers z into fakes; D(x) is the probability, as D sees it, that x is a real number. D never sees z.
+In the game of Goodfellow et al. 2014, D maximises E log D(x) + E log(1 - D(G(z))); G minimises it (`--loss minimax`)
+or maximises E log D(G(z)) (`--loss non_saturating`, the default).
+
+How far the fakes are from the real distribution is measured by KL(real || fake) between histograms: 40 bins of equal
+width and two open tails, exact probabilities of the real distribution, counts of 10,000 fakes with 1/2 added to each
+bin, so that an empty bin does not make it infinite. Its floor is the mean KL of a perfect sampler with the same
+number of samples; it is above 0 because samples are finite.
 
     python experiments/normal_1d.py                                         the recipe that learns
-    python experiments/normal_1d.py --target laplace                        or mixture, or --data FILE
-    python experiments/normal_1d.py --recipe classic                        the tutorial's system
-    python experiments/normal_1d.py --recipe classic --learning-rate 0.05   and its failure
+    python experiments/normal_1d.py --target laplace                        another target, or --data FILE
+    python experiments/normal_1d.py --recipe classic                        networks and settings of a tutorial
+    python experiments/normal_1d.py --recipe classic --learning-rate 0.05   the same, made to collapse
 
-About 20 seconds each on two cores.
+About 15 seconds each on two cores. A run that was stopped goes on with --resume FOLDER, which restores everything
+that training changes (weights, Adam's moments, the step) and the records. Every random number is a function of the
+seed and the step, so that it ends with the same bits as a run that was never stopped.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.special import expit
 
 import gan_core as core
-import gan_data as data
-import gan_points as points
-import gan_runs as runs
 import metrics
+from lab import cli, draws, plots, points, runs, targets
 
-EXPERIMENT = "normal_1d"
-LN4 = float(np.log(4))  # D's loss at the equilibrium, where D = 1/2 everywhere
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x, as at the equilibrium of the two losses with log D
 
 
 @dataclass(frozen=True)
-class Config(points.PointsConfig):
-    """Settings. The defaults here are the tutorial's, recipe `classic`; `STABLE` below changes some."""
+class Config:
+    """Settings of one run; the defaults are the recipe `stable`."""
 
-    recipe: Literal["stable", "classic"] = "classic"  # sets the defaults of the other flags
-    eval_every: int = 40  # steps between records: 10 epochs
-    eval_samples: int = 10_000  # fakes of each seed behind every KL: its floor is .002 nats
-    target: str = "norm"  # real distribution: a continuous one of scipy.stats, or `mixture`
-    target_args: tuple[float, ...] = ()  # its SciPy arguments; of a mixture WEIGHT MEAN STD of each component
-    data: str | None = None  # real data from a .npy, .csv or .txt file instead; half is held out for the KL
-    epochs: int | None = None  # sets steps: an epoch is ceil(samples / batch) of them; the tutorial's 3000
+    # data
+    target: str = "norm"  # the real distribution: a continuous one of scipy.stats, or `mixture`
+    target_args: tuple[
+        float, ...
+    ] = ()  # its SciPy arguments; for `mixture` WEIGHT MEAN STD, repeated for each component
+    data: str | None = (
+        None  # a .npy, .csv or .txt file of numbers instead; all seeds train on one half, the other is held out
+    )
+    samples: cli.Count = 1000  # real samples to train on, without --data; every seed has its own
+    standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
+    # networks
+    latent: cli.Latent = "mixed"  # distribution of z; mixed: half of its coordinates normal, half uniform
+    latent_dim: cli.Count = 8  # numbers in z
+    generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with each layer more G can be steeper
+    generator_activation: cli.Activation = "tanh"
+    generator_init: cli.Init = "small_end"  # first weights; small_end: G starts as almost a linear map of z
+    generator_skip: bool = True  # G adds a linear map of z to its network
+    discriminator_hidden: cli.Sizes = (48,)  # units of D's hidden layers
+    discriminator_activation: cli.Activation = "tanh"
+    discriminator_init: cli.Init = "scattered"  # scattered: D can show sharp edges and broad shapes at once
+    # game
+    loss: cli.Loss = "non_saturating"
+    r1: cli.Weight = 0.001  # weight of 1/2 |grad logit|^2 on real samples; .01 blunts the edges of `uniform`
+    r2: cli.Weight = 0.0  # the same on fakes
+    gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real samples and fakes
+    penalty_end: cli.Rate = (
+        1.0  # the penalties fall by a constant ratio a step, to this factor at the end; 1: constant
+    )
+    pack: cli.Count = 1  # samples that D sees at a time, as one (PacGAN)
+    unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = (
+        0  # D's updates that G looks ahead; minimax and wasserstein alone
+    )
+    # training
+    seeds: cli.Count = 16  # GANs that train at once, one for each seed; their spread is the error bar
+    seed: cli.Seed = (
+        0  # the first seed, the others follow; a seed sets real samples, first weights, batches and latents
+    )
+    steps: cli.Count = 8000  # training steps; each updates D once and G once
+    epochs: cli.Count | None = (
+        None  # instead of --steps: an epoch is ceil(samples / batch) steps; the tutorial has 3000
+    )
+    batch: cli.Count = (
+        100  # this many real samples and as many fakes in a step; an epoch's last batch is filled up from its start
+    )
+    learning_rate: cli.Rate = (
+        1e-3  # of G's Adam; at .05 most seeds of the classic recipe collapse to a std below half the real one
+    )
+    discriminator_rate: cli.Rate = 20.0  # D's learning rate divided by G's; 20 keeps D close to its optimum
+    schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
+    discriminator_schedule: cli.Schedule = "constant"  # of D's
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99
+    average: cli.Decay = 0.0  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
+    # output
+    eval_every: cli.Count = 200  # steps between two evaluations, each a line of log.jsonl
+    eval_samples: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = (
+        10_000  # fakes of each seed behind a KL
+    )
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """The same with `epochs` turned into `steps`; BadInput for a value that cannot work."""
-        runs.require(self.with_sensible_numbers(), "epochs", "at least 1", lambda v: v >= 1)
-        samples = load(self).train.shape[1]
-        steps = self.epochs * -(-samples // self.batch) if self.epochs else self.steps
-        return replace(self, samples=samples, steps=steps, epochs=None).with_sensible_numbers()
+    def __post_init__(self) -> None:
+        cli.check(self)
+        points.check(self)
+        if not self.data:
+            targets.distribution(self.target, self.target_args)  # raises BadInput for a wrong one
+        if self.epochs:
+            samples = len(targets.read_numbers(self.data)) // 2 if self.data else self.samples
+            object.__setattr__(self, "steps", self.epochs * -(-samples // self.batch))
+            object.__setattr__(self, "epochs", None)
 
 
-STABLE = replace(
+CLASSIC = replace(  # a tutorial's networks and settings; its latent_dim and samples are the defaults above
     Config(),
-    recipe="stable",
-    standardise=True,  # one recipe for N(0, 1) and N(1000, 25)
-    loss="non_saturating",  # gradients also where D is sure
-    discriminator_hidden=(48,),  # one layer: cheap, and smooth enough not to learn the 1000 samples by heart
-    discriminator_activation="tanh",
-    discriminator_init="scattered",  # sees sharp edges and broad shapes from the start
-    latent="mixed",  # tails and edges both lie in the span of the skip
-    generator_hidden=(8, 8, 8, 8, 8),  # depth multiplies slopes: a gap between two peaks opens
-    generator_activation="tanh",
-    generator_init="small_end",  # G starts as its skip and bends only as far as D makes it
-    generator_skip=True,
-    learning_rate=1e-3,
-    discriminator_rate=20.0,  # D stays near its optimum, so that G follows the Jensen-Shannon divergence
-    schedule="cosine",  # G's noise dies out; no averaging of weights is needed then
-    beta1=0.0,  # momentum makes the two players circle
-    beta2=0.99,
-    r1=0.001,  # ten times more blunts the edges of uniform data, none at all roughens laplace
-    steps=8000,
-    batch=100,
-    eval_every=200,
+    standardise=False,
+    latent="uniform",
+    generator_hidden=(4,),
+    generator_activation="relu",
+    generator_init="normal",
+    generator_skip=False,
+    discriminator_hidden=(8,),
+    discriminator_activation="relu",
+    discriminator_init="normal",
+    loss="minimax",
+    r1=0.0,
+    steps=12_000,  # 3000 epochs
+    batch=300,
+    learning_rate=5e-4,
+    discriminator_rate=1.0,
+    schedule="constant",
+    beta1=0.9,  # this and beta2 are Adam's defaults
+    beta2=0.999,
+    eval_every=40,  # 10 epochs
 )
-RECIPES = {"stable": STABLE, "classic": Config()}
 
 
-class Trained(NamedTuple):
-    """What training leaves behind, for the report and the figures."""
-
-    config: Config
-    real: data.RealData
-    records: list[dict]
-    fakes: np.ndarray  # [S, eval_samples], in the unit of the data
-    players: points.Players
-
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Of D at x `[S, n]` in the unit of the data."""
-        return self.players.logits(x[:, None])
-
-
-def load(config: Config) -> data.RealData:
-    """Every seed's training samples, and the truth to judge fakes against."""
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
+    run = run or runs.Run()
     seeds = range(config.seed, config.seed + config.seeds)
-    try:
-        if config.data:
-            return data.from_file(config.data, seeds)
-        return data.from_distribution(config.target, config.target_args, config.samples, seeds)
-    except ValueError as error:
-        raise runs.BadInput(str(error)) from None
+    real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
+    gans = points.Ensemble(config, real.train[:, None])  # [S, 1, N]: S seeds with N numbers each
+    run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
+    rules = core.Rules(
+        gans.d,
+        lambda z, weights: core.packed(gans.g(z, weights), config.pack),
+        core.LOSSES[config.loss],
+        core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
+        core.Adam(config.learning_rate, config.beta1, config.beta2),
+        rate_schedule_d=core.SCHEDULES[config.discriminator_schedule](config.steps),
+        rate_schedule_g=core.SCHEDULES[config.schedule](config.steps),
+        r1=config.r1,
+        r2=config.r2,
+        gradient_penalty=config.gradient_penalty,
+        penalty_schedule=core.geometric(config.penalty_end, config.steps),
+        average_decay=config.average,
+        unroll=config.unroll,
+    )
+
+    def step(game, batch):
+        return core.adversarial_step(game, rules, points.inputs(config, batch))
+
+    loop, edges = core.compiled_loop(step), metrics.histogram_edges(real.truth)
+    with run.training({"games": gans.games}, config) as periods:
+        batches = draws.prefetched(gans.batches, periods)
+        for period in periods:  # the steps between two evaluations
+            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]
+            fakes = gans.sample(period.last)[:, 0]  # [S, eval_samples]
+            run.require_finite(period, fakes)
+            kl = metrics.histogram_kl(real.truth, fakes, edges)  # [S]
+            counts = metrics.bin_counts(fakes[0], edges).tolist()  # of the first seed, for the animation
+            run.record(period, losses, f"KL {np.median(kl):.4f} nats", kl=kl, fake_counts=counts)
+    return runs.Trained(config, real, gans, run)
 
 
-def train(config: Config, run: runs.Run | None = None) -> Trained:
-    """Train all seeds at once; every `eval_every` steps judge fakes of each against the real distribution."""
-    run, real = run or runs.Run(), load(config)
-    players = points.Players(config, real.train[:, None])
-    edges = metrics.histogram_edges(real.truth)
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers of every seed.
 
-    def look(step, fakes):
-        """Median and range of the KL over seeds, and the first seed's histogram for the animation."""
-        kl = metrics.histogram_kl(real.truth, fakes[:, 0], edges)
-        return {"kl": points.band(kl), "fake_counts": metrics.bin_counts(fakes[0, 0], edges).tolist()}
-
-    players.train(run, look, lambda record: f"KL {record['kl']['median']:.4f} nats")
-    return Trained(config, real, run.records, players.fakes(config.steps)[:, 0], players)
-
-
-def report(trained: Trained) -> dict[str, Any]:
-    """The final numbers, each with its floor: what a perfect sampler gets from as many samples."""
-    config, real, fakes = trained.config, trained.real, trained.fakes
+    The floor of a distance is what a perfect sampler gets from as many samples. The floors of D's loss and of the
+    game's value are their values at the equilibrium, where p = q and D = 1/2; a D that wins has a lower loss.
+    """
+    config, real, gans = trained.config, trained.real, trained.game
+    fakes = gans.sample(config.steps)[:, 0]  # [S, eval_samples]
     edges = metrics.histogram_edges(real.truth)
     masses = metrics.bin_masses(real.truth, edges)
     fake_masses = metrics.bin_counts(fakes, edges) / config.eval_samples
-    n = {"n": config.eval_samples, "n_real": real.held_out}
-    floor, reverse_floor = metrics.kl_floor(masses, **n), metrics.kl_floor(masses, **n, reverse=True)
-    perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])
-    fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])
-    real_logits, fake_logits = (trained.players.verdicts(x[:, None]) for x in (fresh, fakes))
-    loss = np.mean(core.LOSSES[config.loss].discriminator(real_logits, fake_logits), axis=-1)
-    explicit = config.loss in ("minimax", "non_saturating")  # where D estimates p / (p + q)
-    return {
-        "experiment": EXPERIMENT,
-        "recipe": config.recipe,
+    sizes = {"n": config.eval_samples, "n_real": real.held_out}
+    floor, reverse_floor = metrics.kl_floor(masses, **sizes), metrics.kl_floor(masses, **sizes, reverse=True)
+    perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])  # twenty perfect samplers
+    fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])  # for D
+    loss = core.LOSSES[config.loss]
+    d_loss = np.mean(loss.d(*(gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))), axis=-1)  # [S]
+    result: dict[str, Any] = {
         "target": real.name,
         "seeds": config.seeds,
         "steps": config.steps,
@@ -145,72 +208,68 @@ def report(trained: Trained) -> dict[str, Any]:
         "wasserstein_floor": float(metrics.wasserstein_1(real.truth, perfect).mean()),
         "kolmogorov_smirnov": metrics.summary(metrics.kolmogorov_smirnov(real.truth, fakes)),
         "kolmogorov_smirnov_floor": float(metrics.kolmogorov_smirnov(real.truth, perfect).mean()),
-        "discriminator_loss": metrics.summary(loss),
-        "discriminator_loss_floor": LN4 if explicit else None,
-        "game_value": metrics.summary(-loss) if explicit else None,
-        "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
+        "discriminator_loss": metrics.summary(d_loss),
+        "discriminator_loss_floor": LN4 if loss.logistic else None,
+        "game_value": metrics.summary(-d_loss) if loss.logistic else None,
         "game_value_floor": -LN4,
+        "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
+        "game_value_optimal_floor": -LN4,
         "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
     }
+    kl = np.inf if result["kl"]["median"] is None else result["kl"]["median"]
+    times = f"{kl / floor.mean:.1f} times what a perfect sampler gets ({floor.mean:.4f})"
+    collapsed = f"{result['collapsed']} of {config.seeds} seeds collapsed"
+    return result | {"headline": f"median KL {kl:.4f} nats, {times}; {collapsed}"}
 
 
-def overview(trained: Trained, result: dict[str, Any]) -> Figure:
-    """Six panels: losses, KL history, KL of each seed, densities, D beside D*, D on real and on fake."""
-    import gan_plots as plots  # here: seaborn takes seconds to import, and a wrong flag should not wait for it
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """overview.png and training.gif, the first seed's fakes through training."""
+    real, edges = trained.real, metrics.histogram_edges(trained.real.truth)
+    plots.save(overview(trained, result), folder / "overview.png")
+    plots.animation(folder / "training.gif", trained.run.records, edges, real.density)
 
-    real, fakes, edges = trained.real, trained.fakes, metrics.histogram_edges(trained.real.truth)
-    explicit = result["game_value"] is not None
+
+def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
+    """Six panels: losses, KL history, KL of each seed; then densities, D beside D*, D's outputs."""
+    config, real, gans, records = trained.config, trained.real, trained.game, trained.run.records
+    fakes, edges = gans.sample(config.steps)[:, 0], metrics.histogram_edges(real.truth)
+    logistic = core.LOSSES[config.loss].logistic
     x = np.linspace(1.1 * edges[0] - 0.1 * edges[-1], 1.1 * edges[-1] - 0.1 * edges[0], 300)
-    p, q = real.density(x), np.stack([data.kernel_density(row, x) for row in fakes])
-    optimal = np.where(p + q > 0.01 * p.max(), metrics.optimal_discriminator(p, q), np.nan)  # elsewhere q is noise
-    fresh = np.stack([real.draw(1000, trained.config.seed + k) for k in range(len(fakes))])
-    d, d_real, d_fake = (expit(trained.logits(v)) for v in (np.tile(x, (len(fakes), 1)), fresh, fakes))
+    p, q = real.density(x), np.stack([targets.kernel_density(row, x) for row in fakes])
+    reliable = p + q > 0.01 * p.max()  # where both are tiny, the estimate q is not
+    optimal = np.where(reliable, metrics.optimal_discriminator(p, q), np.nan)
+    fresh = np.stack([real.draw(1000, config.seed + k) for k in range(len(fakes))])
+    d, d_real, d_fake = (expit(gans.d_logits(v[:, None])) for v in (np.tile(x, (len(fakes), 1)), fresh, fakes))
 
     fig, axes = plots.figure(2, 3, 12, 6.4)
-    plots.losses(axes[0, 0], trained.records, LN4 if explicit else None)
-    plots.kl_history(axes[0, 1], trained.records, result["kl_floor"])
+    plots.losses(axes[0, 0], records, LN4 if logistic else None)
+    plots.kl_history(axes[0, 1], records, result["kl_floor"])
     plots.per_seed(axes[0, 2], result["kl"]["per_seed"], (result["kl_floor_q10"], result["kl_floor_q90"]))
     plots.densities(axes[1, 0], x, p, q)
-    plots.discriminator(axes[1, 1], x, d, optimal if explicit else None)
-    plots.verdicts(axes[1, 2], d_real, d_fake)
+    plots.discriminator(axes[1, 1], x, d, optimal if logistic else None)
+    plots.discriminator_outputs(axes[1, 2], d_real, d_fake)
     return fig
 
 
-def save_figures(trained: Trained, result: dict[str, Any], folder: Path) -> None:
-    """overview.png and training.gif."""
-    import gan_plots as plots
-
-    plots.save(overview(trained, result), folder / "overview.png")
-    edges = metrics.histogram_edges(trained.real.truth)
-    plots.animation(folder / "training.gif", trained.records, edges, trained.real.density)
+def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """Latent bits `[S, n, latent_dim]` -> numbers `[S, n]` of every seed of the run, without its data."""
+    gans = points.restored(config, run)
+    return lambda bits: gans.from_bits(np.moveaxis(bits, 2, 1))[:, 0]
 
 
-ROWS = {  # of the closing table: a number of result.json and its ideal value
-    "KL(real || fake), nats": ("kl", "kl_floor"),
-    "KL(fake || real), nats": ("kl_reverse", "kl_reverse_floor"),
-    "Wasserstein-1, unit of the data": ("wasserstein", "wasserstein_floor"),
-    "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", "kolmogorov_smirnov_floor"),
-    "discriminator loss, nats": ("discriminator_loss", "discriminator_loss_floor"),
-    "value of the game, nats": ("game_value", "game_value_floor"),
-    "  were D optimal: -ln 4 + 2 JSD": ("game_value_optimal", "game_value_floor"),
-}
-
-
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """The whole experiment: train, judge, draw, tell."""
-    trained = train(config, run)
-    result = report(trained)
-    save_figures(trained, result, run.folder / "figures")
-    result = run.finish(result)
-    kl, floor = result["kl"]["median"], result["kl_floor"]
-    runs.show_table(result, ROWS)
-    runs.say(f"{run.folder}: overview.png and training.gif in figures/, every number in result.json and log.jsonl")
-    runs.say(
-        f"KL {kl:.4f} nats, {kl / floor:.1f} times what a perfect sampler gets from {config.eval_samples} samples "
-        f"({floor:.4f}); {result['collapsed']} of {config.seeds} seeds collapsed; {result['train_seconds']:.1f} s of "
-        f"training, {result['seed_steps_per_second']:,} seed-steps a second"
-    )
-
+TABLE = cli.Table(
+    cli.OVER_SEEDS,
+    {
+        "KL(real || fake), nats": ("kl", ".4f"),
+        "KL(fake || real), nats": ("kl_reverse", ".4f"),
+        "Wasserstein-1, unit of the data": ("wasserstein", ".4f"),
+        "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", ".4f"),
+        "discriminator loss, nats": ("discriminator_loss", ".4f"),
+        "value of the game, nats": ("game_value", ".4f"),
+        "  if D were optimal: -ln 4 + 2 JSD": ("game_value_optimal", ".4f"),
+    },
+)
+RECIPES = {"stable": Config(), "classic": CLASSIC}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

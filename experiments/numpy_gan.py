@@ -1,76 +1,83 @@
-"""A generative adversarial network with its gradients written by hand: NumPy alone, no TensorFlow.
+"""A generative adversarial network whose gradients are written by hand: NumPy alone, no TensorFlow.
 
-G: latent - 32 - 64 - pixels draws; D: pixels - 64 - 32 - 1 says how probably an image is real. D learns from half a
-batch of fakes (target t = 0) and half a batch of real images (t = 1); G from a whole batch that D, not updated, is
-to take for real (t = 1). Samples are columns: a layer is y = f(W x + b) on x `[in, B]`, as on the blackboard.
+The generator G turns random latents into images, by layers of 32, 64 and as many units as an image has pixels. The
+discriminator D, with layers of 64, 32 and 1 units, gives the probability that an image is real. D learns from half a
+batch of fakes, with the target t = 0, and half a batch of real images, with t = 1. G learns from a whole batch of
+fakes with the target t = 1, because it wants D, whose weights stay as they are, to take them for real. Samples are
+columns: a layer is y = f(W x + b) of an input x `[in, B]`, as on the blackboard.
 
 The chain rule, once for each kind of layer. Write a = W x + b, y = f(a), and delta = dE/da for the error E. Then
 
-    dE/dW = delta x^T        since dE/dW_ij = sum over the batch of delta_i x_j: the layer's INPUT belongs here
+    dE/dW = delta x^T        because dE/dW_ij is the sum over the batch of delta_i x_j: the layer's INPUT belongs here
     dE/db = sum of delta     over the batch
     dE/dx = W^T delta        which is dE/dy of the layer below
 
-and only delta differs:
+and the layers differ in delta alone:
 
-    hidden, y = max(0, a)            delta = dE/dy  where y > 0, else 0
-    G's last, y = tanh a             delta = dE/dy (1 - y^2)              because tanh' = 1 - tanh^2
-    D's last, y = 1 / (1 + e^-a)     delta = (y - t) / B
+    hidden layers, y = max(0, a)          delta = dE/dy where y > 0, else 0
+    G's last layer, y = tanh a            delta = dE/dy (1 - y^2)              because tanh' = 1 - tanh^2
+    D's last layer, y = 1 / (1 + e^-a)    delta = (y - t) / B
         with E = -mean(t log y + (1 - t) log(1 - y)): dE/dy = (y - t) / (y (1 - y)) / B, and dy/da = y (1 - y).
 
-(The tutorial that this follows multiplies D's transposed weights by delta where the first line has the input.)
+(The tutorial that this script follows has a mistake in the first line: it multiplies delta by the transposed weights
+of D, where the input of the layer belongs.)
 
     python experiments/numpy_gan.py                  8x8 digits: ten to twenty seconds
-    python experiments/numpy_gan.py --data mnist     28x28, three times as long
+    python experiments/numpy_gan.py --data mnist     28x28: three times as long
 
-MNIST comes from the file that MNIST_NPZ names; without it Keras fetches it, and brings TensorFlow along, unused.
+MNIST is read from the file that the environment variable MNIST_NPZ names. Without it Keras downloads MNIST, and
+imports TensorFlow, which nothing here uses.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
-import metrics
+from lab import cli, draws, image_metrics, pictures, plots, runs
 
-EXPERIMENT = "numpy_gan"
 Array = np.ndarray
+Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
+LOGGED = ("fake_error", "fake_accuracy", "real_error", "real_accuracy", "generator_error")
 
 
 @dataclass(frozen=True)
-class Config(images.ImageConfig):
-    """Settings."""
+class Config:
+    """Settings of one run."""
 
-    recipe: Literal["stable"] = "stable"
-    data: str | None = "digits"  # 8x8, in scikit-learn's wheel; `mnist`, .npz, or folder of IDX files
-    steps: int = 10_000
-    batch: int = 64
-    eval_every: int = 500
-    eval_samples: int = 1000
-    log_samples: int = 500
-    checkpoint_every: int = 2000
-    latent_dim: int = 32  # z is standard normal
-    learning_rate: float = 1e-3  # of both players' Adam
-    beta1: float = 0.5  # DCGAN; .9 oscillates
-    beta2: float = 0.999
+    # data
+    data: str | None = "digits"  # `digits`: 8x8, in scikit-learn; `mnist`; an .npz, or a folder of IDX files
+    train_images: cli.Count = 60_000  # the first images of the training set, as many as there are
+    # networks
+    latent_dim: cli.Count = 32  # numbers in z, which is standard normal
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 10_000  # updates of each player, in total
+    batch: Annotated[int, cli.Accepted("an even number from 2 on", lambda v: v >= 2 and v % 2 == 0)] = 64  # half real
+    learning_rate: cli.Rate = 1e-3  # of both players' Adam
+    beta1: cli.Decay = 0.5  # as in DCGAN; at .9 the errors oscillate
+    beta2: cli.Decay = 0.999
+    # output
+    eval_every: cli.Count = 500  # steps between records
+    log_samples: Samples = 500  # fakes behind each record in log.jsonl
+    eval_samples: Samples = 1000  # fakes behind the final numbers
+    checkpoint_every: cli.Count = 2000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """As `ImageConfig.checked`; half of a batch is real."""
-        runs.require(self, "batch", "an even number from 2 on", lambda v: v >= 2 and v % 2 == 0)
-        runs.require(self, "latent_dim", "at least 1", lambda v: v >= 1)
-        runs.require(self, "learning_rate", "above 0", lambda v: 0 < v < np.inf)
-        runs.require(self, "beta1 beta2", "at least 0 and below 1", lambda v: 0 <= v < 1)
-        return super().checked()
+    def __post_init__(self) -> None:
+        cli.check(self)
 
 
-# ------------------------------------------------------------------------------------- layers, by hand
+# --------------------------------------------------------------------------------------- layers, by hand
 
 
 class Layer:
-    """y = f(W x + b); `backward` leaves dE/dW and dE/db in `gradients` and returns dE/dx."""
+    """y = f(W x + b); `backward` keeps dE/dW and dE/db in `gradients`, and returns dE/dx."""
+
+    f: Callable[[Array], Array]  # of each kind of layer: its activation, and dE/da from what the layer above returns
+    delta: Callable[[Array], Array]
 
     def __init__(self, rng: np.random.Generator, inputs: int, outputs: int):
         self.W = np.sqrt(2 / inputs) * rng.standard_normal((outputs, inputs))  # He et al. 2015
@@ -87,59 +94,68 @@ class Layer:
 
 
 class Hidden(Layer):
+    """A layer with rectified linear units."""
+
     def f(self, a: Array) -> Array:
         return np.maximum(0, a)
 
-    def delta(self, dE_dy: Array) -> Array:
-        return dE_dy * (self.y > 0)
+    def delta(self, from_above: Array) -> Array:
+        return from_above * (self.y > 0)
 
 
 class GeneratorOutput(Layer):
+    """G's last layer: pixels in (-1, 1)."""
+
     def f(self, a: Array) -> Array:
         return np.tanh(a)
 
-    def delta(self, dE_dy: Array) -> Array:
-        return dE_dy * (1 - self.y**2)
+    def delta(self, from_above: Array) -> Array:
+        return from_above * (1 - self.y**2)
 
 
 class DiscriminatorOutput(Layer):
+    """D's last layer: the probability that an image is real. What it gets from above is the target t, no gradient."""
+
     def f(self, a: Array) -> Array:
         self.a = a
-        return 0.5 * (1 + np.tanh(a / 2))  # the sigmoid, for any a
+        return 0.5 * (1 + np.tanh(a / 2))  # the sigmoid; this form overflows for no a
 
-    def delta(self, t: Array) -> Array:  # from above comes the target, not a gradient
-        return (self.y - t) / t.shape[1]
+    def delta(self, from_above: Array) -> Array:
+        return (self.y - from_above) / from_above.shape[1]
 
     def error(self, t: Array) -> Array:
-        """-(t log y + (1 - t) log(1 - y)) of each sample, exact for every a."""
+        """-(t log y + (1 - t) log(1 - y)) of each sample, in nats: from a, which makes it exact for every a."""
         return np.logaddexp(0, self.a) - t * self.a
 
 
-def forward(network: list[Layer], x: Array) -> Array:
+def forward(network: Sequence[Layer], x: Array) -> Array:
+    """The output of the last layer for the input x of the first."""
     for layer in network:
         x = layer.forward(x)
     return x
 
 
-def backward(network: list[Layer], from_above: Array) -> Array:
+def backward(network: Sequence[Layer], from_above: Array) -> Array:
+    """Leave the gradients in every layer; returns the gradient of the error by the network's input."""
     for layer in reversed(network):
         from_above = layer.backward(from_above)
     return from_above
 
 
-# ------------------------------------------------------------------------------------- the game
+# ---------------------------------------------------------------------------------------------- the game
 
 
 class Adam:
-    """Adam on one network's weights, in place (Kingma and Ba 2015, algorithm 1)."""
+    """Adam on the weights of one network, in place (Kingma and Ba 2015, algorithm 1)."""
 
-    def __init__(self, network: list[Layer], config: Config):
+    def __init__(self, network: Sequence[Layer], config: Config):
         self.network, self.config = network, config
         self.weights = [w for layer in network for w in (layer.W, layer.b)]
         self.mean, self.square = ([np.zeros_like(w) for w in self.weights] for _ in range(2))
-        self.t = np.zeros(1)
+        self.t = np.zeros(1)  # steps done; an array, so that a checkpoint fills it in place
 
     def step(self) -> None:
+        """Move every weight by the gradients that `backward` left in the layers."""
         self.t += 1
         c = self.config
         gradients = [g for layer in self.network for g in layer.gradients]
@@ -152,33 +168,33 @@ class Adam:
 class Game(NamedTuple):
     """Both players and their optimisers."""
 
-    discriminator: list[Layer]
-    generator: list[Layer]
+    discriminator: tuple[Hidden, Hidden, DiscriminatorOutput]
+    generator: tuple[Hidden, Hidden, GeneratorOutput]
     adam_d: Adam
     adam_g: Adam
 
     def state(self) -> dict[str, list[Array]]:
-        """All that training changes, by name."""
+        """Everything that training changes, by name."""
         players = {"discriminator": self.adam_d, "generator": self.adam_g}
         return {name: [*a.weights, *a.mean, *a.square, a.t] for name, a in players.items()}
 
 
-def new_game(config: Config) -> Game:
-    """Both networks before their first step."""
-    rng, pixels = data.generator(config.seed, data.WEIGHTS), config.side**2
-    g = [Hidden(rng, config.latent_dim, 32), Hidden(rng, 32, 64), GeneratorOutput(rng, 64, pixels)]
-    d = [Hidden(rng, pixels, 64), Hidden(rng, 64, 32), DiscriminatorOutput(rng, 32, 1)]
+def new_game(config: Config, side: int) -> Game:
+    """Both networks before their first step, for images of side x side pixels."""
+    rng, pixels = draws.generator(config.seed, draws.WEIGHTS), side**2
+    g = Hidden(rng, config.latent_dim, 32), Hidden(rng, 32, 64), GeneratorOutput(rng, 64, pixels)
+    d = Hidden(rng, pixels, 64), Hidden(rng, 64, 32), DiscriminatorOutput(rng, 32, 1)
     return Game(d, g, Adam(d, config), Adam(g, config))
 
 
-def adversarial_step(game: Game, x: Array, z: Array) -> list[float]:
-    """D's step, then G's: real images `x [pixels, B/2]`, latents `z [Z, B/2 + B]`.
+def adversarial_step(game: Game, x: Array, z: Array) -> tuple[float, ...]:
+    """One update of D, then one of G, on real images `x [pixels, B/2]` and latents `z [Z, B/2 + B]`.
 
-    Returns D's error and accuracy on the fakes, then on the real images, then G's error.
+    Returns D's error and accuracy on the fakes, then on the real images, then G's error; see `LOGGED`.
     """
     d, g, half = game.discriminator, game.generator, x.shape[1]
     fakes = forward(g, z[:, :half])
-    t = np.repeat([[0.0, 1.0]], half, axis=1)  # half fakes, half real
+    t = np.repeat([[0.0, 1.0]], half, axis=1)  # the first half of the batch is fake, the second is real
     right = (forward(d, np.hstack([fakes, x])) > 0.5) == t
     errors = d[-1].error(t)
     backward(d, t)
@@ -188,127 +204,110 @@ def adversarial_step(game: Game, x: Array, z: Array) -> list[float]:
     forward(d, fakes)
     t = np.ones((1, 2 * half))  # what G wants D to say
     g_error = d[-1].error(t).mean()
-    backward(g, backward(d, t))  # D only hands the gradient down: its weights stay
+    backward(g, backward(d, t))  # D passes the gradient down, and its own weights stay as they are
     game.adam_g.step()
     parts = (errors[:, :half], right[:, :half], errors[:, half:], right[:, half:])
-    return [*(float(part.mean()) for part in parts), float(g_error)]
+    return *(float(part.mean()) for part in parts), float(g_error)
 
 
-RECORDED = ("fake_error", "fake_accuracy", "real_error", "real_accuracy", "generator_error")
-
-
-# ------------------------------------------------------------------------------------- training
-
-
-class Trained(NamedTuple):
-    """What training leaves behind, for the report and the pictures."""
-
-    config: Config
-    images: data.Images
-    records: list[dict]
-    game: Game
-    sheets: list[tuple[int, Array]]
-
-
-def latents(bits: Array) -> Array:
-    """Standard normal numbers from uniform 16-bit integers."""
-    return ndtri((bits + 0.5) / 65536)
+# ---------------------------------------------------------------------------------------------- training
 
 
 def generate(game: Game, bits: Array) -> Array:
-    """Latent bits `[n, Z]` -> fakes `[n, side, side]` in [0, 1]."""
-    fakes = (forward(game.generator, latents(bits).T).T + 1) / 2
+    """Latents as random bits `[n, Z]` -> fakes `[n, side, side]` in [0, 1]."""
+    fakes = (forward(game.generator, draws.normal_from_bits(bits).T).T + 1) / 2
     return fakes.reshape(len(bits), *2 * [round(fakes.shape[1] ** 0.5)])
 
 
-def distances(config: Config, real: data.Images, fakes: Array) -> dict[str, float]:
-    """How far fakes are from real images, each with the same number for real training images in their place.
+def distances(config: Config, real: pictures.Images, fakes: Array) -> dict[str, float]:
+    """How far the fakes are from real images; each floor is what as many real training images score in their place.
 
-    `pixel_kl`: KL of the grey levels, nats. `to_real`: mean distance of a fake to the nearest test image, large for
-    blur and noise. `to_fake`: mean distance of a test image to the nearest fake, large where digits are missing.
+    `pixel_kl`: KL divergence of the grey levels, in nats. `to_real`: mean distance of a fake to the nearest test
+    image, which is large for blur and noise. `to_fake`: mean distance of a test image to the nearest fake, which is
+    large where digits are missing. Both distances are Euclidean, of images with pixels in [0, 1].
     """
-    test = data.as_pixels(real.test)
+    test = pictures.as_pixels(real.test)
 
-    def measured(images):
+    def measured(images: Array) -> dict[str, float]:
         return {
-            "pixel_kl": metrics.pixel_kl(test, images, bins=8),  # the 8x8 digits have 17 grey levels
-            "to_real": float(metrics.nearest_neighbours(images, test)[0].mean()),
-            "to_fake": float(metrics.nearest_neighbours(test, images)[0].mean()),
+            "pixel_kl": image_metrics.pixel_kl(test, images, bins=8),  # the 8x8 digits have only 17 grey levels
+            "to_real": float(image_metrics.nearest_neighbours(images, test)[0].mean()),
+            "to_fake": float(image_metrics.nearest_neighbours(test, images)[0].mean()),
         }
 
-    floors = measured(data.as_pixels(images.training_images(config, real)[: len(fakes)]))
+    floors = measured(pictures.as_pixels(real.train[: config.train_images][: len(fakes)]))
     return measured(fakes) | {f"{name}_floor": value for name, value in floors.items()}
 
 
-def train(config: Config, run: runs.Run | None = None) -> Trained:
-    """Train; every `eval_every` steps record errors and accuracies, and measure and keep fakes."""
-    run, real = run or runs.Run(), images.load(config.data)
-    rows = images.training_images(config, real).reshape(-1, config.side**2).T / 127.5 - 1  # [pixels, N]
-    game, half = new_game(config), config.batch // 2
-    watched = images.latent_bits(config.seed, 256, config.latent_dim)
-    sheets = images.Sheets(run.folder, columns=16)
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 256 latents."""
+    run, real = run or runs.Run(), pictures.load(config.data)
+    side = pictures.square_side(real, config.data)
+    run.keep_data(name=real.name, side=side)
+    rows = real.train[: config.train_images].reshape(-1, side**2).T / 127.5 - 1  # [pixels, N], as tanh in [-1, 1]
+    game, half = new_game(config, side), config.batch // 2
 
-    def look(step: int) -> dict[str, Any]:
-        sheets.add(step, generate(game, watched))
-        bits = images.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + step)
-        return {"step": step} | distances(config, real, generate(game, bits))
+    def batches(period: runs.Period) -> Iterator[tuple[Array, Array]]:
+        """Real images `[pixels, B/2]` and latents `[Z, B/2 + B]` of every step: D's, then G's."""
+        for chunk in period.chunks(500):
+            chosen = draws.minibatch_indices(rows.shape[1], config.seed, chunk.first, chunk.count, half)
+            size = config.latent_dim * 3 * half
+            bits = draws.random_bits(config.seed, draws.LATENT, chunk.first, chunk.count, size)
+            z = draws.normal_from_bits(bits).reshape(-1, config.latent_dim, 3 * half)
+            yield from ((rows[:, i], z_of_step) for i, z_of_step in zip(chosen, z, strict=True))
 
-    def draw(first: int, count: int) -> tuple[Array, Array]:
-        chosen = data.image_minibatches(rows.shape[1], config.seed, first, count, half)
-        bits = data.random_bits(config.seed, data.LATENT, first, count, 3 * half * config.latent_dim)
-        return chosen, latents(bits).reshape(count, config.latent_dim, 3 * half)
-
-    with run.training(game.state(), config.steps, runs.ArrayCheckpoints) as done:
-        sheets.forget_after(done)
-        if done == 0:
-            run.record(look(0))
-        for first in range(done, config.steps, config.eval_every):
-            last = min(first + config.eval_every, config.steps)
-            with run.timed():
-                chosen, z = draw(first, last - first)
-                steps = np.array([adversarial_step(game, rows[:, i], z) for i, z in zip(chosen, z, strict=True)])
-            run.require_finite(steps[..., None], first, [config.seed], RECORDED)
-            record = look(last) | dict(zip(RECORDED, steps.mean(0).tolist(), strict=True))
-            run.record(
-                record, f"D right on {record['fake_accuracy']:.0%} of fakes, {record['real_accuracy']:.0%} of real"
-            )
-            run.checkpoint(last)
-    return Trained(config, real, run.records, game, sheets.kept)
+    with run.training(game.state(), config, LOGGED, runs.ArrayCheckpoints) as periods:
+        for period in periods:
+            with run.timed(), np.errstate(all="ignore"):  # numbers that are not finite stop the run on the next line
+                losses = np.array([adversarial_step(game, x, z) for x, z in batches(period)])  # [n, 5]
+            run.require_finite_losses(period, losses)
+            bits = draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last)
+            fakes = generate(game, bits)
+            run.require_finite(period, fakes)
+            same_latents = draws.latent_bits(config.seed, 256, config.latent_dim)
+            plots.keep_sheet(run, period, generate(game, same_latents), columns=16)
+            numbers = distances(config, real, fakes)
+            run.record(period, losses, f"nearest real image to a fake {numbers['to_real']:.2f}", **numbers)
+    return runs.Trained(config, real, game, run)
 
 
-# ------------------------------------------------------------------------------------- report
-
-
-ROWS = {
-    "nearest real image to a fake": ("to_real", ".3f"),
-    "nearest fake to a real image": ("to_fake", ".3f"),
-    "pixel KL, nats": ("pixel_kl", ".4f"),
-}
-
-
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """Train, measure, draw, tell."""
-    import gan_plots as plots  # seaborn takes seconds to import
-
-    trained = train(config, run)
-    fakes = generate(trained.game, images.latent_bits(config.seed, config.eval_samples, config.latent_dim))
-    last = {name: trained.records[-1][name] for name in RECORDED}
-    head = {"experiment": EXPERIMENT, "recipe": config.recipe, "data": trained.images.name, "seed": config.seed}
-    result = head | {"steps": config.steps} | last | distances(config, trained.images, fakes)
-    folder = run.folder / "figures"
-    plots.save_sheet(folder / "samples.png", fakes[:256], columns=16)
-    plots.sheet_animation(folder / "training.gif", trained.sheets, columns=16)
-    plots.save(plots.errors_and_accuracies(trained.records), folder / "curves.png")
-    result = run.finish(result)
-    images.show_table(result, ROWS)
-    runs.say(f"{run.folder}: pictures in figures/, sheets in samples/, every number in result.json and log.jsonl")
-    runs.say(
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers: distances of the fakes with their floors, errors and accuracies of the last period."""
+    config, record = trained.config, trained.run.records[-1]
+    fakes = generate(trained.game, draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
+    result |= {name: record[name] for name in LOGGED} | distances(config, trained.real, fakes)
+    result["headline"] = (
         f"nearest real image to a fake {result['to_real']:.2f}, to a real one {result['to_real_floor']:.2f}; "
-        f"D is right on {result['fake_accuracy']:.0%} of fakes. {result['train_seconds']:.0f} s of training"
+        f"D classifies {result['fake_accuracy']:.0%} of the fakes correctly"
     )
+    return result
 
 
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """samples, curves (.png) and training.gif."""
+    fakes = generate(trained.game, draws.latent_bits(trained.config.seed, 256, trained.config.latent_dim))
+    plots.save_sheet(folder / "samples.png", fakes, columns=16)
+    plots.sheet_animation(folder / "training.gif", trained.run.snapshots, columns=16)
+    plots.save(plots.errors_and_accuracies(trained.run.records), folder / "curves.png")
+
+
+def load_generator(config: Config, run: runs.Run) -> Callable[[Array], Array]:
+    """`generate` of a finished or interrupted run, without its data: latent bits `[n, Z]` -> images in [0, 1]."""
+    game = new_game(config, run.data["side"])
+    with run.training(game.state(), config, LOGGED, runs.ArrayCheckpoints):
+        return partial(generate, game)
+
+
+TABLE = cli.Table(
+    cli.IMAGES,
+    {
+        "nearest real image to a fake": ("to_real", ".3f"),
+        "nearest fake to a real image": ("to_fake", ".3f"),
+        "pixel KL, nats": ("pixel_kl", ".4f"),
+    },
+)
 RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

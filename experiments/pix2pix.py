@@ -1,97 +1,102 @@
 """Paired image translation: a U-Net draws B from A, and a discriminator looks at every patch of the pair.
 
-Isola et al. 2017: D maximises E log D(A, B) + E log(1 - D(A, G(A))) over overlapping patches, G maximises
-E log D(A, G(A)) - weight * E |B - G(A)|; dropout in G is the only noise. A second U-Net learns from the L1 distance
-alone, on the same batches: what the adversarial part adds is the difference.
+Isola et al. 2017: D maximises E log D(A, B) + E log(1 - D(A, G(A))) over overlapping patches; G maximises
+E log D(A, G(A)) - weight * E |B - G(A)|. Dropout in G is the only noise. A second U-Net learns from the L1 distance
+alone, on the same batches: the difference between the two is what the adversarial game adds.
 
     python experiments/pix2pix.py                      from the edges of MNIST's digits to the digits
-    python experiments/pix2pix.py --data digits        8x8 digits, no network needed
+    python experiments/pix2pix.py --data digits        8x8 digits, without a download
     python experiments/pix2pix.py --pairs facades      your own: PNG files with A|B side by side, in train/ and val/
 
 5 minutes on two cores. `--pairs` takes grey or colour images of one size that 4 divides; try --batch 1 on large ones.
 """
 
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-import gan_conv as conv
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
-import gan_translation as translation
-import metrics
 from gan_core import tf
+from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
 
-EXPERIMENT = "pix2pix"
-WATCHED = 10  # held-out pairs that are shown through training
+SHOWN = 10  # held-out pairs in the pictures
+LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
 
 
 @dataclass(frozen=True)
-class Config(translation.TranslationConfig):
-    """Settings."""
+class Config:
+    """Settings of one run."""
 
-    recipe: Literal["stable"] = "stable"
+    # data
     pairs: str | None = None  # folder of PNG files, A|B side by side; by default edges and digits of --data
-    train_images: int = 50_000  # pairs to train on, as many as there are
-    steps: int = 3000
-    batch: int = 32  # 1 in the paper, on 256 x 256 pixels
-    eval_every: int = 250
-    loss: Literal[tuple(core.LOSSES)] = "non_saturating"
-    l1: float = 100.0  # weight of the L1 distance in G's loss; the paper's
-    dropout: float = 0.5  # the paper's, in training and after it
+    data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
+    train_images: cli.Count = 50_000  # the first pairs of the training set, as many as there are
+    # networks
+    width: cli.Count = 32  # channels of the first layer of each network; 64 in the paper
+    dropout: cli.Share = 0.5  # share of values that the U-Nets drop, in training and after it; the paper's
+    # game
+    loss: cli.Loss = "non_saturating"
+    l1: cli.Weight = 100.0  # weight of the L1 distance in G's loss; the paper's
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 3000  # updates of each network, in total
+    batch: cli.Count = 32  # pairs in a step; 1 in the paper, on 256 x 256 pixels
+    learning_rate: cli.Rate = 5e-4  # of every Adam; the paper's 2e-4 is for batches of 1
+    beta1: cli.Decay = 0.5  # of Adam; this and beta2 are the paper's
+    beta2: cli.Decay = 0.999
+    # output
+    eval_every: cli.Count = 250  # steps between records
+    log_samples: classifier.Samples = 1000  # held-out pairs behind each record in log.jsonl, as many as there are
+    eval_samples: classifier.Samples = 10_000  # the same for the final numbers
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """The same; BadInput for a value or a folder that cannot work."""
-        runs.require(self, "l1", "0 or more", lambda v: 0 <= v < np.inf)
-        runs.require(self, "dropout", "at least 0 and at most .99", lambda v: 0 <= v <= 0.99)
-        if self.pairs is None:
-            return super().checked()
-        config = self.with_sensible_numbers()
-        pairs(config)  # complains of a folder that cannot work
-        return config
+    def __post_init__(self) -> None:
+        cli.check(self)
 
 
-class Pairs(NamedTuple):
-    """Pictures of two kinds, uint8 `[N, H, W, C]`; of digits also what they are."""
-
-    a: np.ndarray
-    b: np.ndarray
-    test_a: np.ndarray
-    test_b: np.ndarray
-    test_labels: np.ndarray | None
-    name: str
+def read_pairs(config: Config, digits: pictures.Images | None) -> tuple[pictures.Split, pictures.Split]:
+    """A and B: the edges of digits and the digits; without digits, the halves of the images in the user's folder."""
+    if digits:
+        pictures.square_side(digits, config.data, multiple_of=4)
+        train, test = digits.train[: config.train_images, ..., None], digits.test[..., None]
+        b = pictures.Split(train, test, digits.test_labels, digits.name)
+        return b._replace(train=edges(train), test=edges(test)), b
+    both = pictures.read_folder("--pairs", str(config.pairs), config.seed, columns=2)
+    halves = (np.split(x, 2, axis=2) for x in (both.train[: config.train_images], both.test))
+    a, b = (both._replace(train=train, test=test) for train, test in zip(*halves, strict=True))
+    return a, b
 
 
 def edges(digits: np.ndarray) -> np.ndarray:
-    """Outlines of uint8 images `[N, H, W]`: white where the Sobel gradient is at least a quarter of its maximum."""
+    """Outlines, uint8 `[N, H, W, ...]`: white where the Sobel gradient is a quarter of its maximum or more."""
     x = digits.astype(np.float32) / 255
 
-    def slope(along, across):  # `ndimage.sobel` would also smooth from one image to the next
+    def slope(along: int, across: int) -> np.ndarray:  # `ndimage.sobel` would also smooth from one image to the next
         return ndimage.correlate1d(ndimage.correlate1d(x, (-1, 0, 1), along), (1, 2, 1), across)
 
-    return np.where(np.hypot(slope(1, 2), slope(2, 1)) >= 1, 255, 0).astype(np.uint8)  # of 0 to about 4
+    return np.where(np.hypot(slope(1, 2), slope(2, 1)) >= 1, 255, 0).astype(np.uint8)  # the maximum is about 4
 
 
-def pairs(config: Config) -> Pairs:
-    """The user's pairs, or the edges of the digits and the digits."""
-    if config.pairs is None:
-        real = images.load(config.data)
-        train, test = images.training_images(config, real), real.test
-        four = (side[..., None] for side in (edges(train), train, edges(test), test))
-        return Pairs(*four, real.test_labels, real.name)
-    split = translation.read_folder("--pairs", config.pairs, config.seed, columns=2)
-    half = split.train.shape[2] // 2
-    sides = [part for kind in (split.train[: config.train_images], split.test) for part in np.split(kind, [half], 2)]
-    return Pairs(*sides, None, split.name)
+def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
+    """Pairs and random bytes for the dropout of both U-Nets, for at most 50 steps at a time."""
+    masks = (2, config.batch, sum(networks.unet_mask_sizes(a.train.shape[1:], config.width)))
+    at_once = max(1, min(50, 2**27 // math.prod(masks)))  # fewer of large images: 134 MB of random bytes
+    for first, last in period.chunks(at_once):
+        chosen = draws.minibatch_indices(len(a.train), config.seed, first, last - first, config.batch)
+        bits = draws.random_bytes(config.seed, draws.DROPOUT, first, last - first, masks)
+        yield {"a": tf.constant(a.train[chosen]), "b": tf.constant(b.train[chosen]), "bits": tf.constant(bits)}
 
 
 class Game(NamedTuple):
-    """All that training changes: D, G, the U-Net that knows the L1 distance alone, and the step."""
+    """Everything that training changes: D, G, the U-Net that learns from the L1 distance alone, and the step."""
 
     discriminator: core.Player
     generator: core.Player
@@ -100,169 +105,151 @@ class Game(NamedTuple):
 
 
 def new_game(config: Config, size: tuple[int, ...]) -> Game:
-    """Raw variables for images of `size` (H, W, C); both U-Nets start alike."""
-    rngs = [data.generator(config.seed, stream) for stream in (data.WEIGHTS, data.MIX, data.MIX)]
-    d = translation.patchgan_weights(rngs[0], 2 * size[2], config.width)
-    g, l1_only = (translation.unet_weights(rng, size, config.width) for rng in rngs[1:])
-    return Game(*map(core.new_player, (d, g, l1_only)), tf.Variable(0, dtype=tf.int64))
+    """Raw variables for images of `size` (H, W, C); both U-Nets start with the same weights."""
+    d_rng, g_rng, l1_rng = (draws.generator(config.seed, s) for s in (draws.WEIGHTS, draws.MIX, draws.MIX))
+    d = networks.patchgan_weights(d_rng, 2 * size[2], config.width)
+    g, l1_only = (networks.unet_weights(rng, size, config.width) for rng in (g_rng, l1_rng))
+    step = tf.Variable(0, dtype=tf.int64)
+    return Game(core.new_player(d), core.new_player(g), core.new_player(l1_only), step)
 
 
 def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    """One update of D, of G against the new D, and of the other U-Net: losses of D and G, both U-Nets' L1 distances.
+    """One update of D, one of G against the updated D, one of the other U-Net; returns what `LOGGED` names.
 
-    `batch` holds pairs `a, b [B, H, W, C]` uint8 and random bytes `bits [2, B, ..]` of the U-Nets' masks. D's loss is
-    halved, as in the paper, which slows D down. Distances are in [0, 1] units of brightness.
+    `batch` holds pairs `a, b [B, H, W, C]`, uint8, and random bytes `bits [2, B, ...]` for the U-Nets' dropout. D's
+    loss is halved, as in the paper, which slows D down. Distances are those of pixels in [0, 1].
     """
-    d, g, plain, loss = game.discriminator, game.generator, game.l1_only, core.LOSSES[config.loss]
+    d, g, l1_only, loss = game.discriminator, game.generator, game.l1_only, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
     game.step.assign_add(1)
-    a, b = (translation.to_network(batch[name]) for name in "ab")
+    a, b = networks.to_network(batch["a"]), networks.to_network(batch["b"])  # [B, H, W, C] in [-1, 1]
 
-    def verdict(b):
-        return translation.patchgan(tf.concat([a, b], axis=3), d.weights)
+    def d_logits(x: tf.Tensor) -> tf.Tensor:  # of the pairs (a, x), patch by patch
+        return networks.patchgan(tf.concat([a, x], axis=3), d.weights)
 
-    def distance(fake):
-        return tf.reduce_mean(tf.abs(fake - b)) / 2
+    def distance(x: tf.Tensor) -> tf.Tensor:  # halved: pixels span 2 here
+        return tf.reduce_mean(tf.abs(x - b)) / 2
 
     with tf.GradientTape() as g_tape:
-        drawn = translation.unet(a, g.weights, batch["bits"][0], config.dropout)
-    fake = tf.stop_gradient(drawn)
+        drawn = networks.unet(a, g.weights, batch["bits"][0], config.dropout)
+    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
     with tf.GradientTape() as tape:
-        d_loss = core.batch_mean(loss.discriminator(verdict(b), verdict(fake))) / 2
-    conv.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam)
+        d_loss = core.batch_mean(loss.d(d_logits(b), d_logits(fake))) / 2
+    networks.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam)
 
-    real_logits = verdict(b)
+    real_logits = d_logits(b)
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        g_loss = core.batch_mean(loss.generator(real_logits, verdict(fake)))
-        total = g_loss + 2 * config.l1 * distance(fake)  # twice: images there span 2
+        g_loss = core.batch_mean(loss.g(real_logits, d_logits(fake)))
+        total = g_loss + 2 * config.l1 * distance(fake)  # the paper's weight is for pixels that span 2
+    # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(total, fake))
-    conv.fused_adam_update(g, gradients, game.step, adam)
+    networks.fused_adam_update(g, gradients, game.step, adam)
 
     with tf.GradientTape() as tape:
-        alone = distance(translation.unet(a, plain.weights, batch["bits"][1], config.dropout))
-    conv.fused_adam_update(plain, tape.gradient(alone, plain.weights), game.step, adam)
-    return d_loss, g_loss, distance(fake), alone
+        l1_loss = distance(networks.unet(a, l1_only.weights, batch["bits"][1], config.dropout))
+    networks.fused_adam_update(l1_only, tape.gradient(l1_loss, l1_only.weights), game.step, adam)
+    return d_loss, g_loss, distance(fake), l1_loss
 
 
-LOSSES = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
+def translator(config: Config) -> Callable[[core.Weights, np.ndarray], np.ndarray]:
+    """A function (weights of a U-Net, uint8 A `[n, H, W, C]`) -> B as it draws it, float32 `[n, H, W, C]` in [0, 1].
+
+    The dropout of image k depends on k alone: not on how many images there are.
+    """
+
+    @partial(tf.function, autograph=False)
+    def run(weights, a, bits):
+        return (networks.unet(networks.to_network(a), weights, bits, config.dropout) + 1) / 2
+
+    def translate(weights: core.Weights, a: np.ndarray) -> np.ndarray:
+        masks = (sum(networks.unet_mask_sizes(a.shape[1:], config.width)),)
+
+        def part(a: np.ndarray, places: np.ndarray) -> np.ndarray:
+            return run(weights, a, draws.random_bytes(config.seed, draws.EVALUATION, int(places[0]), len(a), masks))
+
+        at_once = max(1, min(500, 2**19 // math.prod(a.shape[1:3])))  # fewer of large images: bounded memory
+        return draws.in_parts(part, a, np.arange(len(a)), at_once=at_once)
+
+    return translate
 
 
-def new_task(config: Config, real: Pairs) -> images.Task:
-    """What training this experiment means."""
-    size = real.a.shape[1:]
-    game, masks = new_game(config, size), (2, config.batch, sum(translation.mask_sizes(size, config.width)))
+def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, float]:
+    """What up to n held-out pairs score: their L1 distance to B and, of digits, what the digit classifier sees.
 
-    def draw(first, count):
-        chosen = data.image_minibatches(len(real.a), config.seed, first, count, config.batch)
-        bits = data.random_bytes(config.seed, data.DROPOUT, first, count, masks)
-        return {name: tf.constant(v) for name, v in {"a": real.a[chosen], "b": real.b[chosen], "bits": bits}.items()}
+    Each number stands for G, for the U-Net that learned from L1 alone, for a copy of A, and for B itself: its floor.
+    """
+    (a, b), game, scorer = trained.real, trained.game, trained.scorer
+    x, y = a.test[:n], pictures.as_pixels(b.test[:n])
+    drawn = {"": translate(game.generator.weights, x), "_of_l1_only": translate(game.l1_only.weights, x)}
+    drawn |= {"_of_copy": pictures.as_pixels(x), "_floor": y}
+    scores = {f"l1{name}": classifier.mean_error(images, y) for name, images in drawn.items()}
+    if scorer:
+        labels = b.test_labels[:n]
+        seen = {name: classifier.accuracy_and_features(scorer, images, labels) for name, images in drawn.items()}
+        _, real_features = seen["_floor"]
+        for name, (accuracy, features) in seen.items():
+            scores[f"agreement{name}"] = accuracy
+            scores[f"frechet_digit_distance{name}"] = image_metrics.frechet_digit_distance(real_features, features)
+    return scores
 
+
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train all three networks; every `eval_every` steps measure held-out pairs, and keep some translations."""
+    run = run or runs.Run()
+    digits = pictures.load(config.data) if config.pairs is None else None
+    a, b = read_pairs(config, digits)
+    size = a.train.shape[1:]  # H, W, C
+    run.keep_data(name=a.name, size=size)
+    if not digits:
+        runs.say(f"{a.name}: {pictures.described(a.train, a.test)}")
+    game, translate = new_game(config, size), translator(config)
     loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
-    networks = {name: getattr(game, name).weights for name in ("generator", "discriminator", "l1_only")}
-    translate = partial(translated, config, game.generator.weights)
-    return images.Task(game, loop, draw, translate, networks, lambda: new_game(config, size), LOSSES)
+    trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)
+    with run.training({"game": game}, config, LOGGED) as periods:
+        drawn = draws.prefetched(partial(batches, config, a, b), periods)
+        for period in periods:
+            losses = run.play(loop, [game], drawn, period)  # [n, 4]
+            fakes = translate(game.generator.weights, a.test[:SHOWN])
+            run.require_finite(period, fakes)
+            plots.keep_sheet(run, period, fakes, columns=SHOWN)
+            scores = measure(trained, translate, config.log_samples)
+            run.record(period, losses, f"L1 distance {scores['l1']:.4f}", **scores)
+    return trained
 
 
-def translated(config: Config, weights: core.Weights, a: np.ndarray) -> np.ndarray:
-    """uint8 A `[n, H, W, C]` -> B as a U-Net draws it, float32 in [0, 1], with dropout that depends on k alone."""
-    sizes = translation.mask_sizes(a.shape[1:], config.width)
-    bits = data.random_bytes(config.seed, data.EVALUATION, 0, len(a), (sum(sizes),))
-    return images.in_parts(partial(_translate, weights, config.dropout), a, bits)
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what B itself scores."""
+    config, (a, _), game = trained.config, trained.real, trained.game
+    players = {name: getattr(game, name).weights for name in ("generator", "discriminator", "l1_only")}
+    result = {"data": a.name, "seed": config.seed, "steps": config.steps}
+    result |= {"held_out": min(len(a.test), config.eval_samples), "parameters": runs.count_parameters(**players)}
+    result |= measure(trained, translator(config), config.eval_samples)
+    distances = "{l1:.4f}, without D {l1_of_l1_only:.4f}, of A itself {l1_of_copy:.4f}".format(**result)
+    return result | {"headline": f"L1 distance to B {distances}; {result['held_out']} held-out pairs"}
 
 
-@partial(tf.function, autograph=False)
-def _translate(weights, rate, a, bits):
-    return (translation.unet(translation.to_network(a), weights, bits, rate) + 1) / 2
-
-
-class Trained(NamedTuple):
-    """What training leaves behind."""
-
-    config: Config
-    pairs: Pairs
-    judge: Any  # None for the user's own pairs
-    records: list[dict]
-    task: images.Task
-    sheets: list[tuple[int, np.ndarray]]
-
-
-def measured(config: Config, real: Pairs, game: Game, judge: Any, n: int) -> dict[str, float]:
-    """What held-out pairs say, of up to n: L1 distances in [0, 1] units, the judge's readings, Frechet distances."""
-    a, b = real.test_a[:n], data.as_pixels(real.test_b[:n])
-    fakes = {"": game.generator.weights, "_of_l1_only": game.l1_only.weights}
-    fakes = {name: translated(config, weights, a) for name, weights in fakes.items()} | {
-        "_of_copy": data.as_pixels(a)
-    }
-    found = {f"l1{name}": translation.mean_error(fake, b) for name, fake in fakes.items()}
-    if judge:
-        found["agreement_floor"], features = translation.readings(judge, b, real.test_labels[:n])
-        for name, fake in fakes.items():
-            found[f"agreement{name}"], seen = translation.readings(judge, fake, real.test_labels[:n])
-            found[f"frechet_digit_distance{name}"] = metrics.frechet_digit_distance(features, seen)
-    return found
-
-
-def train(config: Config, run: runs.Run | None = None) -> Trained:
-    """Train; every `eval_every` steps measure held-out pairs and keep some translations."""
-    run, real = run or runs.Run(), pairs(config)
-    task, judge = new_task(config, real), None
-    if config.pairs is None:
-        from experiments import digit_classifier  # here: a wrong flag should not wait for it
-
-        judge = digit_classifier.judge_for(images.load(config.data))
-    else:
-        runs.say(f"{real.name}: {translation.described(real.a, real.test_a)}")
-    sheets = images.Sheets(run.folder, columns=WATCHED)
-
-    def look(step):
-        sheets.add(step, task.generate(real.test_a[:WATCHED]))
-        return measured(config, real, task.game, judge, config.log_samples)
-
-    images.play(config, run, task, sheets, look, lambda record: f"L1 distance {record['l1']:.4f}")
-    return Trained(config, real, judge, run.records, task, sheets.kept)
-
-
-def save_figures(trained: Trained, folder) -> None:
-    """translations.png (rows: A, L1 alone, pix2pix, B), strip.png, training.gif, curves.png."""
-    import gan_plots as plots  # seaborn takes seconds to import
-
-    config, real, game = trained.config, trained.pairs, trained.task.game
-    a, b = real.test_a[:WATCHED], data.as_pixels(real.test_b[:WATCHED])
-    drawn = [translated(config, player.weights, a) for player in (game.l1_only, game.generator)]
-    plots.save_sheet(folder / "translations.png", np.concatenate([data.as_pixels(a), *drawn, b]), columns=len(a))
-    plots.save_sheet(folder / "strip.png", images.strip(trained.sheets, rows=8), len(a))
-    plots.sheet_animation(folder / "training.gif", trained.sheets, columns=len(a))
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """translations.png (rows: A, L1 alone, pix2pix, B), strip.png, curves.png and training.gif."""
+    (a, b), game, run, translate = trained.real, trained.game, trained.run, translator(trained.config)
+    x, y = a.test[:SHOWN], pictures.as_pixels(b.test[:SHOWN])
+    rows = pictures.as_pixels(x), translate(game.l1_only.weights, x), translate(game.generator.weights, x), y
+    plots.save_sheet(folder / "translations.png", np.concatenate(rows), columns=len(x))
+    plots.save_sheet(folder / "strip.png", plots.strip(run.snapshots, rows=8), columns=len(x))
+    plots.sheet_animation(folder / "training.gif", run.snapshots, columns=len(x))
     curves = {"l1": "pix2pix", "l1_of_l1_only": "L1 alone"}
-    plots.save(plots.held_out_curves(trained.records, "L1 distance", curves, LOSSES[:2]), folder / "curves.png")
+    plots.save(plots.held_out_curves(run.records, "L1 distance", curves, LOGGED[:2]), folder / "curves.png")
 
 
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """Train, measure, draw, tell."""
-    trained = train(config, run)
-    images.show_parameters(trained.task.networks)
-    save_figures(trained, run.folder / "figures")
-    found = measured(config, trained.pairs, trained.task.game, trained.judge, config.eval_samples)
-    head = {"experiment": EXPERIMENT, "recipe": config.recipe, "data": trained.pairs.name, "seed": config.seed}
-    result = run.finish(head | {"steps": config.steps, "l1_floor": 0.0} | found)
-    rows = {"L1 distance to B": ["l1", "l1_of_l1_only", "l1_of_copy", "l1_floor"]}
-    if trained.judge:
-        judged = {"judge reads the right digit": "agreement", "Frechet digit distance": "frechet_digit_distance"}
-        for label, key in judged.items():
-            rows[label] = [key, f"{key}_of_l1_only", f"{key}_of_copy", f"{key}_floor"]
-    rows = {label: [result.get(key) for key in keys] for label, keys in rows.items()}
-    title = (
-        f"{trained.pairs.name}, {len(trained.pairs.test_a)} held-out pairs, seed {config.seed}, {config.steps} steps"
-    )
-    translation.show_table(title, ("pix2pix", "L1 alone", "copy of A", "B itself"), rows)
-    runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
-    runs.say(
-        f"L1 distance to B {result['l1']:.4f}, without D {result['l1_of_l1_only']:.4f}, of A itself "
-        f"{result['l1_of_copy']:.4f}. {result['train_seconds']:.0f} s of training"
-    )
-
-
+TABLE = cli.Table(
+    {"pix2pix": "{}", "L1 alone": "{}_of_l1_only", "copy of A": "{}_of_copy", "B itself": "{}_floor"},
+    {
+        "L1 distance to B": ("l1", ".4f"),
+        "digits recognised": ("agreement", ".3f"),
+        "Frechet digit distance": ("frechet_digit_distance", "z.2f"),
+    },
+)
 RECIPES = {"stable": Config()}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

@@ -1,86 +1,277 @@
-"""Samples from the last checkpoint of an image experiment's run.
+"""Samples from the last checkpoint of a run, or its generator as a file for NumPy.
 
-    python experiments/sample.py RUN --count 100 --out samples.png     a sheet to look at
-    python experiments/sample.py RUN --count 10000 --out samples.npy   uint8 [count, side, side], as MNIST's own
-                                                                               (stacked_mnist: [count, side, side, 3])
-    python experiments/sample.py RUN --label 7                         sevens, from a run of mnist_conditional
+    python experiments/sample.py RUN                               a picture to look at, samples.png
+    python experiments/sample.py RUN --count 10000 --out x.npy     images: uint8 [count, side, side], as MNIST's own
+                                                                   (stacked_mnist: [count, side, side, 3])
+    python experiments/sample.py RUN --label 7                     sevens, from a run of mnist_conditional
+    python experiments/sample.py RUN --out x.csv                   numbers or points of every seed: seed,x or seed,x,y
+    python experiments/sample.py RUN --out x.npy                   the same: [seeds, count] or [seeds, count, 2]
+    python experiments/sample.py RUN --seed-index 2 --out x.npy    of the third seed alone: [count] or [count, 2]
+    python experiments/sample.py RUN --export G.npz                the generator's weights; beside them G.md, with a
+                                                                   short program that uses them: it needs NumPy alone
 
-The network is rebuilt from the run's config.json; the data it was trained on is not needed.
+The networks are rebuilt from the run's folder; the data that they were trained on are not needed.
 """
 
-import importlib
+from __future__ import annotations
+
+import contextlib
+import dataclasses
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import tyro
 
-import gan_images as images
-import gan_runs as runs
+from lab import cli, draws, export, plots, runs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NO_SAMPLES = {  # experiments whose runs have no generator that draws from latents, and why
+    "pix2pix": "whose generator translates images",
+    "cyclegan": "whose generators translate images",
+    "digit_classifier": "which is a classifier",
+    "dirac_gan": "whose generator is a single number",
+    "compare_losses": "which compares many runs",
+}
+Digit = Annotated[int, cli.Accepted("a digit from 0 to 9", lambda v: 0 <= v <= 9)]
+Index = Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)]
 
 
-@dataclass(frozen=True)
+def _flag(name: str) -> Any:
+    """How --help shows a flag without a default."""
+    return tyro.conf.arg(metavar=name, help_behavior_hint="")
+
+
+@dataclasses.dataclass(frozen=True)
 class Command:
-    run: Annotated[str, tyro.conf.Positional]  # the run's folder
-    count: int = 100  # samples
-    out: str = "samples.png"  # .png or .npy, a new file
-    seed: int = 0  # of the latents
-    label: int | None = None  # the digit that a conditional run is to draw; by default each as often as it learned
+    """The command line."""
 
-    def checked(self) -> "Command":
-        """The same, or BadInput for a value that cannot work."""
-        runs.require(self, "count", "at least 1", lambda v: v >= 1)
-        runs.require(self, "seed", "at least 0 and below 2^31", lambda v: 0 <= v < 2**31)
-        runs.require(self, "label", "a digit from 0 to 9", lambda v: 0 <= v <= 9)
-        if Path(self.out).suffix not in (".png", ".npy"):
-            raise runs.BadInput(f"--out {self.out}: expected a .png or .npy file")
-        if Path(self.out).exists():
-            raise runs.BadInput(f"--out {self.out}: exists already; choose a new file")
-        return self
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]  # the run's folder
+    count: cli.Count = 100  # samples, of each seed in a run on numbers or points
+    seed: cli.Seed = 0  # of the latents
+    label: Annotated[Digit | None, _flag("DIGIT")] = None  # what a conditional run draws [default: every digit]
+    seed_index: Annotated[Index | None, _flag("K")] = None  # only this seed of a run on numbers or points, from 0 on
+    out: Annotated[str | None, _flag("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
+    export: Annotated[str | None, _flag("FILE")] = None  # a new .npz file for the weights; no samples without --out
+
+    def checked(self) -> Command:
+        """The same with its output; BadInput for a flag that is wrong whatever the run."""
+        cli.check(self)
+        command = self if self.out or self.export else dataclasses.replace(self, out="samples.png")
+        for name, endings in (("out", (".png", ".npy", ".csv")), ("export", (".npz",))):
+            if (value := getattr(command, name)) is not None:
+                if Path(value).suffix not in endings:
+                    raise runs.BadInput(f"--{name} {value}: expected a {' or '.join(endings)} file")
+                for path in (Path(value), export.readme(Path(value)))[: 1 + (name == "export")]:
+                    if path.exists():
+                        raise runs.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
+        return command
 
 
-def restored(folder: Path) -> tuple:
-    """The config and the generator, latent bits -> images, of the run in `folder`; and if it takes digits, too."""
-    experiment, values = runs.read_config(folder, "RUN")
-    try:
-        module = importlib.import_module(f"experiments.{experiment}")
-        config_class, new_game, generator = module.Config, module.new_game, module.generator
-    except (ImportError, AttributeError):
+class Restored(NamedTuple):
+    """The generators of a run, rebuilt without its data."""
+
+    module: Any  # the run's script
+    config: Any
+    run: runs.Run
+    generate: Callable[..., np.ndarray]  # latent bits -> samples; where the run takes digits, also of digits
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the run draws images, with one generator; otherwise numbers or points, with one for each seed."""
+        return "side" in self.run.data
+
+    def seeds(self, seed_index: int | None) -> range:
+        """The seeds of a run on numbers or points, or the one of this index."""
+        every = range(self.config.seed, self.config.seed + self.config.seeds)
+        return every if seed_index is None else every[seed_index : seed_index + 1]
+
+
+def restored(folder: Path) -> Restored:
+    """The generators of the run in `folder`; BadInput if there is no run, checkpoint or generator from latents."""
+    experiment = runs.read_config(folder, "RUN")["experiment"]
+    if experiment in NO_SAMPLES:
         raise runs.BadInput(
-            f"RUN {folder}: a run of {experiment}, expected an image experiment with latents"
-        ) from None
-    config = runs.rebuild_config(folder, config_class, values, "RUN")
-    game = new_game(config)
-    if runs.Checkpoints(folder, {"game": game}).restore() == 0:
+            f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that takes latents"
+        )
+    module = cli.script(experiment)
+    config, run = runs.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
+    if not run.data:  # it was stopped before it read its data
         raise runs.BadInput(f"RUN {folder}: no checkpoint yet")
-    return config, generator(config, game), hasattr(module, "DIGITS")
+    return Restored(module, config, run, module.load_generator(config, run))
 
 
-def sample(folder: Path, count: int, seed: int = 0, label: int | None = None) -> np.ndarray:
-    """`[count, side, side]` or `[.., 3]`, float32 in [0, 1]; sample k is a function of (seed, label, k) alone."""
-    config, generate, takes_digits = restored(folder)
-    bits = images.latent_bits(seed, count, config.latent_dim)
-    if label is None:
-        return generate(bits)
-    if not takes_digits:
-        raise runs.BadInput(f"--label {label}: RUN {folder} was trained without labels")
-    return generate(bits, np.full(count, label))
+def require_fitting(gan: Restored, label: int | None, seed_index: int | None) -> None:
+    """BadInput for a flag that is wrong for this run."""
+    experiment = gan.run.about["experiment"]
+    if label is not None and not getattr(gan.module, "TAKES_LABEL", False):
+        raise runs.BadInput(f"--label {label}: a run of {experiment} is trained without labels")
+    if seed_index is not None and gan.has_images:
+        raise runs.BadInput(f"--seed-index {seed_index}: a run of {experiment} has a single seed")
+    if seed_index is not None and not gan.seeds(seed_index):
+        last = gan.config.seeds - 1
+        raise runs.BadInput(f"--seed-index {seed_index}: expected 0 to {last}, as many as the run has seeds")
+
+
+# ---------------------------------------------------------------------------------------------- samples
+
+
+def sample(
+    folder: Path, count: int, seed: int = 0, label: int | None = None, seed_index: int | None = None
+) -> np.ndarray:
+    """Samples of the run in `folder`; sample k is a function of (seed, label, k) and, on points, of the run's seed.
+
+    Images `[count, side, side]` or `[count, side, side, 3]`, float32 in [0, 1]; or numbers `[S, count]` or points
+    `[S, count, 2]`, float64, of every seed of the run or of one, S = 1.
+    """
+    gan = restored(folder)
+    require_fitting(gan, label, seed_index)
+    return drawn(gan, count, seed, label, seed_index)
+
+
+def drawn(gan: Restored, count: int, seed: int, label: int | None, seed_index: int | None) -> np.ndarray:
+    """`sample` of a run that is restored already."""
+    config = gan.config
+    if gan.has_images:
+        bits = draws.latent_bits(seed, count, config.latent_dim)
+        return gan.generate(bits) if label is None else gan.generate(bits, np.full(count, label))
+    bits = np.stack([draws.latent_bits(seed + k, count, config.latent_dim) for k in range(config.seeds)])  # [S, n, Z]
+    parts = [gan.generate(bits[:, first : first + 10_000]) for first in range(0, count, 10_000)]  # bounds the memory
+    samples = np.concatenate(parts, axis=1)
+    return samples if seed_index is None else samples[seed_index : seed_index + 1]
+
+
+def write_images(out: Path, images: np.ndarray) -> None:
+    """Images in [0, 1] side by side in one picture (.png), or as uint8 (.npy)."""
+    if out.suffix == ".csv":
+        raise runs.BadInput(f"--out {out}: expected a .png or .npy file for images")
+    if out.suffix == ".png":
+        plots.save_sheet(out, images, columns=int(np.ceil(len(images) ** 0.5)))
+    else:
+        with runs.replacing(out) as temporary:
+            np.save(temporary, np.round(255 * images).astype(np.uint8))
+
+
+def write_points(out: Path, samples: np.ndarray, seeds: range, one: bool) -> None:
+    """Numbers `[S, n]` or points `[S, n, 2]` of these seeds: a picture, a table, or an array, of `one` without S."""
+    n = samples.shape[1]
+    if out.suffix == ".png":
+        plots.save((numbers_picture if samples.ndim == 2 else points_picture)(samples, seeds), out)
+    elif out.suffix == ".npy":
+        with runs.replacing(out) as temporary:
+            np.save(temporary, samples[0] if one else samples)
+    else:
+        rows = np.column_stack([np.repeat(seeds, n), samples.reshape(len(seeds) * n, -1)])
+        header, formats = ["seed,x", "seed,x,y"][samples.ndim - 2], ["%d"] + ["%.9g"] * (samples.ndim - 1)
+        with runs.replacing(out) as temporary:
+            np.savetxt(temporary, rows, formats, delimiter=",", header=header, comments="")
+
+
+def numbers_picture(samples: np.ndarray, seeds: range) -> Figure:
+    """The histogram of numbers `[S, n]`: of several seeds the median over them and the band from 10% to 90%."""
+    n, (low, high) = samples.shape[1], np.quantile(samples, [0.001, 0.999])
+    bins = int(np.clip(n**0.5, 10, 60))
+    edges = np.linspace(low, high, bins + 1) if low < high else np.linspace(low - 0.5, low + 0.5, bins + 1)
+    heights = np.stack([np.histogram(row, edges)[0] for row in samples]) / n / np.diff(edges)
+    fig, ((ax,),) = plots.figure(1, 1, 5.6, 3.2)
+    if len(seeds) == 1:
+        ax.stairs(heights[0], edges, fill=True, color=plots.FAKE, alpha=0.6)
+        title = f"{n} fakes of seed {seeds[0]}"
+    else:
+        plots.band(ax, (edges[1:] + edges[:-1]) / 2, heights, "fakes", plots.FAKE)
+        title = f"{n} fakes of each of {len(seeds)} seeds: median, 10% to 90%"
+    ax.set(title=title, xlabel="x", ylabel="density", ylim=(0, None))
+    return fig
+
+
+def points_picture(samples: np.ndarray, seeds: range, at_most: int = 20) -> Figure:
+    """A panel for each seed with its points `[S, n, 2]`."""
+    count, n = min(len(seeds), at_most), samples.shape[1]
+    columns = min(count, 5)
+    rows, width = -(-count // columns), 4.2 if count == 1 else 2.1
+    fig, axes = plots.figure(rows, columns, width * columns, (width + 0.2) * rows)
+    low, high = np.quantile(samples[:count], [0.001, 0.999], axis=(0, 1))
+    middle, reach = (low + high) / 2, 0.6 * max(float((high - low).max()), 1e-6)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    for ax, seed, points in zip(axes.flat, seeds, samples, strict=False):
+        ax.scatter(*points.T, s=4 if n <= 1000 else 1, color=plots.FAKE, lw=0)
+        ax.set(xlim=middle[0] + np.array([-reach, reach]), ylim=middle[1] + np.array([-reach, reach]), aspect="equal")
+        ax.set_title(f"seed {seed}", fontsize="small")
+    each = f" of each of {len(seeds)} seeds" if len(seeds) > 1 else ""
+    fig.suptitle(f"{n} fakes{each}" + (f", the first {count} seeds" if count < len(seeds) else ""), fontsize="medium")
+    return fig
+
+
+# ----------------------------------------------------------------------------------------------- export
+
+
+def exported(gan: Restored, seed_index: int | None) -> export.Generator:
+    """The generators of a run as arrays and NumPy code, with the averaged weights that the run evaluates."""
+    config, data, state = gan.config, gan.run.data, gan.run.state
+    if not gan.has_images:
+        chosen = slice(None) if seed_index is None else slice(seed_index, seed_index + 1)
+        blocks = [[w.numpy() for w in game.average] for game in state["games"]]
+        weights = [np.concatenate(parts)[chosen] for parts in zip(*blocks, strict=True)]
+        unit = np.array(data["mean"])[chosen], np.array(data["std"])[chosen]
+        settings = config.generator_skip, config.generator_activation, config.latent
+        return export.points(weights, *unit, *settings, first_seed=seed_index or 0)
+    if "game" not in state:  # of numpy_gan: G's weights, two moments of each, and the number of steps
+        weights = state["generator"][: len(state["generator"]) // 3]
+        return export.dense_images(weights, "relu", "tanh", data["side"])
+    weights = [w.numpy() for w in state["game"].average]
+    if any(w.ndim == 4 for w in weights):
+        return export.dcgan_images(weights, data.get("class_frequencies"))
+    activation = getattr(config, "generator_activation", "leaky_relu")  # stacked_mnist has no flags for these two
+    output, channels = getattr(config, "output", "sigmoid"), len(weights[-1]) // data["side"] ** 2
+    return export.dense_images(weights, activation, output, data["side"], channels)
+
+
+def write_export(gan: Restored, command: Command) -> None:
+    """Write the .npz file of `--export`, and its README."""
+    about = gan.run.about | {"step": gan.run.records[-1]["step"], "config": dataclasses.asdict(gan.config)}
+    which = "" if command.seed_index is None else f" --seed-index {command.seed_index}"
+    same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
+    export.write(Path(command.export), exported(gan, command.seed_index), about, same)
+
+
+@contextlib.contextmanager
+def one_line_for(flag: str, file: str) -> Iterator[None]:
+    """A file that cannot be written is BadInput."""
+    try:
+        yield
+    except OSError as error:
+        raise runs.BadInput(f"{flag} {file}: {(error.strerror or str(error)).lower()}") from None
 
 
 def main(args: list[str]) -> None:
-    with runs.one_line_errors():
-        command = runs.parse(Command, __doc__, args).checked()
-        samples, out = sample(Path(command.run), command.count, command.seed, command.label), Path(command.out)
-        if out.suffix == ".npy":
-            with runs.replacing(out) as temporary:
-                np.save(temporary, np.round(255 * samples).astype(np.uint8))
-        else:
-            import gan_plots as plots  # seaborn takes seconds to import
-
-            plots.save_sheet(out, samples, columns=int(np.ceil(command.count**0.5)))
-        runs.say(f"{out}: {command.count} samples")
+    """Restore the run, and write samples or the generator or both."""
+    with cli.one_line_errors():
+        command = cli.parse(Command, __doc__, args).checked()
+        gan = restored(Path(command.run))
+        require_fitting(gan, command.label, command.seed_index)
+        if command.out:
+            samples, out = (
+                drawn(gan, command.count, command.seed, command.label, command.seed_index),
+                Path(command.out),
+            )
+            with one_line_for("--out", command.out):
+                if gan.has_images:
+                    write_images(out, samples)
+                else:
+                    write_points(out, samples, gan.seeds(command.seed_index), command.seed_index is not None)
+            of_each = "" if gan.has_images or len(samples) == 1 else f" of each of {len(samples)} seeds"
+            runs.say(f"{out}: {command.count} samples{of_each}")
+        if command.export:
+            with one_line_for("--export", command.export):
+                write_export(gan, command)
+            runs.say(
+                f"{command.export}: the generator; {export.readme(Path(command.export))}: how to use it in NumPy"
+            )
 
 
 if __name__ == "__main__":

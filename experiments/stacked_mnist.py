@@ -1,234 +1,387 @@
-"""A generative adversarial network draws three digits at once, and we count how many of the 1000 triples it makes.
+"""A GAN draws three digits at once, and we count how many of the 1000 triples it makes.
 
-Stacked MNIST (Metz et al. 2017): three random digits are the red, green and blue of one image, 1000 modes in equal
-parts. The protocol of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): 128,000 stacked images to train
-on; a digit classifier reads each channel of 26,000 samples; a mode counts from one sample on; KL(samples || uniform)
-= sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0237, for its digits are not quite
-equally frequent. D may see several images at once, side by side (`--pack`, PacGAN): collapse gives itself away.
+Stacked MNIST (Metz et al. 2017): three random digits are the red, green and blue of one image, 1000 modes of equal
+probability. The protocol is that of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): 128,000 stacked
+images to train on; a digit classifier reads each channel of 26,000 fakes; a mode counts from one fake on; the KL is
+sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0237, because its digits are not quite
+equally frequent. D may see several images side by side (`--pack`, PacGAN): a generator that draws too few kinds of
+images then gives itself away.
 
-D is the player that holds the others back: it has to know good digits in three colours. With `--network alike` its
-first three convolutions read each colour by itself with the same filters and the last one joins them, so that it
-learns from three digits an image. It is told, then, that the colours are of one kind; published networks are not, and
-`--network dcgan` is the one to compare with theirs.
+D limits how good the fakes get: it has to know good digits in three colours. With `--network alike` its first three
+convolutions read each colour by itself with the same filters, and the last one joins them, so that D learns from
+three digits in each image. It is thereby told that all colours hold the same kind of picture, which published ones
+are not: to compare with them, use `--network dcgan`.
 
     python experiments/stacked_mnist.py                             R1, no momentum, an average of G: 5000 steps
-    python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's rates, with D on pairs of images
-    python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, no network needed
+    python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
+    python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
 15 minutes on one core: 1000 modes, KL .055 and .057 (seeds 0 and 1).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import cache, partial
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_runs as runs
 import metrics
-from experiments import mnist_dcgan as dcgan
-from experiments import mnist_mlp as mlp
 from gan_core import tf
+from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
 
-EXPERIMENT = "stacked_mnist"
-CHANNELS, DIGITS = 3, 10
-MODES = DIGITS**CHANNELS
+COLOURS, DIGITS = 3, 10
+MODES = DIGITS**COLOURS
+
+Network = Annotated[str, cli.one_of(("alike", "dcgan", "dense"))]
+Norm = Annotated[str, cli.one_of(("batch", "none"))]
+Samples = Annotated[int, cli.Accepted(f"at least {MODES}, one for each mode", lambda v: v >= MODES)]
 
 
 @dataclass(frozen=True)
-class Config(dcgan.Config):
-    """Settings. The defaults here are those of recipe `dcgan`; `STABLE` below changes some."""
+class Config:
+    """Settings of one run; the defaults are the recipe `stable`."""
 
-    recipe: Literal["stable", "dcgan"] = "dcgan"  # sets the defaults of the other flags
-    network: Literal["dcgan", "alike", "dense"] = "dcgan"  # `alike`: D's first filters read each colour by itself
-    pack: int = 1  # images that D sees at once, as channels of one
-    stacked_images: int = 128_000  # triples of the training images
-    steps: int = 14_000
-    batch: int = 64  # images, before packing; 64 packs of m, as in PacGAN, are 64 m
-    eval_every: int = 500
-    eval_samples: int = 26_000  # the protocol's; KL floor .0194
-    log_samples: int = 5000  # of which a perfect sampler reaches 993 modes, at a KL of .105
-    learning_rate: float = 2e-4  # DCGAN's, and PacGAN's and VEEGAN's
-    beta1: float = 0.5
-    dropout: float = 0.0  # theirs have none
-    generator_hidden: tuple[int, ...] = (512, 1024)  # of the dense network
-    discriminator_hidden: tuple[int, ...] = (512, 512)
+    # data
+    data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
+    train_images: cli.Count = 60_000  # the first images of the training set
+    stacked_images: cli.Count = 128_000  # triples of them to train on
+    # networks
+    network: Network = "alike"  # alike: D reads each colour by itself; at step 500 a Frechet distance of 41, dcgan 90
+    latent_dim: cli.Count = 100  # numbers in z, which is standard normal
+    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
+    discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
+    discriminator_norm: Norm = "none"  # in D; none: KL .75 with dcgan and R1 .1 at step 1500, batch .92, floor .285
+    momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
+    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers, if the network is dense
+    discriminator_hidden: cli.Sizes = (512, 512)  # units of D's, if the network is dense
+    # game
+    loss: cli.Loss = "non_saturating"
+    pack: cli.Count = 1  # images that D sees at a time, as the channels of one
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real images; at .1 D gets ahead: KL rises after step 5500
+    dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 5000  # updates of each player, in total
+    batch: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 32  # images, before packing
+    learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN
+    schedule: cli.Schedule = "cosine"  # of both learning rates
+    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta2: cli.Decay = 0.99
+    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    # output
+    eval_every: cli.Count = 1000  # steps between records
+    log_samples: Samples = 5000  # fakes behind each record; of 5000 a perfect sampler reaches 993 modes, KL .105
+    eval_samples: Samples = 26_000  # fakes behind the final numbers; 26,000 is the protocol's: floor of the KL .0194
+    checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
-    def checked(self) -> "Config":
-        """As `mnist_dcgan`'s; enough samples to reach every mode, and whole packs."""
-        runs.require(self, "eval_samples log_samples", f"at least {MODES}, one a mode", lambda v: v >= MODES)
-        positive = "stacked_images pack generator_hidden discriminator_hidden"
-        runs.require(self, positive, "at least 1", lambda v: v >= 1)
-        config = super().checked()
-        normed = config.network != "dense" and config.discriminator_norm == "batch"
-        least = 2 * config.pack if normed else config.pack  # batch norm needs two packs
-        accepted = f"a multiple of --pack {config.pack}, {least} or more"
-        runs.require(config, "batch", accepted, lambda v: v >= least and v % config.pack == 0)
-        if config.network != "dcgan":
-            runs.require(config, "dropout", f"0 with --network {config.network}", lambda v: v == 0)
-        return config
+    def __post_init__(self) -> None:
+        cli.check(self)
+        normed = self.network != "dense" and self.discriminator_norm == "batch"
+        least = 2 * self.pack if normed else self.pack  # batch norm needs two packs
+        words = f"a multiple of --pack {self.pack}, {least} or more"
+        cli.require(self, "batch", words, lambda v: v >= least and v % self.pack == 0)
+        if self.network != "dcgan":
+            cli.require(self, "dropout", f"0 with --network {self.network}", lambda v: v == 0)
 
 
-STABLE = replace(
+DCGAN = replace(  # the published system
     Config(),
-    recipe="stable",
-    network="alike",  # after 500 steps a Frechet distance of single digits of 41; `dcgan` 90, and 44 after 1500
-    steps=5000,
-    eval_every=1000,
-    batch=32,
-    learning_rate=2e-3,
-    schedule="cosine",
-    beta1=0.0,  # momentum makes the two players circle
-    beta2=0.99,
-    discriminator_norm="none",  # with `dcgan` and r1 .1, 1500 steps: KL .75, with batch norm .92 (floor .285)
-    r1=1.0,  # .1: D runs ahead (loss .56), and the KL rises again after 5500 steps of 9000
-    average=0.999,
+    network="dcgan",
+    discriminator_norm="batch",
+    r1=0.0,
+    steps=14_000,
+    batch=64,  # images; PacGAN's batches are 64 packs
+    learning_rate=2e-4,
+    schedule="constant",
+    beta1=0.5,
+    beta2=0.999,
+    average=0.0,
+    eval_every=500,
 )
-RECIPES = {"stable": STABLE, "dcgan": Config()}
 
 
-def dense(config: Config) -> mlp.Config:
-    """The settings of `mnist_mlp`: ours where we have them, otherwise those of its stable recipe."""
-    ours = {f.name: getattr(config, f.name) for f in fields(mlp.Config) if hasattr(config, f.name)}
-    return replace(mlp.STABLE, **ours)
+# --------------------------------------------------------------------------------- the convolutional game
 
 
-def new_game(config: Config) -> dcgan.Game | core.Game:
-    """Raw variables of both networks."""
+def adversarial_step(
+    game: networks.Game, config: Config, grey: tf.Tensor, batch: dict[str, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """One update of D, then one of G against the updated D; returns both losses, without the penalty.
+
+    `grey [N, side, side]` are the training images. `batch` holds the indices of those that are stacked,
+    `triples [B, 3]`, the random bits of the latents `z [B, Z]` and, with dropout, random bytes
+    `masks [3, B / pack, ...]`: for D on real images, for D on fakes, and for G's update.
+    """
+    d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
+    adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
+    real_mask, fake_mask, mask_of_g_step = tf.unstack(batch["masks"]) if config.dropout else (None, None, None)
+    game.step.assign_add(1)
+    rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
+
+    def discriminator(x, mask):
+        if config.network == "alike":
+            return alike_discriminator(x, d.weights)
+        return networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
+
+    def packed(x):  # [B, side, side, 3] -> [B / pack, side, side, 3 pack]
+        return core.packed(x, config.pack, batch=0, features=3)
+
+    real = packed(networks.to_network(stacked(grey, batch["triples"])))
+    with tf.GradientTape() as g_tape:
+        drawn, g_moments = networks.dcgan_generator(draws.latents(batch["z"], "normal"), g.weights)
+        drawn = packed(drawn)
+    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
+
+    with tf.GradientTape() as tape:
+        real_logits, real_moments = discriminator(real, real_mask)
+        fake_logits, fake_moments = discriminator(fake, fake_mask)
+        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
+        if config.r1:
+            penalty = core.r1(lambda x: discriminator(x, real_mask)[0], real, axis=(1, 2, 3))
+            total += config.r1 * core.batch_mean(penalty)
+    networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
+
+    # Most losses of G ignore the real logits; the graph leaves out what no result depends on.
+    real_logits, _ = discriminator(real, real_mask)
+    with tf.GradientTape() as tape:
+        tape.watch(fake)
+        g_loss = core.batch_mean(loss.g(real_logits, discriminator(fake, mask_of_g_step)[0]))
+    # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
+    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
+    networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
+
+    for moments in (real_moments, fake_moments):
+        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
+    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    core.update_average(game.average, g.weights + game.generator_statistics, config.average)
+    return d_loss, g_loss
+
+
+def alike_weights(
+    rng: np.random.Generator, side: int, channels: int, maps: Sequence[int], norm: bool
+) -> core.Weights:
+    """Raw weights of `alike_discriminator`: a DCGAN's for one channel, whose last convolution joins `channels`."""
+    weights: core.Weights = []
+    for before, after in zip((1, *maps[:-2], channels * maps[-2]), maps, strict=True):
+        norms = networks.norm_weights(after) if norm and weights else []
+        weights += networks.glorot(rng, 3, 3, before, after) + norms
+    return weights + networks.glorot(rng, networks.dcgan_mask_sizes(side, maps)[-1], 1)
+
+
+def alike_discriminator(x: tf.Tensor, weights: Sequence) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Images `[B, side, side, C]` -> logits `[B]`, and moments, as `networks.dcgan_discriminator`.
+
+    The first blocks read each channel as an image of its own; the last one reads all channels together.
+    """
+    *blocks, joining, last = networks.layers(weights)
+    channels = x.shape[3]
+    moments: list[tf.Tensor] = []
+    h = tf.concat(tf.split(x, channels, axis=3), axis=0)  # [C B, side, side, 1]
+    for block in blocks:
+        h, used = networks.dcgan_block(h, block)
+        moments = moments + used
+    h = tf.concat(tf.split(h, channels, axis=0), axis=3)
+    h, used = networks.dcgan_block(h, joining)
+    return networks.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments + used
+
+
+# ----------------------------------------------------------------------------------------- the dense game
+
+
+leaky_mlp = partial(core.mlp, activation=core.ACTIVATIONS["leaky_relu"])  # D; G is one, too, with a sigmoid behind it
+
+
+def dense_generator(z: tf.Tensor, weights: Sequence) -> tf.Tensor:
+    """The dense G: latents `[Z, B]` -> pixels in [0, 1], colour after colour: `[3 side^2, B]`."""
+    return tf.sigmoid(leaky_mlp(z, weights))
+
+
+def dense_step(
+    game: core.Game, config: Config, grey: tf.Tensor, batch: dict[str, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`adversarial_step` of the dense networks; its latents are `z [Z, B]`, and D's learning rate is half of G's."""
+    schedule = core.SCHEDULES[config.schedule](config.steps)
+    rules = core.Rules(
+        leaky_mlp,
+        lambda z, weights: core.packed(dense_generator(z, weights), config.pack),
+        core.LOSSES[config.loss],
+        core.Adam(config.learning_rate * 0.5, config.beta1, config.beta2),
+        core.Adam(config.learning_rate, config.beta1, config.beta2),
+        rate_schedule_d=schedule,
+        rate_schedule_g=schedule,
+        r1=config.r1,
+        average_decay=config.average,
+    )
+    x = tf.reshape(tf.gather(grey, batch["triples"]), (config.batch, -1))  # [B, 3 side^2], colour after colour
+    x = (1 / 255) * tf.transpose(tf.cast(x, tf.float32))
+    z = draws.latents(batch["z"], "normal")
+    return core.adversarial_step(game, rules, {"x": core.packed(x, config.pack), "z": z})
+
+
+# ------------------------------------------------------------------------------------------------ both games
+
+
+def new_game(config: Config, side: int) -> networks.Game | core.Game:
+    """Raw variables of both networks for images of side x side pixels."""
+    rng, channels = draws.generator(config.seed, draws.WEIGHTS), COLOURS * config.pack
     if config.network == "dense":
-        return mlp.new_game(dense(config), CHANNELS, config.pack)
-    return dcgan.new_game(config, channels=CHANNELS, pack=config.pack, alike=config.network == "alike")
+        d = core.mlp_weights(rng, (channels * side**2, *config.discriminator_hidden, 1), "he")
+        g = core.mlp_weights(rng, (config.latent_dim, *config.generator_hidden, COLOURS * side**2), "he")
+        return core.new_game(d, g)
+    new_d = alike_weights if config.network == "alike" else networks.dcgan_discriminator_weights
+    d = new_d(rng, side, channels, config.discriminator_maps, config.discriminator_norm == "batch")
+    g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps, COLOURS)
+    return networks.new_game(d, g)
 
 
-def stacked(pixels: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
+def stacked(grey: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
     """Grey images `[N, side, side]` and indices `[n, 3]` -> colour images `[n, side, side, 3]`."""
-    return tf.transpose(tf.gather(pixels, triples), (0, 2, 3, 1))
+    return tf.transpose(tf.gather(grey, triples), (0, 2, 3, 1))
 
 
-def new_task(config: Config, real: data.Images) -> images.Task:
-    """What training this experiment means; the stacked images stay indices until a batch needs them."""
-    game, pixels = new_game(config), images.training_images(config, real)  # uint8 [N, side, side]
-    triples = data.random_triples(config.stacked_images, len(pixels), config.seed)
-    if config.network == "dense":
-        rows = pixels.reshape(len(pixels), -1)
-        loop, draw = mlp.new_loop(dense(config), rows, config.pack), partial(mlp.draw, dense(config), triples)
-        networks = mlp.weights(game)
-    else:
-        grey = tf.constant(pixels)
-
-        def step(game, batch):
-            whole = batch | {"x": stacked(grey, batch["triple"])}
-            return dcgan.adversarial_step(game, config, whole, pack=config.pack)
-
-        loop = core.compiled_loop(step, jit_compile=False)
-        draw, networks = partial(dcgan.draw, config, {"triple": triples}, pack=config.pack), dcgan.networks(game)
-    return images.Task(game, loop, draw, generator(config, game), networks, lambda: new_game(config))
+def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+    """Some of the `triples [n, 3]` and random bits, for at most 50 steps at a time."""
+    mask_sizes = networks.dcgan_mask_sizes(side, config.discriminator_maps)
+    latents = (config.latent_dim, config.batch) if config.network == "dense" else (config.batch, config.latent_dim)
+    for chunk in period.chunks(50):
+        steps = chunk.first, chunk.count
+        chosen = draws.minibatch_indices(len(triples), config.seed, *steps, config.batch)
+        z = draws.random_bits(config.seed, draws.LATENT, *steps, config.batch * config.latent_dim)
+        batch = {"triples": triples[chosen], "z": z.reshape(chunk.count, *latents)}
+        if config.dropout:
+            shape = (3, config.batch // config.pack, sum(mask_sizes))
+            batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
+        yield {name: tf.constant(values) for name, values in batch.items()}
 
 
-def generator(config: Config, game: dcgan.Game | core.Game) -> Callable:
-    """latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
-    if config.network != "dense":
-        return dcgan.generator(config, game)
-    grey = mlp.generator(dense(config), game)  # channel after channel, as if each were an image: [3 n, side, side]
-    return lambda bits: np.moveaxis(grey(bits).reshape(-1, CHANNELS, config.side, config.side), 1, -1)
+def generator(config: Config, game: networks.Game | core.Game) -> Callable[[np.ndarray], np.ndarray]:
+    """Latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
+    if isinstance(game, networks.Game):
+        images = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
+        return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy())
+    side = round((game.average[-1].shape[0] / COLOURS) ** 0.5)
+    columns = core.compiled(lambda bits: dense_generator(draws.latents(bits, "normal"), game.average))
+
+    def generate(bits: np.ndarray) -> np.ndarray:
+        return np.moveaxis(columns(bits.T).numpy().T.reshape(-1, COLOURS, side, side), 1, -1)
+
+    return partial(draws.in_parts, generate)
 
 
-class Yardstick(images.Yardstick):
-    """What the judge reads in the channels of stacked images: modes, KL, and how good the single digits are."""
+class Scorer(classifier.ImageScorer):
+    """What the digit classifier sees in the channels of stacked images `[n, side, side, 3]`."""
 
-    def quick(self, fakes: np.ndarray) -> dict[str, Any]:
-        """Every number of fakes `[n, side, side, 3]`, without the counts."""
-        return {name: value for name, value in self.full(fakes).items() if name != "mode_counts"}
+    def read(self, fakes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How often each triple of digits is read `[1000]`, probabilities `[3 n, 10]` and features `[3 n, 64]`."""
+        seen = [self.classifier.classify(fakes[..., colour]) for colour in range(COLOURS)]
+        probabilities, features = (np.concatenate(part) for part in zip(*seen, strict=True))
+        counts = image_metrics.tuple_counts(probabilities.argmax(-1).reshape(COLOURS, -1).T, DIGITS)
+        return counts, probabilities, features
 
-    def full(self, fakes: np.ndarray) -> dict[str, Any]:
-        """Every number, and how often each of the 1000 triples was read."""
-        seen = [self.judge.verdicts(fakes[..., channel]) for channel in range(CHANNELS)]
-        verdicts, features = (np.concatenate(part) for part in zip(*seen, strict=True))  # [3 n, 10], [3 n, 64]
-        counts = metrics.tuple_counts(verdicts.argmax(-1).reshape(CHANNELS, -1).T, DIGITS)
-        return {
+    def scores(self, fakes: np.ndarray, final: bool = False) -> dict[str, Any]:
+        """Modes, KL, and how good the single digits are; the final scores also say how many modes came how often."""
+        counts, probabilities, features = self.read(fakes)
+        scores = {
             "modes": int(np.count_nonzero(counts)),
             "kl": metrics.uniform_kl(counts),
-            "confident_share": metrics.confident_share(verdicts),
-            "frechet_digit_distance": metrics.frechet_digit_distance(self.features, features),
-            "mode_counts": counts.tolist(),
+            "confident_share": image_metrics.confident_share(probabilities),
+            "frechet_digit_distance": image_metrics.frechet_digit_distance(self.features, features),
         }
+        times, modes = np.unique(counts, return_counts=True)
+        by_count = {"modes_by_count": dict(zip(map(str, times.tolist()), modes.tolist(), strict=True))}
+        return scores | by_count if final else scores
 
-    def quick_floors(self) -> dict[str, float]:
-        """The floors of `quick`, computed once."""
-        if self._floors is None:
-            self._floors = self._of_perfect(self.config.log_samples)
-        return self._floors
-
-    def full_floors(self) -> dict[str, float]:
-        """The floors of `full`."""
-        return self._of_perfect(self.config.eval_samples)
-
-    def _of_perfect(self, n: int) -> dict[str, float]:
-        """What n samples of a perfect sampler score, and n other triples of the training images as real ones."""
-        pixels = images.training_images(self.config, self.images)
-        triples = data.random_triples(n, len(pixels), self.config.seed, data.EVALUATION)
-        real = self.quick(data.as_pixels(stacked(tf.constant(pixels), triples).numpy()))
+    def floors(self, n: int, final: bool = False) -> dict[str, Any]:
+        """What n samples of a perfect sampler score, and real images: n other triples of the training images."""
+        grey = self.real.train[: self.config.train_images]
+        triples = pictures.random_triples(n, len(grey), self.config.seed, draws.EVALUATION)
+        real = self.scores(pictures.as_pixels(stacked(tf.constant(grey), triples).numpy()))
         return {
             "modes_floor": metrics.expected_modes(MODES, n),
-            "kl_floor": perfect_kl(n).mean,
+            "kl_floor": metrics.kl_floor(np.ones(MODES), n, smoothing=0, reverse=True).mean,
             "kl_real": real["kl"],
             "confident_share_floor": real["confident_share"],
             "frechet_digit_distance_floor": real["frechet_digit_distance"],
         }
 
 
-@cache
-def perfect_kl(n: int) -> metrics.Floor:
-    """KL of n samples of a perfect uniform sampler."""
-    return metrics.kl_floor(np.ones(MODES), n, smoothing=0, reverse=True)
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train both networks; every `eval_every` steps read the fakes, and keep those of the same 25 latents."""
+    run, real = run or runs.Run(), pictures.load(config.data)
+    side = pictures.square_side(real, config.data, multiple_of=4)
+    run.keep_data(name=real.name, side=side)
+    grey = real.train[: config.train_images]
+    triples = pictures.random_triples(config.stacked_images, len(grey), config.seed)
+    game, pixels, dense = new_game(config, side), tf.constant(grey), config.network == "dense"
+    step = dense_step if dense else adversarial_step
+    # The convolutions run as a graph: on a CPU those of XLA take 60 times as long.
+    loop = core.compiled_loop(lambda game, batch: step(game, config, pixels, batch), jit_compile=dense)
+    generate, scorer = generator(config, game), Scorer(real, config)
+    with run.training({"game": game}, config) as periods:
+        drawn = draws.prefetched(partial(batches, config, triples, side), periods)
+        for period in periods:
+            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
+            run.require_finite(period, fakes)
+            plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
+            scores = scorer.log(fakes)
+            run.record(period, losses, "{modes} modes, KL {kl:.3f} (floor {kl_floor:.3f})".format(**scores), **scores)
+    return runs.Trained(config, real, game, run, scorer)
 
 
-def train(config: Config, run: runs.Run | None = None) -> images.Trained:
-    """Train; every `eval_every` steps read the fakes."""
+def evaluate(trained: runs.Trained) -> dict[str, Any]:
+    """The final numbers, each with its floor: what a perfect sampler, or real triples, score in the fakes' place."""
+    config, game = trained.config, trained.game
+    fakes = generator(config, game)(draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    result = {
+        "data": trained.real.name,
+        "seed": config.seed,
+        "steps": config.steps,
+        "parameters": runs.count_parameters(
+            generator=game.average,  # as many as G's weights and statistics
+            discriminator=game.discriminator.weights + getattr(game, "discriminator_statistics", []),
+        ),
+        "classifier_accuracy": trained.scorer.classifier.test_accuracy,
+    }
+    result |= trained.scorer.final(fakes)
+    result |= {name: getattr(config, name) for name in ("network", "loss", "pack", "batch", "eval_samples")}
+    words = "{modes} of 1000 modes, KL {kl:.4f}; a perfect sampler has {kl_floor:.4f}, real digits {kl_real:.4f}"
+    return result | {"headline": words.format(**result)}
 
-    def headline(record):
-        return f"{record['modes']} modes, KL {record['kl']:.3f} (floor {record['kl_floor']:.3f})"
 
-    return images.train(config, run, new_task, Yardstick, headline)
-
-
-def save_figures(trained: images.Trained, counts: list[int], folder: Path) -> None:
+def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """samples, strip, interpolation, curves, modes (.png) and training.gif."""
-    import gan_plots as plots  # seaborn takes seconds to import
-
-    images.save_samples(trained, folder)
-    plots.save(plots.image_curves(trained.records, plots.STACKED_CURVES), folder / "curves.png")
-    plots.save(plots.mode_counts(np.array(counts)), folder / "modes.png")
-
-
-ROWS = {  # label -> key and format
-    "modes of 1000": ("modes", ".0f"),
-    "KL to uniform, nats": ("kl", ".4f"),
-    "share the judge is 90% sure of": ("confident_share", ".3f"),
-    "Frechet distance of single digits": ("frechet_digit_distance", ".2f"),
-}
+    config, generate = trained.config, generator(trained.config, trained.game)
+    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
+    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
+    plots.image_figures(folder, samples, trained.run.snapshots, between)
+    plots.save(plots.image_curves(trained.run.records, plots.STACKED_CURVES), folder / "curves.png")
+    counts = np.repeat([int(times) for times in result["modes_by_count"]], list(result["modes_by_count"].values()))
+    plots.save(plots.mode_counts(counts), folder / "modes.png")
 
 
-def train_and_report(config: Config, run: runs.Run) -> None:
-    """Train, measure, draw, tell."""
-    trained = train(config, run)
-    images.show_parameters(trained.task.networks)
-    result = images.report(trained, EXPERIMENT)
-    save_figures(trained, result.pop("mode_counts"), run.folder / "figures")
-    settings = {name: getattr(config, name) for name in ("network", "loss", "pack", "batch", "eval_samples")}
-    result = run.finish(result | settings)
-    images.show_table(result, ROWS, "floor")
-    runs.say(f"{run.folder}: pictures in figures/, every number in result.json and log.jsonl")
-    runs.say(
-        f"{result['modes']} of {MODES} modes, KL {result['kl']:.4f}: a perfect sampler has {result['kl_floor']:.4f}, "
-        f"real digits {result['kl_real']:.4f}. {result['train_seconds']:.0f} s of training"
-    )
+def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
+    """`generator` of a finished or interrupted run, without its data."""
+    game = new_game(config, run.data["side"])
+    with run.training({"game": game}, config):
+        return generator(config, game)
 
+
+TABLE = cli.Table(
+    {"fakes": "{}", "floor": "{}_floor"},
+    {
+        "modes of 1000": ("modes", ".0f"),
+        "KL to uniform, nats": ("kl", ".4f"),
+        "share classified with 90% confidence": ("confident_share", ".3f"),
+        "Frechet distance of single digits": ("frechet_digit_distance", ".2f"),
+    },
+)
+RECIPES = {"stable": Config(), "dcgan": DCGAN}
 
 if __name__ == "__main__":
-    runs.command_line(EXPERIMENT, RECIPES, train_and_report, __doc__)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

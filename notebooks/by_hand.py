@@ -16,41 +16,47 @@
 # %% [markdown]
 # # Backpropagation by hand
 #
-# A generative adversarial network needs nothing but matrix products and the chain rule. `experiments/numpy_gan.py`
-# writes both down; here they are taken apart, with the numbers beside those of TensorFlow's `GradientTape`.
+# A generative adversarial network needs nothing but matrix products and the chain rule. The script
+# `experiments/numpy_gan.py` writes both in NumPy. This notebook takes them apart, and compares the gradients with
+# those of TensorFlow's `GradientTape`.
 #
-# A layer is $y = f(a)$ with $a = W x + b$, samples as columns. With $\delta = \partial E / \partial a$,
+# A layer computes $y = f(a)$ with $a = W x + b$. Each column of $x$ is one sample. Let $E$ be the error and $\delta =
+# \partial E / \partial a$. Then
 #
 # $$\frac{\partial E}{\partial W} = \delta x^\top \qquad \frac{\partial E}{\partial b} = \sum_{\text{batch}} \delta
-# \qquad \frac{\partial E}{\partial x} = W^\top \delta ,$$
+# \qquad \frac{\partial E}{\partial x} = W^\top \delta .$$
 #
-# and only $\delta$ differs from layer to layer:
+# The last of these is $\partial E / \partial y$ for the layer below. The kinds of layers differ only in $\delta$:
 #
 # | layer | $y$ | $\delta$ |
 # |---|---|---|
-# | hidden | $\max(0, a)$ | $\partial E / \partial y$ where $y > 0$ |
-# | G's last | $\tanh a$ | $(1 - y^2) \, \partial E / \partial y$ |
-# | D's last | $1 / (1 + e^{-a})$ | $(y - t) / B$, with cross-entropy and the target $t$ |
+# | hidden layers | $\max(0, a)$ | $\partial E / \partial y$ where $y > 0$, otherwise 0 |
+# | last layer of $G$ | $\tanh a$ | $(1 - y^2) \, \partial E / \partial y$ |
+# | last layer of $D$ | $1 / (1 + e^{-a})$ | $(y - t) / B$ |
+#
+# In the last row $E$ is the mean cross-entropy over a batch of $B$ samples, and $t$ is the target: 1 for real, 0 for
+# fake.
 
 # %%
 from dataclasses import replace
 
 import numpy as np
-import tensorflow as tf
 from IPython.display import display
 from PIL import Image
 
 import gan_core as core
-import gan_data as data
-import gan_images as images
-import gan_plots as plots
 from experiments import numpy_gan
+from gan_core import tf
+from lab import plots
+
+# %matplotlib inline
 
 # %% [markdown]
-# ## One layer, on paper
+# ## One layer, worked out on paper
 #
-# $W = (1, -2)$, $b = 1/2$, $x = (1, 1)^\top$ and the target $t = 1$: $a = -1/2$, $y = .378$, the error
-# $\ln(1 + e^{1/2}) = .974$, $\delta = y - t = -.622$.
+# Take the last layer of $D$ with $W = (1, -2)$, $b = 1/2$, the input $x = (1, 1)^\top$ and the target $t = 1$. On
+# paper: $a = 1 - 2 + 1/2 = -1/2$ and $y = 1 / (1 + e^{1/2}) = .378$. The error is $-\ln y = .974$, and $\delta = y -
+# t = -.622$. So $\partial E / \partial x = W^\top \delta = (-.622, 1.245)^\top$. The code agrees:
 
 # %%
 layer = numpy_gan.DiscriminatorOutput(np.random.default_rng(0), 2, 1)
@@ -62,16 +68,17 @@ print("dE/dx  ", layer.backward(t).ravel())
 print("dE/dW  ", layer.gradients[0], " dE/db", layer.gradients[1])
 
 # %% [markdown]
-# ## The whole of D and G
+# ## All layers of $D$ and $G$
 #
-# G's error goes through D, whose weights stay, down to the pixels, and on through G. Every gradient by hand beside
-# the one of `GradientTape` on the same weights: they agree to the last digits of float64.
+# $G$ learns from an error that $D$ computes. The gradient passes through $D$, whose weights do not change, down to
+# the pixels, and from there through $G$. The table compares the gradients by hand with those of `GradientTape` for
+# the same weights. They differ only in the last digits of float64.
 
 # %%
-config = replace(numpy_gan.Config(), side=8)
-game = numpy_gan.new_game(config)
+config = replace(numpy_gan.Config(), steps=3000, eval_every=250)
+game = numpy_gan.new_game(config, side=8)
 z = np.random.default_rng(1).standard_normal((config.latent_dim, 64))
-ones = np.ones((1, 64))
+ones = np.ones((1, 64))  # the targets: G wants D to take its fakes for real
 
 numpy_gan.forward(game.discriminator, numpy_gan.forward(game.generator, z))
 numpy_gan.backward(game.generator, numpy_gan.backward(game.discriminator, ones))
@@ -86,14 +93,14 @@ for name, hand, taped in zip(("W1", "b1", "W2", "b2", "W3", "b3"), by_hand, tape
     print(f"{name:6}{np.abs(hand).max():18.6f}{np.abs(hand - taped.numpy()).max():20.1e}")
 
 # %% [markdown]
-# And beside the slope itself: move one weight of G a little to either side, and see how the error changes.
-
+# A gradient can also be measured without any calculus: move one weight of $G$ a little up and a little down, and see
+# how much the error changes.
 
 # %%
 weight, gradient, step = game.generator[0].W, by_hand[0], 1e-6
 for i in [(0, 0), (3, 5), (20, 30)]:
     errors = []
-    for move in (step, -2 * step, step):  # up, down, back
+    for move in (step, -2 * step, step):  # up, down, back to where it was
         weight[i] += move
         numpy_gan.forward(game.discriminator, numpy_gan.forward(game.generator, z))
         errors.append(game.discriminator[-1].error(ones).mean())
@@ -102,27 +109,31 @@ for i in [(0, 0), (3, 5), (20, 30)]:
 # %% [markdown]
 # ## It learns
 #
-# Half a batch of fakes and half a batch of real digits for D, a whole batch for G. At the equilibrium D would be
-# right half of the time; with 1437 digits to learn from it stays a little ahead.
+# In each step $D$ learns from half a batch of fakes and half a batch of real digits, and $G$ learns from a whole
+# batch of fakes. The digits are the 8x8 ones that come with scikit-learn. At the equilibrium $D$ would be right half
+# of the time. Here it stays a little ahead, because it has only 1437 digits to learn from.
 
 # %%
-trained = numpy_gan.train(replace(config, steps=3000, eval_every=250).checked())
-display(plots.errors_and_accuracies(trained.records))
-
-# %%
-for step, fakes in (trained.sheets[k] for k in (0, 1, 4, -1)):
-    print("step", step)
-    display(Image.fromarray(plots.sheet(fakes[:48] / 255, columns=24, zoom=5)))
+trained = numpy_gan.train(config)
+display(plots.errors_and_accuracies(trained.run.records))
 
 # %% [markdown]
-# ## How near are they?
-#
-# No judge is needed to see how far a fake is from the nearest real digit, and a real digit from the nearest fake.
-# Other real digits in the place of fakes give the floor.
+# The same 32 latents, drawn by $G$ before training and after 250, 1000 and 3000 steps:
 
 # %%
-real = data.load_images("digits")
-fakes = numpy_gan.generate(trained.game, images.latent_bits(0, 1000, config.latent_dim))
-numbers = numpy_gan.distances(trained.config, real, fakes)
-for name in ("to_real", "to_fake"):
-    print(f"{name:8} {numbers[name]:.3f}   real digits instead: {numbers[name + '_floor']:.3f}")
+for step in (0, 250, 1000, 3000):
+    print("step", step)
+    fakes = trained.run.snapshots[step]["images"][:32] / 255
+    display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=6)))
+
+# %% [markdown]
+# ## How close are the fakes to real digits?
+#
+# Two simple distances need no other network: from a fake to the nearest real digit, and from a real digit to the
+# nearest fake. The first is large if the fakes are blurred or noisy. The second is large if some kinds of digits are
+# missing. Beside each stands its floor: what other real digits score in the place of the fakes.
+
+# %%
+result = numpy_gan.evaluate(trained)
+for name, words in (("to_real", "from a fake to the nearest real digit"), ("to_fake", "from a real digit to a fake")):
+    print(f"{words:40}{result[name]:.3f}, floor {result[name + '_floor']:.3f}")

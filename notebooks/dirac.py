@@ -14,64 +14,77 @@
 # ---
 
 # %% [markdown]
-# # Two numbers
+# # A GAN of two numbers
 #
-# The smallest GAN there is (Mescheder et al. 2018): all data lie at 0, the generator always draws $\theta$, and the
-# discriminator's logit at $x$ is $\psi x$. The equilibrium is $(\theta, \psi) = (0, 0)$. Does training find it?
+# This is the smallest GAN there is (Mescheder et al. 2018). All real data lie at 0. The generator always draws the
+# same number $\theta$. The discriminator's logit at $x$ is $\psi x$. So each player has a single number to learn, and
+# the equilibrium is known: $(\theta, \psi) = (0, 0)$. Does training find it?
 #
-# Near the equilibrium the game is linear. With $J$ the Jacobian of both players' forces, one step of size $h$ is
-# $I + h J$, and the modulus of its largest eigenvalue is the factor by which the distance changes.
+# The forces on the players are the negative gradients of their losses. A step of size $h$ moves each player by $h$
+# times the force on it. Near the equilibrium the forces are nearly linear in $(\theta, \psi)$; let $J$ be their
+# Jacobian at the equilibrium. If both players move at the same time, one step multiplies $(\theta, \psi)$ by the
+# matrix $I + h J$. The largest modulus of the eigenvalues of this matrix is the factor by which the distance to the
+# equilibrium changes in a step, on average over many steps.
 
 # %%
 import numpy as np
 from IPython.display import display
 
-import gan_plots as plots
 from experiments import dirac_gan
+from lab import plots
+
+# %matplotlib inline
 
 # %% [markdown]
-# ## The explicit game circles
+# ## Without a penalty the players go in circles
 #
-# Without a penalty $J$ has the eigenvalues $\pm i/2$: the players go round each other. If both move at once, each
-# step also leads a little outwards; if G moves first, the circle closes. A penalty of weight $g$ on D's slope adds
-# friction.
+# For losses made of log-sigmoids, and without a penalty, $J$ has the eigenvalues $\pm i/2$. They are imaginary, so
+# the players go round the equilibrium. If both move at the same time (simultaneous), each step also leads a little
+# outwards. If $G$ moves first and $D$ then answers the new $G$ (alternating), the circle closes. A penalty of weight
+# $g$ on the slope of $D$ acts like friction. The grey arrows show the direction of the forces.
 
 # %%
-config = dirac_gan.Config(losses=("minimax", "non_saturating", "wasserstein"), penalties=(0.0, 0.3, 1.0)).checked()
-rows, paths = dirac_gan.study(config)
+config = dirac_gan.Config(losses=("minimax", "non_saturating", "wasserstein"), penalties=(0.0, 0.3, 1.0))
+trained = dirac_gan.train(config)
+result = dirac_gan.evaluate(trained)
 fields = {loss: dirac_gan.forces(loss) for loss in config.losses}
-display(plots.dirac(fields, paths, config.penalties, config.start))
+display(plots.dirac(fields, trained.game, config.penalties, config.start))
 
 # %% [markdown]
 # ## Measured beside theory
 #
-# The eigenvalues of $J$ for losses of log-sigmoids are $-g/2 \pm \sqrt{g^2/4 - 1/4}$.
+# With a penalty of weight $g$, theory gives $J$ the eigenvalues $-g/2 \pm \sqrt{g^2/4 - 1/4}$, again for losses made
+# of log-sigmoids. The measured eigenvalues are those of a $J$ from small differences of the forces.
 
 # %%
 for penalty in (0.0, 0.3, 1.0, 2.0):
-    found = np.linalg.eigvals(dirac_gan.jacobian("minimax", penalty))
+    one, other = np.linalg.eigvals(dirac_gan.jacobian("minimax", penalty)).astype(complex)
     root = np.sqrt(complex(penalty**2 / 4 - 1 / 4))
-    theory = np.round([-penalty / 2 + root, -penalty / 2 - root], 5)
-    print(f"g = {penalty:g}: J has {np.round(found, 5)}, theory {theory}")
+    print(f"g = {penalty:3}: measured {one:.4f} and {other:.4f}")
+    print(f"          theory   {-penalty / 2 + root:.4f} and {-penalty / 2 - root:.4f}")
+
+# %% [markdown]
+# The next table shows for each game the distance to the equilibrium after 500 steps. Beside it stand the factor by
+# which a step changes this distance, measured over the last quarter of the steps, and the factor from the
+# eigenvalues.
 
 # %%
-print(f"{'loss':16}{'order':14}{'penalty':>8}{'distance':>12}{'a step':>10}{'theory':>10}")
-for row in rows:
-    a_step = "-" if row["contraction"] is None else f"{row['contraction']:.5f}"
+print(f"{'loss':16}{'order':14}{'penalty':>8}{'distance':>12}{'measured':>10}{'theory':>10}")
+for game in result["games"]:
     print(
-        f"{row['loss']:16}{row['order']:14}{row['penalty']:8g}{row['distance']:12.4g}"
-        f"{a_step:>10}{row['contraction_predicted']:10.5f}"
+        f"{game['loss']:16}{game['order']:14}{game['penalty']:8g}{game['distance']:12.4g}"
+        f"{game['contraction']:10.5f}{game['contraction_predicted']:10.5f}"
     )
 
 # %% [markdown]
-# Where theory says 1 or more, the linear game does not converge, and what the real one does is decided by the terms
-# that the line leaves out. Where it says less, the measured factor comes close to it. With $g = 1$ the two
-# eigenvalues are equal: more penalty than that makes the players slower again.
+# Where theory says 1 or more, the linear game does not converge. What the real game does is then decided by the terms
+# that the linear approximation leaves out. Where theory says less than 1, the measured factor comes close to it.
+#
+# With $g = 1$ both eigenvalues of $J$ are equal. A larger penalty makes the players slower again:
 
 # %%
 for penalty in (0.5, 0.9, 1.0, 1.1, 2.0, 4.0):
-    factor = dirac_gan.predicted_contraction(
-        dirac_gan.jacobian("minimax", penalty), config.learning_rate, "simultaneous"
-    )
+    jacobian = dirac_gan.jacobian("minimax", penalty)
+    factor = dirac_gan.predicted_contraction(jacobian, config.learning_rate, "simultaneous")
     halving = np.log(0.5) / np.log(factor)
     print(f"penalty {penalty:g}: factor {factor:.4f} a step, {halving:.0f} steps to halve the distance")

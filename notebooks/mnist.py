@@ -14,14 +14,14 @@
 # ---
 
 # %% [markdown]
-# # Digits
+# # A GAN draws digits
 #
-# The same game as in one dimension, $V(D, G) = \mathbb{E} \log D(x) + \mathbb{E} \log(1 - D(G(z)))$, with images in
-# the place of numbers. Here on the 8x8 digits that come with scikit-learn, so that it takes seconds and no network;
-# with `data=None` the same cells train on MNIST.
+# The game is the same as for numbers, $V(D, G) = \mathbb{E} \log D(x) + \mathbb{E} \log(1 - D(G(z)))$, but $x$ and
+# $G(z)$ are images now. This notebook uses the 8x8 digits that come with scikit-learn, so that it takes seconds and
+# downloads nothing. With `data=None` the same cells train on MNIST.
 #
-# A grid of pictures says little about a generator. A **judge**, a digit classifier trained on real images, measures
-# what the pictures hide, and each number stands beside what real images score in the place of fakes.
+# A grid of pictures says little about a generator. So a **digit classifier**, trained on real images, measures what
+# the eye does not see. Each number stands beside what real images score in the place of the fakes.
 
 # %%
 from dataclasses import replace
@@ -30,25 +30,28 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
-import gan_data as data
-import gan_images as images
-import gan_plots as plots
-import metrics
 from experiments import mnist_dcgan, mnist_mlp
+from lab import draws, pictures, plots, runs
+
+# %matplotlib inline
+
+# %% [markdown]
+# Forty real digits:
 
 # %%
-real = data.load_images("digits")
-display(Image.fromarray(plots.sheet(data.as_pixels(real.train[:40]), columns=20)))
+real = pictures.load("digits")
+train = pictures.as_pixels(real.train)
+display(Image.fromarray(plots.sheet(train[:40], columns=20, zoom=5)))
 
 # %% [markdown]
 # ## A dense generator
 #
-# Raw variables: each layer is $W h + b$ with samples as columns. `training` plays the game; every `eval_every` steps
-# it measures 500 fakes.
+# The weights are raw variables. Each layer is $W h + b$, and each column of $h$ is one sample. `train` plays the
+# game, and measures 500 fakes every 200 steps.
 
 # %%
 config = replace(
-    mnist_mlp.STABLE,
+    mnist_mlp.Config(),
     data="digits",
     steps=2000,
     eval_every=200,
@@ -60,65 +63,74 @@ config = replace(
     learning_rate=1e-3,
     discriminator_rate=1.0,
     r1=0.1,
-).checked()
+)
 dense = mnist_mlp.train(config)
-images.show_parameters(dense.task.networks)
+g, d = dense.game.generator.weights, dense.game.discriminator.weights
+print("shapes of G's variables", *(tuple(w.shape) for w in g))
+print("shapes of D's variables", *(tuple(w.shape) for w in d))
+print("parameters", runs.count_parameters(generator=g, discriminator=d))
+
+# %% [markdown]
+# Twenty latents, drawn by $G$ after 0, 400, 800, 1200, 1600 and 2000 steps, from top to bottom:
 
 # %%
-for step, fakes in dense.sheets[:: len(dense.sheets) // 4]:
-    print("step", step)
-    display(Image.fromarray(plots.sheet(fakes / 255, columns=25)))
+display(Image.fromarray(plots.sheet(plots.strip(dense.run.snapshots, rows=6, columns=20), columns=20, zoom=5)))
 
 # %%
-display(plots.image_curves(dense.records))
+display(plots.image_curves(dense.run.records))
 
 # %% [markdown]
 # ## What each number sees
 #
-# Three samples that a glance may not tell apart from a good one: one digit again and again, averages of two images,
-# and real images themselves. Collapse shows in the label KL and in recall; blur shows in precision and in the share
-# of which the judge is sure; the Frechet digit distance sees both.
+# The table compares the generator with three other samples: real images, one digit again and again, and averages of
+# two real images. The numbers see different faults. That digits are missing shows in the label KL and in recall. Blur
+# shows in precision, and in the share of images for which the classifier is at least 90% confident. The Frechet digit
+# distance sees both. (`docs/numbers.md` explains each number.)
 
 # %%
-train = data.as_pixels(real.train)
+generate = mnist_mlp.generator(config, dense.game)
+fakes = generate(draws.latent_bits(config.seed, 1000, config.latent_dim))
+threes = train[real.train_labels == 3]
 samples = {
     "real images": train[:1000],
-    "one digit only": train[real.train_labels == 3][np.arange(1000) % 100],
+    "one digit only": threes[np.arange(1000) % 100],
     "averages of two": (train[:700] + train[700:1400]) / 2,
-    "the generator": dense.task.generate(images.latent_bits(0, 1000, config.latent_dim)),
+    "the generator": fakes,
 }
-numbers = {name: dense.yardstick.full(sample) for name, sample in samples.items()}
 keys = ("frechet_digit_distance", "label_kl", "precision", "recall", "confident_share", "parzen")
-print(f"{'':18}" + "".join(f"{key:>24}" for key in keys))
-for name, row in numbers.items():
-    print(f"{name:18}" + "".join(f"{row[key]:24.3f}" for key in keys))
+print(f"{'':16}" + "".join(f"{key:>{len(key) + 2}}" for key in keys))
+for name, sample in samples.items():
+    scores = dense.scorer.scores(sample, final=True)
+    print(f"{name:16}" + "".join(f"{scores[key]:{len(key) + 2}.3f}" for key in keys))
 
 # %% [markdown]
-# ## Has it learnt the training images by heart?
+# ## Does it memorise the training images?
 #
-# Above: fakes; below each its nearest training image. A generator that copies would show two equal rows.
+# The upper row shows fakes, the lower row the training image nearest to each. If $G$ copied its training images, the
+# two rows would be the same.
 
 # %%
-fakes = samples["the generator"][:20]
-nearest = metrics.nearest_neighbours(fakes, train)[1][:, 0]
-display(Image.fromarray(plots.sheet(np.concatenate([fakes, train[nearest]]), columns=20)))
+nearest = dense.scorer.nearest_real(fakes[:20])
+display(Image.fromarray(plots.sheet(np.concatenate([fakes[:20], nearest]), columns=20, zoom=5)))
 
 # %% [markdown]
-# Between two latents the digits change smoothly. The way is a great circle, not a straight line: half-way on the line
-# between two normal latents lie lengths that the generator never saw.
+# Each row below goes from one latent to another, and the digits change smoothly on the way. The way is part of a
+# great circle, not a straight line. Half-way along a straight line between two normal latents lie latents that are
+# shorter than almost all that $G$ was trained on.
 
 # %%
-path = dense.task.generate(images.interpolation(config, rows=4, columns=20))
-display(Image.fromarray(plots.sheet(path, columns=20)))
+between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=4, columns=20))
+display(Image.fromarray(plots.sheet(between, columns=20, zoom=5)))
 
 # %% [markdown]
 # ## A convolutional generator
 #
-# The DCGAN shares weights between places of the image, and normalises over the batch. On 8x8 pixels, for a few steps
-# only: enough to see it start. `python experiments/mnist_dcgan.py` trains it on MNIST.
+# The DCGAN uses the same weights at every place of the image, and normalises over the batch. Here it trains on 8x8
+# pixels for 60 steps only, which is enough to see it start. `python experiments/mnist_dcgan.py` trains it on MNIST.
 
 # %%
-config = replace(mnist_dcgan.Config(), data="digits", steps=60, eval_every=30, log_samples=200).checked()
+config = replace(mnist_dcgan.Config(), data="digits", steps=60, eval_every=30, log_samples=200, average=0.9)
 dcgan = mnist_dcgan.train(config)
-images.show_parameters(dcgan.task.networks)
-display(Image.fromarray(plots.sheet(dcgan.sheets[-1][1] / 255, columns=25)))
+g, d = dcgan.game.generator.weights, dcgan.game.discriminator.weights
+print("parameters", runs.count_parameters(generator=g, discriminator=d))
+display(Image.fromarray(plots.sheet(plots.strip(dcgan.run.snapshots, rows=3, columns=20), columns=20, zoom=5)))

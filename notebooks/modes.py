@@ -14,50 +14,52 @@
 # ---
 
 # %% [markdown]
-# # Does it cover every mode?
+# # Does a GAN reach every mode?
 #
-# Eight small normals on a circle, a generator that starts somewhere, and the question of every GAN paper: does it
-# reach all of them? Each number below is PacGAN's (Lin et al. 2018): **modes** with at least one sample within 3
-# standard deviations, the share of such samples (**high quality**), and the **reverse KL** of their modes against
-# equal shares.
+# The real points come from eight small normal distributions on a circle, which are called modes. Does a generator
+# that starts somewhere else reach all of them? Three numbers of PacGAN (Lin et al. 2018) answer this. **Modes** is
+# the number of modes with at least one fake within 3 standard deviations of their centre. **High quality** is the
+# share of fakes that lie so close to the centre of some mode. The **reverse KL** says how unequally these fakes are
+# spread over the modes; it is 0 if all modes get equal shares.
 
 # %%
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-from IPython.display import HTML, display
+from IPython.display import display
 
-import gan_data as data
-import gan_plots as plots
 import metrics
 from experiments import mixture_2d
+from lab import plots, targets
+
+# %matplotlib inline
 
 # %% [markdown]
 # ## What a perfect sampler scores
 #
-# Nobody reaches 100%: of a normal in the plane, $e^{-9/2} = 1.1\%$ lie beyond 3 standard deviations. More than
-# 98.9% of high quality means modes narrower than the real ones. And 2500 samples never fall into 8 modes evenly.
+# Not even real points have 100% of high quality: of a normal distribution in the plane, $e^{-9/2} = 1.1\%$ lies
+# beyond 3 standard deviations. So a sampler that has clearly more than 98.9% of high quality draws modes that are too
+# narrow. And 2500 samples do not fall into 8 modes in exactly equal parts, so that the reverse KL is not exactly 0.
 
 # %%
-ring = data.ring()
+ring = targets.ring()
 rng = np.random.default_rng(0)
 for name, sampler in {
     "the ring itself": ring,
-    "twice as wide": ring._replace(std=2 * ring.std),
-    "a fifth as wide": ring._replace(std=ring.std / 5),
+    "modes twice as wide": ring._replace(std=2 * ring.std),
+    "modes a fifth as wide": ring._replace(std=ring.std / 5),
     "six of the eight modes": ring._replace(centres=ring.centres[:6]),
 }.items():
     modes, quality, kl = metrics.mode_coverage(sampler.draw(2500, rng), *ring)
     print(f"{name:24}{modes} modes, {quality:6.1%} of high quality, reverse KL {kl:.4f}")
-print(f"six of eight modes, by hand: ln(8/6) = {np.log(8 / 6):.4f}")
+print(f"six of the eight modes, on paper: reverse KL ln(8/6) = {np.log(8 / 6):.4f}")
 
 # %% [markdown]
-# ## Five GANs at once
+# ## Six GANs at once
 #
-# R1 is large at first, which makes D smooth: every mode pulls fakes from afar. Then it fades, D becomes sharp, and
-# the modes become as narrow as the real ones. This run is short; the script's own takes 100,000 steps.
+# The penalty R1 on the slope of $D$ is large at first. This makes $D$ smooth, so that every mode attracts fakes from
+# far away. Then the penalty fades, $D$ becomes sharp, and the fakes at each mode become as narrow as the real points.
+# This run is short; by default the script takes 100,000 steps.
 
 # %%
 small = {
@@ -67,47 +69,56 @@ small = {
     "seeds": 6,
     "batch": 100,
 }
-config = replace(mixture_2d.STABLE, steps=3000, eval_every=1000, **small).checked()
+config = replace(mixture_2d.Config(), steps=6000, eval_every=2000, **small)
 trained = mixture_2d.train(config)
-result = mixture_2d.report(trained)
+result = mixture_2d.evaluate(trained)
 display(mixture_2d.overview(trained, result))
 print(f"{result['complete']} of {result['seeds']} seeds reach all {result['modes_of']} modes")
 
 # %% [markdown]
-# Small multiples: the same recipe, five seeds. One run says little.
+# The next figure shows every seed. They differ only in their random numbers, so that a single run says little.
 
 # %%
-view = mixture_2d.square(trained.real)
-display(plots.plane_seeds(trained.real, trained.fakes, result, view))
+square, fakes = mixture_2d.square_around(trained.real), trained.game.sample(config.steps)
+display(plots.plane_seeds(trained.real.test, fakes, result, square))
 
 # %% [markdown]
-# ## Two tricks: packing and unrolling
+# ## Two remedies: packing and unrolling
 #
-# PacGAN shows D several samples at once, so that it sees their lack of variety. An unrolled GAN lets G look ahead:
-# its gradient goes through the answers of D. Here both beside the plain game, all with the same few steps and data.
-# Medians over seeds; short runs of five seeds are no verdict. `docs/results_modes.md` has long ones.
+# PacGAN shows $D$ several samples at once, so that $D$ can see that they are too much alike. In an unrolled GAN, $G$
+# looks ahead: its gradient also knows how $D$ would answer (Metz et al. 2017). Both stand here beside the plain game,
+# with the same small number of steps and the same data.
 
 # %%
-plain = replace(mixture_2d.RECIPES["classic"], steps=1000, eval_every=1000, learning_rate=1e-3, beta1=0.5, **small)
-tricks = {
+plain = replace(mixture_2d.CLASSIC, steps=1000, eval_every=1000, learning_rate=1e-3, beta1=0.5, **small)
+remedies = {
     "minimax": {"loss": "minimax"},
     "minimax, --pack 2": {"loss": "minimax", "pack": 2},
     "minimax, --unroll 2": {"loss": "minimax", "unroll": 2},
 }
-for name, flags in tricks.items():
-    scores = mixture_2d.report(mixture_2d.train(replace(plain, **flags).checked()))
+for name, flags in remedies.items():
+    scores = mixture_2d.evaluate(mixture_2d.train(replace(plain, **flags)))
     modes, quality, distance = (scores[key]["median"] for key in ("modes", "high_quality", "sliced_wasserstein"))
     print(f"{name:22}{modes:g} modes, {quality:5.1%} of high quality, sliced Wasserstein {distance:.3f}")
 
 # %% [markdown]
-# ## Watching it
+# These numbers are medians over six seeds after a short training, which is too little to say which game is better.
+# The folder `docs/results` has long runs.
+
+# %% [markdown]
+# ## Watching it learn
 #
-# Colours are D's verdict, arrows the way D pushes the fakes; on the right a square of latents as G bends it. A run
-# of the script writes this as `training.gif`, and as `training.html` with a slider.
+# Here is the first seed of the six GANs above, at each step at which they were measured. In the upper row, the colour
+# is the output of $D$, real points are blue, and fakes are orange. The arrows show where $D$ pushes some of the
+# fakes. The lower row shows what $G$ makes of a square of latents: each line is a line of latents of which one
+# coordinate stays the same. A run of the script draws this as an animation, `training.gif`, and as a page with a
+# slider, `training.html`.
 
 # %%
-with tempfile.TemporaryDirectory() as folder:
-    titles = {r["step"]: mixture_2d.title(r, result) for r in trained.records}
-    plots.plane_animation(Path(folder), trained.real.test, trained.snapshots, titles, view)
-    player = (Path(folder) / "training.html").read_text()
-display(HTML(player))
+steps = sorted(trained.run.snapshots)
+fig, axes = plots.figure(2, len(steps), 3.4 * len(steps), 7)
+for step, (upper, lower) in zip(steps, axes.T, strict=True):
+    plots.plane(upper, trained.real.test, trained.run.snapshots[step], square)
+    plots.latent_lattice(lower, trained.run.snapshots[step], square)
+    upper.set_title(f"step {step}")
+display(fig)

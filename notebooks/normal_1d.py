@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -14,16 +16,21 @@
 # %% [markdown]
 # # A GAN learns a 1-D distribution
 #
-# Two players. The discriminator $D$ is shown real numbers $x$ and fakes $G(z)$ and says how probable it is that
-# each is real. The generator $G$ turns noise $z$ into fakes. They play for one number,
+# Two networks play against each other. The discriminator $D$ is shown real numbers $x$ and fakes $G(z)$, and answers
+# with the probability that what it sees is real. The generator $G$ turns random noise $z$ into fakes. Both play for
+# one number,
 #
 # $$V(D, G) = \mathbb{E}_x \log D(x) + \mathbb{E}_z \log(1 - D(G(z))),$$
 #
-# which $D$ raises and $G$ lowers (Goodfellow et al. 2014). Against fakes of density $q$ the best $D$ is
-# $D^*(x) = p(x) / (p(x) + q(x))$, and then $V = -\ln 4 + 2\,\mathrm{JSD}(p, q)$: the best $G$ is the one with
-# $q = p$, where $D = 1/2$ everywhere and $D$'s loss $-V$ is $\ln 4 = 1.386$.
+# which $D$ tries to make large and $G$ tries to make small (Goodfellow et al. 2014).
 #
-# This notebook only sets parameters, calls the functions of `experiments/normal_1d.py`, and shows.
+# Let $p$ be the density of the real numbers and $q$ that of the fakes. The best $D$ against these fakes is $D^*(x) =
+# p(x) / (p(x) + q(x))$, and with this $D$ the game has the value $V = -\ln 4 + 2\,\mathrm{JSD}(p, q)$. The
+# Jensen-Shannon divergence JSD is 0 if $q = p$ and positive otherwise. So the best $G$ is the one with $q = p$; then
+# the best $D$ says 1/2 everywhere, and its loss $-V$ is $\ln 4 = 1.386$ nats.
+#
+# This notebook defines nothing of its own. It sets parameters, calls the functions of `experiments/normal_1d.py`, and
+# shows the results.
 
 # %%
 from dataclasses import replace
@@ -35,74 +42,87 @@ from scipy import stats
 import metrics
 from experiments import normal_1d
 
+# %matplotlib inline
+
 # %% [markdown]
-# ## Why the tutorial's KL misleads
+# ## Why the tutorial's KL divergence misleads
 #
-# The KL divergence $\mathrm{KL}(p \| q) = \int p \ln (p / q)$ is 0 only if $p = q$. A histogram estimate needs
-# bins that both samples share. If each sample gets bins between its own smallest and largest value, shift and
-# scale disappear:
+# The KL divergence $\mathrm{KL}(p \| q) = \int p \ln (p / q)$ is 0 only if $p = q$. To estimate it from samples, one
+# counts them in bins. Both samples must be counted in the same bins. The tutorial whose networks are trained below
+# gave each sample bins between its own smallest and largest value, and such bins cannot see that one sample is
+# shifted or stretched:
 
 # %%
 rng = np.random.default_rng(0)
 near, far = rng.normal(0, 1, 10_000), rng.normal(100, 50, 10_000)
 own_bins = metrics.kl_divergence(*(np.histogram(sample, bins=10)[0] + 0.5 for sample in (near, far)))
 shared_bins = metrics.histogram_kl(stats.norm(), far)
-print(f"N(0, 1) against N(100, 50): {own_bins:.3f} nats with bins of their own, {shared_bins:.3f} with shared bins")
-print(f"the closed form: {metrics.normal_kl(0, 1, 100, 50):.3f} nats")
+print("The KL divergence of N(0, 1) and N(100, 50), in nats")
+print(f"  each sample has bins of its own   {own_bins:.3f}")
+print(f"  both samples share their bins     {shared_bins:.3f}")
+print(f"  exact, from the formula           {metrics.normal_kl(0, 1, 100, 50):.3f}")
 
 # %% [markdown]
-# And no estimate of a finite sample is 0. What would a perfect generator get? That is the floor:
+# An estimate from a finite sample is never 0, not even for a perfect generator, whose fakes are real numbers. What
+# such a generator gets is called the floor here. It depends on the number of fakes; this is the floor of 10,000:
 
 # %%
-edges = metrics.histogram_edges(stats.norm())
-print(metrics.kl_floor(metrics.bin_masses(stats.norm(), edges), n=10_000))
+floor = metrics.kl_floor(metrics.bin_masses(stats.norm(), metrics.histogram_edges(stats.norm())), n=10_000)
+print(f"floor: {floor.mean:.4f} nats on average, in 80% of all cases between {floor.q10:.4f} and {floor.q90:.4f}")
 
 # %% [markdown]
 # ## One seed
 #
-# The tutorial's system: $D$ 1-8-1, $G$ 8-4-1, 1000 real numbers, Adam at .0005.
+# The tutorial's system: $D$ has layers of 1, 8 and 1 units and $G$ layers of 8, 4 and 1. They train on 1000 real
+# numbers with Adam at the learning rate .0005.
 
 # %%
-one = normal_1d.train(replace(normal_1d.RECIPES["classic"], seeds=1, steps=3000))
-display(normal_1d.overview(one, normal_1d.report(one)))
+one = normal_1d.train(replace(normal_1d.CLASSIC, seeds=1, steps=3000))
+display(normal_1d.overview(one, normal_1d.evaluate(one)))
 
 # %% [markdown]
-# One run proves nothing: start it from another seed and the picture changes.
+# One run proves little: another seed gives another picture.
 #
 # ## Many seeds
 #
-# All seeds train in one compiled program; the band holds the middle 80% of them.
+# All 16 seeds train in one compiled program. Lines are medians over the seeds, and the bands hold the middle 80% of
+# them.
 
 # %%
-many = normal_1d.train(replace(normal_1d.RECIPES["classic"], seeds=16, steps=3000))
-display(normal_1d.overview(many, normal_1d.report(many)))
+many = normal_1d.train(replace(normal_1d.CLASSIC, seeds=16, steps=3000))
+display(normal_1d.overview(many, normal_1d.evaluate(many)))
 
 # %% [markdown]
 # ## A recipe that learns
 #
-# The same game and the same 1000 numbers. What changed, each with its reason, is `STABLE` in the script.
+# The game and the real numbers are the same as before; the networks, the optimiser and the loss of $G$ are not. The
+# class `Config` in the script gives a reason for each of its values.
 
 # %%
-stable = normal_1d.train(replace(normal_1d.RECIPES["stable"], seeds=16, steps=2000))
-result = normal_1d.report(stable)
+stable = normal_1d.train(replace(normal_1d.Config(), seeds=16, steps=2000))
+result = normal_1d.evaluate(stable)
 display(normal_1d.overview(stable, result))
 
 # %% [markdown]
 # ## $D$ against $D^*$
 #
-# The fifth panel shows $D(x)$ and $D^*(x)$ for the fakes at the end. How much of the game does $D$ see?
+# The fifth panel shows $D(x)$ beside $D^*(x)$, the best discriminator against the fakes at the end of training. The
+# value of the game says in one number how far apart they are. If $D$ is as good as it can be, it is the second of
+# these two:
 
 # %%
-for name in ("game_value", "game_value_optimal"):
-    print(f"{name}: {result[name]['median']:.4f}, ideal {result['game_value_floor']:.4f} = -ln 4")
+for name, whose in (("game_value", "the D that was trained"), ("game_value_optimal", "D*, the best one")):
+    print(f"value of the game with {whose:24}{result[name]['median']:.4f}")
+print(f"the same if the fakes were perfect, -ln 4      {result['game_value_floor']:.4f}")
 
 # %% [markdown]
-# ## Learning rate .05
+# ## A learning rate of .05
 #
-# A hundred times the tutorial's rate: how many of 16 seeds end with less than half the spread of the data?
+# This is a hundred times the tutorial's rate. A seed is counted as collapsed if its fakes end with less than half the
+# standard deviation of the real numbers.
 
 # %%
-fast = normal_1d.train(replace(normal_1d.RECIPES["classic"], seeds=16, steps=3000, learning_rate=0.05))
-result = normal_1d.report(fast)
-kl, floor = result["kl"]["median"], result["kl_floor"]
-print(f"{result['collapsed']} of 16 seeds collapsed; KL {kl:.2f} nats, floor {floor:.4f}")
+fast = normal_1d.train(replace(normal_1d.CLASSIC, seeds=16, steps=3000, learning_rate=0.05))
+result = normal_1d.evaluate(fast)
+print(f"{result['collapsed']} of {result['seeds']} seeds collapsed")
+print(f"median KL {result['kl']['median']:.2f} nats, floor {result['kl_floor']:.4f}")

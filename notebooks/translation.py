@@ -14,11 +14,12 @@
 # ---
 
 # %% [markdown]
-# # By label, by picture
+# # Images on request
 #
-# Three ways to tell a generator what to draw: a label (conditional GAN), a picture that belongs to the wanted one
-# (pix2pix), or a heap of pictures of another kind (CycleGAN). On the 8x8 digits of scikit-learn, for some hundred
-# steps, so that it takes a minute; on MNIST the scripts of the same names take some ten minutes each.
+# A generator can be told what to draw in three ways: by a label (a conditional GAN), by a picture that belongs to the
+# wanted one (pix2pix), or by pictures of another kind of which none belongs to any wanted one (CycleGAN). All three
+# train here on the 8x8 digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute.
+# On MNIST the scripts of the same names take about ten minutes each.
 
 # %%
 from dataclasses import replace
@@ -27,67 +28,74 @@ import numpy as np
 from IPython.display import display
 from PIL import Image
 
-import gan_data as data
-import gan_images as images
-import gan_plots as plots
 from experiments import cyclegan, mnist_conditional, pix2pix
+from lab import draws, pictures, plots
 
 SMALL = {"data": "digits", "log_samples": 200, "eval_samples": 300}
 
-
-def show(rows, columns):
-    display(Image.fromarray(plots.sheet(np.concatenate(rows), columns)))
-
-
 # %% [markdown]
-# ## By label
+# ## By a label
 #
-# G gets ten numbers beside its latents, one of which is 1; D gets them as ten constant channels beside the image, and
-# so learns what each digit should look like. One row a digit:
+# $G$ gets ten numbers behind its latents: the one that stands for the wanted digit is 1, the others are 0. $D$ gets
+# the same ten numbers as constant channels behind the image, and so learns what each digit looks like. In each row
+# $G$ was asked for one digit, 0 to 9 from top to bottom:
 
 # %%
-recipe = mnist_conditional.RECIPES["stable"]
-config = replace(recipe, **SMALL, steps=300, eval_every=100, average=0.9).checked()
+config = replace(mnist_conditional.Config(), **SMALL, steps=300, eval_every=100, learning_rate=2e-3, average=0.9)
 conditional = mnist_conditional.train(config)
-show([conditional.task.show(images.latent_bits(0, 120, config.latent_dim))], 12)
+frequencies = np.array(conditional.run.data["class_frequencies"])
+generate = mnist_conditional.generator(config, conditional.game, frequencies)
+bits = draws.latent_bits(config.seed, 160, config.latent_dim)
+fakes = generate(bits, mnist_conditional.digits_by_row(160))
+display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=5)))
 
 # %% [markdown]
-# The judge, a classifier trained on real digits, says how often it reads what was asked for.
+# A classifier of real digits says how often a fake is the digit that was asked for:
 
 # %%
-told = mnist_conditional.obedience(conditional)
-print(f"agreement {told['agreement']:.2f}, with real digits {told['agreement_floor']:.2f}, by chance .10")
+result = mnist_conditional.evaluate(conditional)
+print(f"fakes that are classified as the digit that was asked for: {result['agreement']:.0%}; by chance 10%")
+print(f"real digits that are classified as the digit that they are: {result['agreement_floor']:.0%}")
 
 # %% [markdown]
 # ## By a picture that belongs to it
 #
-# Outlines and digits, in pairs. The first U-Net learns from the L1 distance alone and blurs what it cannot know; the
-# second must also get past a discriminator that looks at the pair. Rows: outline, L1 alone, pix2pix, the digit.
+# Here the training images are pairs: the outline of a digit, and the digit. Two U-Nets learn to draw the digit. The
+# first one learns from the L1 distance to the true digit alone, which makes it blur what it cannot know. The second
+# one, pix2pix, must also convince a discriminator that looks at outline and digit together. From top to bottom: the
+# outline, the U-Net with L1 alone, pix2pix, the true digit.
 
 # %%
-paired = pix2pix.train(replace(pix2pix.Config(), **SMALL, steps=300, eval_every=100, learning_rate=2e-3).checked())
-a, b, game = paired.pairs.test_a[:16], data.as_pixels(paired.pairs.test_b[:16]), paired.task.game
-drawn = [pix2pix.translated(paired.config, player.weights, a) for player in (game.l1_only, game.generator)]
-show([data.as_pixels(a), *drawn, b], 16)
+config = replace(pix2pix.Config(), **SMALL, steps=300, eval_every=100, learning_rate=2e-3)
+paired = pix2pix.train(config)
+(a, b), translate = paired.real, pix2pix.translator(config)
+x, y = a.test[:16], pictures.as_pixels(b.test[:16])
+l1_alone, drawn = (translate(player.weights, x) for player in (paired.game.l1_only, paired.game.generator))
+display(Image.fromarray(plots.sheet(np.concatenate([pictures.as_pixels(x), l1_alone, drawn, y]), columns=16, zoom=6)))
 
 # %%
-last = paired.records[-1]
-for name, key in (("pix2pix", "l1"), ("L1 alone", "l1_of_l1_only"), ("the outline itself", "l1_of_copy")):
-    print(f"L1 distance to the digit: {name:18} {last[key]:.3f}")
+result = pix2pix.evaluate(paired)
+for name, key in (("the outline itself", "l1_of_copy"), ("L1 alone", "l1_of_l1_only"), ("pix2pix", "l1")):
+    print(f"L1 distance to the true digit: {name:20}{result[key]:.3f}")
 
 # %% [markdown]
-# ## By a heap of pictures
+# ## By pictures of another kind
 #
-# No pairs: two U-Nets, each with a discriminator of its own, must undo each other. Here both heaps are the same
-# digits, and the right answer is to change nothing; `python experiments/cyclegan.py` has digits of two sources. Rows:
-# a digit, its translation, and back again.
+# Here no image belongs to another one. Two U-Nets translate between two kinds of images, one in each direction. Each
+# has a discriminator of its own, and each must undo what the other one does. In this quick trial both kinds are the
+# same digits, so the right answer is to change nothing; `python experiments/cyclegan.py` has digits from two sources.
+# From top to bottom: a digit, its translation, and the translation back.
 
 # %%
-unpaired = cyclegan.train(replace(cyclegan.Config(), **SMALL, steps=150, eval_every=50, learning_rate=2e-3).checked())
-x, game = unpaired.domains[0].test[:16], unpaired.task.game
-there = cyclegan.translated(game.b.generator.weights, x)
-show([data.as_pixels(x), there, cyclegan.translated(game.a.generator.weights, there)], 16)
+config = replace(cyclegan.Config(), **SMALL, steps=100, eval_every=50, learning_rate=2e-3)
+unpaired = cyclegan.train(config)
+(a, b), translate, game = unpaired.real, cyclegan.translator(), unpaired.game
+x = pictures.as_pixels(a.test[:16])
+there = translate(game.b.generator.weights, x)
+back = translate(game.a.generator.weights, there)
+display(Image.fromarray(plots.sheet(np.concatenate([x, there, back]), columns=16, zoom=6)))
 
 # %%
-for record in unpaired.records:
-    print(f"step {record['step']:4}: cycle distance {record['cycle_a']:.3f}, judge reads {record['accuracy']:.0%}")
+for record in unpaired.run.records:
+    distance, accuracy = record["cycle_a"], record["accuracy"]
+    print(f"step {record['step']:3}: distance after there and back {distance:.3f}, {accuracy:.0%} recognised")

@@ -1,9 +1,12 @@
-"""What tests of several scripts do alike."""
+"""What the tests of several scripts share."""
 
-import subprocess
-import sys
+import contextlib
+import io
 
-import gan_runs as runs
+import numpy as np
+from PIL import Image
+
+from lab import cli, runs
 
 
 def one_line(capsys):
@@ -14,20 +17,26 @@ def one_line(capsys):
 
 
 def command(module, *args):
-    """Run a script's command line in this process; its exit code."""
+    """Run a script's command line in this process; returns its exit code."""
+    table = getattr(module, "TABLE", None)
+    words = [str(a) for a in args]
     try:
-        runs.command_line(module.EXPERIMENT, module.RECIPES, module.train_and_report, "", [str(a) for a in args])
+        cli.main("", module.RECIPES, module.train, module.evaluate, module.figures, table, words)
     except SystemExit as stop:
         return stop.code
     return 0
 
 
-def fresh_run(module, flags, home):
-    """The folder and the screen of a run made by a fresh process in the folder `home`."""
-    script = [sys.executable, module.__file__, *flags, "--out", "run"]
-    done = subprocess.run(script, cwd=home, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return home / "run", done.stdout
+def quiet_command(module, *args):
+    """The same where pytest's `capsys` is not at hand: exit code and standard output."""
+    with contextlib.redirect_stdout(io.StringIO()) as screen:
+        code = command(module, *args)
+    return code, screen.getvalue()
+
+
+def config_of(module, flags):
+    """The settings that these flags stand for."""
+    return cli.parsed(module.RECIPES, "", flags).config
 
 
 class Killed(Exception):
@@ -35,13 +44,35 @@ class Killed(Exception):
 
 
 class DyingRun(runs.Run):
-    """A run whose process dies right after the record of `at` is logged, before it is saved."""
+    """A run whose process dies right after the record of step `at` is logged, before it is saved."""
 
-    def __init__(self, folder, checkpoint_every, at):
-        super().__init__(folder, checkpoint_every=checkpoint_every)
+    def __init__(self, folder, at):
+        super().__init__(folder)
         self.at = at
 
-    def record(self, record, headline=""):
-        super().record(record, headline)
-        if record["step"] == self.at:
+    def _checkpoint(self, step):
+        if step == self.at:
             raise Killed
+        super()._checkpoint(step)
+
+
+def without_times(records):
+    return [{k: v for k, v in r.items() if k != "train_seconds"} for r in records]
+
+
+def write_pngs(folder, count, height, width, mode="L", seed=0):
+    """Random pictures 000.png, 001.png, ...; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        shape = (height, width) if mode == "L" else (height, width, len(mode))
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{k:03d}.png")
+    return folder
+
+
+def assert_first_gradients(player, expected, beta1=0.5):
+    """A player's gradients in its first step: after it, Adam's mean is (1 - beta1) times the gradient."""
+    for mean, gradient in zip(player.mean, expected, strict=True):
+        # the bias of a convolution before instance norm has gradient 0, of which rounding leaves some 1e-6
+        tolerance = 2e-3 * float(np.abs(gradient).max()) + 1e-5
+        np.testing.assert_allclose(mean / (1 - beta1), gradient, rtol=2e-3, atol=tolerance)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from helpers import one_line
 from scipy import stats
 
-import gan_runs as runs
 from experiments import compare_losses
+from lab import cli
 
 FLAGS = ["--targets", "norm", "ring", "--losses", "minimax", "hinge", "--seeds=2", "--steps=20", "--eval-every=20"]
 FLAGS += ["--eval-samples=100"]
@@ -29,21 +30,22 @@ def finished(tmp_path_factory):
     """A finished study of networks that compile soon."""
     home, small = tmp_path_factory.mktemp("study"), {"discriminator_hidden": (8,), "generator_hidden": (8,)}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (compare_losses.mixture_2d, compare_losses.normal_1d):
-            patch.setattr(module, "STABLE", replace(module.STABLE, **small))
+        for module in (cli.script("mixture_2d"), cli.script("normal_1d")):
+            patch.setitem(module.RECIPES, "stable", replace(module.RECIPES["stable"], **small))
         assert run("--out", home / "cells", "--docs", home / "docs") == 0
         yield home
 
 
 def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
     docs = finished / "docs"
-    assert {p.name for p in docs.iterdir()} == {f"compare_losses.{end}" for end in ("csv", "md", "png")}
-    lines = (docs / "compare_losses.csv").read_text().splitlines()
+    written = {str(path.relative_to(docs)) for path in docs.rglob("*.*")}
+    assert written == {"results/losses.csv", "results/losses.md", "figures/losses.png"}
+    lines = (docs / "results/losses.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2 * 2 and lines[0].startswith("target,loss,seed,kl,modes")
     result = json.loads((finished / "cells" / "ring-hinge" / "result.json").read_text())
     (line,) = (line for line in lines if line.startswith("ring,hinge,1,"))
     assert float(line.split(",")[3]) == pytest.approx(result["kl"]["per_seed"][1], rel=1e-5)
-    text = (docs / "compare_losses.md").read_text()
+    text = (docs / "results/losses.md").read_text()
     assert text.count("| norm |") == 2 and f"{result['kl']['median']:.4f}" in text and "perfect sampler" in text
 
 
@@ -52,9 +54,9 @@ def test_finished_cells_are_not_run_again(finished, monkeypatch, capsys):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(compare_losses, "play", fail)
-    before = (finished / "docs" / "compare_losses.csv").read_text()
+    before = (finished / "docs" / "results/losses.csv").read_text()
     assert run("--out", finished / "cells", "--docs", finished / "docs") == 0
-    assert (finished / "docs" / "compare_losses.csv").read_text() == before
+    assert (finished / "docs" / "results/losses.csv").read_text() == before
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished, capsys):
@@ -73,23 +75,21 @@ def test_cell_claimed_elsewhere_is_left_alone(finished, tmp_path, capsys):
 
 def test_claim_has_one_owner_and_goes_with_the_work(tmp_path):
     path = tmp_path / "a" / "x.claim"
-    with runs.claimed(path) as owner:
+    with compare_losses.claimed(path) as owner:
         assert owner is None and path.exists()
-        with runs.claimed(path) as second:
+        with compare_losses.claimed(path) as second:
             assert f"process {os.getpid()}" in second
         assert path.exists()
     assert not path.exists()
-    with pytest.raises(KeyError), runs.claimed(path):
+    with pytest.raises(KeyError), compare_losses.claimed(path):
         raise KeyError
     assert not path.exists()
 
 
 def test_claim_of_a_dead_process_of_this_machine_is_taken_over(tmp_path):
-    import socket
-
     path = tmp_path / "x.claim"
     path.write_text(f"{socket.gethostname()}, process {2**22 + 1}")  # above the kernel's largest number
-    with runs.claimed(path) as owner:
+    with compare_losses.claimed(path) as owner:
         assert owner is None
     assert not path.exists()
 
@@ -151,7 +151,9 @@ def test_training_that_diverged_ranks_last():
 @pytest.mark.parametrize(
     "flags, complaint",
     [
-        ("--targets moon", "--target moon"),
+        ("--targets moon", "--targets moon: expected ring, grid, spiral, mixture or a continuous distribution"),
+        ("--targets gamma", "--targets gamma: expected ring, grid, spiral, mixture or a continuous distribution"),
+        ("--targets points.csv", "--targets points.csv: expected ring"),
         ("--losses minimax minimax", "--losses minimax minimax: expected one or more, each once"),
         ("--losses sigmoid", "sigmoid"),
         ("--seeds 1", "--seeds 1: expected at least 2"),

@@ -1,10 +1,12 @@
 """The GAN of two numbers against published and exact values."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from helpers import command, fresh_run, one_line
+from helpers import command, one_line
 
 from experiments import dirac_gan
 from experiments.dirac_gan import Config, jacobian, measured_contraction, predicted_contraction, trajectories
@@ -69,12 +71,26 @@ def test_what_flies_apart_or_arrives_is_not_a_number():
 
 
 def test_fresh_process_writes_table_and_figure(tmp_path):
-    folder, screen = fresh_run(dirac_gan, ["--steps=20", "--losses", "minimax", "hinge"], tmp_path)
-    result = json.loads((folder / "result.json").read_text())
+    flags = ["--steps=20", "--losses", "minimax", "hinge", "--out", "run"]
+    done = subprocess.run([sys.executable, dirac_gan.__file__, *flags], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["experiment"], result["steps"], len(result["games"])) == ("dirac_gan", 20, 2 * 2 * 6)
     assert 0 < result["train_seconds"] < result["wall_seconds"]
-    assert (folder / "figures" / "trajectories.png").stat().st_size > 10_000
-    assert "24 games are stable" in screen and "..." not in screen
+    assert (tmp_path / "run" / "figures" / "trajectories.png").stat().st_size > 10_000
+    assert "24 games are stable" in done.stdout
+    assert "..." not in done.stdout and "…" not in done.stdout  # the table fits 80 columns
+    rows = [line for line in done.stdout.splitlines() if line.split()[:1] in (["minimax"], ["hinge"])]
+    assert len(rows) == 24 and all(len(row.split()) == 6 for row in rows)
+
+
+def test_games_that_diverge_have_no_distance_and_say_so(capsys):
+    trained = dirac_gan.train(Config(losses=("least_squares",), penalties=(0.0,), steps=200, learning_rate=50.0))
+    result = dirac_gan.evaluate(trained)
+    assert [game["distance"] for game in result["games"]] == [None, None]
+    assert [game["contraction"] for game in result["games"]] == [None, None]
+    dirac_gan.show(result)
+    assert capsys.readouterr().out.count("diverged") == 2
 
 
 @pytest.mark.parametrize(
@@ -85,6 +101,7 @@ def test_fresh_process_writes_table_and_figure(tmp_path):
         (["--losses", "squares"], ["squares"]),
         (["--start", "nan", "0"], ["--start nan 0", "finite"]),
         (["--steps=0"], ["--steps 0"]),
+        (["--losses"], ["--losses", "at least one"]),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, capsys):

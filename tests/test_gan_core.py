@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 import gan_core as core
 from gan_core import tf
+from lab import draws
 
 REAL = tf.constant([-5.0, 1.4, 12.5, 2.7])
 FAKE = tf.constant([10.0, 4.4, -5.5, 3.6])
@@ -29,12 +30,12 @@ def test_every_loss_has_a_golden_value():
 @pytest.mark.parametrize("name", GOLDEN)
 def test_loss_golden_value(name):
     loss = core.LOSSES[name]
-    d, g = (float(tf.reduce_mean(side(REAL, FAKE))) for side in (loss.discriminator, loss.generator))
+    d, g = (float(tf.reduce_mean(side(REAL, FAKE))) for side in (loss.d, loss.g))
     assert (d, g) == pytest.approx(GOLDEN[name], rel=2e-6)  # float32
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-@pytest.mark.parametrize("side", ["discriminator", "generator"])
+@pytest.mark.parametrize("side", ["d", "g"])
 def test_loss_gradient_agrees_with_central_differences(name, side):
     function = getattr(core.LOSSES[name], side)
     logits = [tf.Variable(v, dtype=tf.float64) for v in ([0.3, -1.2, 0.7], [-0.4, 0.9, 0.2])]
@@ -62,8 +63,8 @@ def test_explicit_logs_are_exact_where_log_of_a_sigmoid_overflows():
 def test_losses_do_not_mix_seeds():
     stacked = [tf.stack([v, 2 * v])[:, None] for v in (REAL, FAKE)]  # [S, 1, B]
     for loss in core.LOSSES.values():
-        alone = loss.discriminator(REAL, FAKE)
-        assert np.allclose(loss.discriminator(*stacked)[0, 0], alone, rtol=1e-6)
+        alone = loss.d(REAL, FAKE)
+        assert np.allclose(loss.d(*stacked)[0, 0], alone, rtol=1e-6)
 
 
 # ---- layers
@@ -71,7 +72,7 @@ def test_losses_do_not_mix_seeds():
 
 def test_mlp_is_the_matrix_product_written_out():
     rng = np.random.default_rng(0)
-    weights = core.dense_weights(rng, (2, 3, 1), "normal")
+    weights = core.mlp_weights(rng, (2, 3, 1), "normal")
     x = rng.standard_normal((2, 5)).astype(np.float32)
     w1, b1, w2, b2 = (w.numpy() for w in weights)
     expected = w2 @ np.maximum(w1 @ x + b1, 0) + b2
@@ -81,14 +82,14 @@ def test_mlp_is_the_matrix_product_written_out():
 
 @pytest.mark.parametrize(("init", "scale", "bias"), [("normal", 1, 1), ("he", 0.2, 0)])
 def test_initialisation_has_the_standard_deviations_it_says(init, scale, bias):
-    w, b = core.dense_weights(np.random.default_rng(0), (50, 400), init)
+    w, b = core.mlp_weights(np.random.default_rng(0), (50, 400), init)
     assert w.numpy().std() == pytest.approx(scale, rel=4 / np.sqrt(2 * 20_000))  # 4 standard errors
     assert b.numpy().std() == pytest.approx(bias, rel=4 / np.sqrt(2 * 400))
 
 
-def test_latents_have_the_law_they_say():
+def test_latents_have_the_distribution_they_say():
     bits = np.arange(65536, dtype=np.uint16)  # every value once: exact moments but for the grid
-    uniform, normal = core.from_bits(bits, "uniform").numpy(), core.from_bits(bits, "normal").numpy()
+    uniform, normal = draws.latents(bits, "uniform").numpy(), draws.latents(bits, "normal").numpy()
     assert (uniform.min(), uniform.max()) == pytest.approx((-1 + 2**-16, 1 - 2**-16))
     assert uniform.std() == pytest.approx(1 / np.sqrt(3), rel=1e-5)
     assert np.allclose(normal[[6553, 32768, 58982]], norm.ppf([0.1, 0.5, 0.9]), atol=1e-4)
@@ -161,7 +162,7 @@ def play(loss="minimax", seeds=(0, 1, 2), steps=5, jit_compile=True, only=None, 
     rngs = [np.random.default_rng([seed, 2]) for seed in seeds]
     if only is not None:
         rngs, batches = rngs[only], {k: v[:, only] for k, v in batches.items()}
-    game = core.new_game(*(core.dense_weights(rngs, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1))))
+    game = core.new_game(*(core.mlp_weights(rngs, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1))))
 
     def network(x, weights):
         return core.mlp(x, weights, tf.nn.softplus)
@@ -210,11 +211,13 @@ def test_xla_and_graph_mode_agree():
 )
 def test_penalty_in_the_step_looks_at_its_own_samples(name, expected):
     """D(x) = 3 x^2 has slope 6 x: 6 and 2 on the real samples, 18 and 6 on the fakes, 12 and 4 half-way."""
-    rules = core.Rules(lambda x, w: w[0] * x * x, None, None, None, None, **{name: 0.7})
+    wasserstein = core.LOSSES["wasserstein"]
+    rules = core.Rules(lambda x, w: w[0] * x * x, None, wasserstein, None, None, **{name: 0.7})
     real, fake = tf.constant([[1.0, 1 / 3]]), tf.constant([[3.0, 1.0]])
     batch = {"x": real, "mix": tf.constant([[0.5, 0.5]])}
-    penalty = core._penalties(rules, [tf.constant(3.0)], batch, fake)
-    assert float(penalty) == pytest.approx(0.7 * expected, rel=1e-6)
+    loss, total = core.discriminator_loss(rules, [tf.constant(3.0)], batch, fake, tf.constant(1))
+    assert float(tf.squeeze(loss)) == pytest.approx(3 * (5 - 5 / 9), rel=1e-6)  # without the penalty
+    assert float(total - tf.squeeze(loss)) == pytest.approx(0.7 * expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,7 @@ def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient
     mix = rngs[0].uniform(0, 1, (1, 1, 16))
     x, z, mix = (v[0].astype("f").astype(float) for v in (x, z, mix))
     rng = np.random.default_rng([0, 2])
-    d, g = ([w.numpy().astype(float) for w in core.dense_weights(rng, s, "normal")] for s in ((1, 4, 1), (2, 3, 1)))
+    d, g = ([w.numpy().astype(float) for w in core.mlp_weights(rng, s, "normal")] for s in ((1, 4, 1), (2, 3, 1)))
 
     def network(v, w):
         return w[2] @ np.log1p(np.exp(w[0] @ v + w[1])) + w[3]
@@ -275,10 +278,10 @@ def test_generator_plays_against_the_new_discriminator_and_minimises_its_own_los
     rng = np.random.default_rng([0, 1])
     rng.normal(1, 1, (1, 1, 16))
     z = rng.normal(0, 1, (1, 2, 16))[0].astype("f")
-    g = core.dense_weights(np.random.default_rng([0, 2]), (1, 4, 1), "normal")
+    g = core.mlp_weights(np.random.default_rng([0, 2]), (1, 4, 1), "normal")
     rng = np.random.default_rng([0, 2])
-    core.dense_weights(rng, (1, 4, 1), "normal")
-    g = core.dense_weights(rng, (2, 3, 1), "normal")
+    core.mlp_weights(rng, (1, 4, 1), "normal")
+    g = core.mlp_weights(rng, (2, 3, 1), "normal")
 
     def loss(weights):
         fake = core.mlp(z, weights, tf.nn.softplus)
@@ -301,7 +304,7 @@ def test_games_of_one_shape_share_one_compilation():
 
     loop = core.compiled_loop(step)
     for seed in range(3):
-        w = core.dense_weights(np.random.default_rng(seed), (1, 2, 1), "he")
+        w = core.mlp_weights(np.random.default_rng(seed), (1, 2, 1), "he")
         loop(core.new_game(w, w), {"x": np.ones((4, 1, 3), "f")})
     assert len(traces) == 1
 
@@ -322,7 +325,7 @@ def test_games_of_one_shape_share_one_compilation():
     ],
 )
 def test_standard_deviations_of_first_weights(init, first, bias, last):
-    w1, b1, w2, _ = core.dense_weights(np.random.default_rng(0), (50, 200, 100), init)
+    w1, b1, w2, _ = core.mlp_weights(np.random.default_rng(0), (50, 200, 100), init)
     # 10,000, 200 and 20,000 draws: relative standard errors .7%, 5% and .5%
     assert np.std(w1) == pytest.approx(first, rel=0.03) and np.std(w2) == pytest.approx(last, rel=0.02)
     assert np.std(b1) == pytest.approx(bias, rel=0.2)
@@ -330,7 +333,7 @@ def test_standard_deviations_of_first_weights(init, first, bias, last):
 
 def test_mixed_latents_have_unit_variance_and_two_laws():
     bits = np.random.default_rng(0).integers(0, 65536, (4, 20_000), dtype=np.uint16)
-    z = core.from_bits(bits, "mixed").numpy()
+    z = draws.latents(bits, "mixed").numpy()
     assert np.allclose(z.std(-1), 1, atol=0.02)  # standard error .005
     assert z[:2].max() > 3.5 and z[2:].max() < 3**0.5 + 1e-3
 
@@ -397,8 +400,8 @@ def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1):
     shift = tf.Variable(0.5)
     with tf.GradientTape() as tape:
         fake = tf.constant(z[None], tf.float32) + shift
-        weights = core._unrolled(rules, player, {"x": tf.constant(x[None], tf.float32)}, fake, tf.constant(0))
-        loss = tf.reduce_mean(rules.loss.generator(None, rules.discriminator(fake, weights)))
+        weights = core.unrolled(rules, player, {"x": tf.constant(x[None], tf.float32)}, fake, tf.constant(0))
+        loss = tf.reduce_mean(rules.loss.g(None, rules.discriminator(fake, weights)))
     assert float(loss) == pytest.approx(unrolled_by_hand(0.5, z, x, d, k, r1=r1), rel=1e-4)  # float32
     assert float(tape.gradient(loss, shift)) == pytest.approx((up - down) / (2 * h), rel=2e-3)
     assert player.weights[0].numpy() == np.float32(0.3)  # D itself has not moved
@@ -435,8 +438,6 @@ def test_zero_sum_losses_are_those_where_both_play_one_value(name):
     """D's and G's losses have opposite slopes in the fake logits, or not."""
     fake = tf.Variable(FAKE)
     with tf.GradientTape(persistent=True) as tape:
-        d, g = (
-            tf.reduce_sum(side(REAL, fake)) for side in (core.LOSSES[name].discriminator, core.LOSSES[name].generator)
-        )
+        d, g = (tf.reduce_sum(side(REAL, fake)) for side in core.LOSSES[name][:2])
     opposite = np.allclose(tape.gradient(d, fake), -tape.gradient(g, fake), atol=1e-6)
-    assert opposite == (name in core.ZERO_SUM)
+    assert opposite == core.LOSSES[name].zero_sum

@@ -1,6 +1,6 @@
-"""Each metric on its own: identity, symmetry or its absence, reproducibility, closed form, monotone, unequal
-sizes, meaning, errors. Expected values are worked by hand or come from SciPy. A random value is held to
-4 standard errors, and its line says of what; seeds are fixed, so a test that passes keeps passing.
+"""Each metric on its own: identity, symmetry or its absence, reproducibility, a closed form, monotone, unequal
+sizes, meaning, errors. Expected values are worked by hand or come from SciPy. A random value may differ by 4 standard
+errors, and its line says of what; seeds are fixed, so that a test that passes keeps passing.
 """
 
 import json
@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 import metrics
+from lab import targets
 
 NORMAL = stats.norm()
 UNIFORM = stats.uniform()
@@ -443,7 +444,7 @@ def test_kolmogorov_smirnov_of_normals():
 def test_kolmogorov_smirnov_floor_is_the_one_documented():
     rng, n, runs = np.random.default_rng(6), 1000, 200
     scores = metrics.kolmogorov_smirnov(NORMAL, rng.normal(size=(runs, n)))
-    error = 0.2603 / np.sqrt(runs)  # Kolmogorov's law: mean sqrt(pi / 2) ln 2 = .8687, deviation .2603
+    error = 0.2603 / np.sqrt(runs)  # of the Kolmogorov distribution: mean sqrt(pi / 2) ln 2 = .8687, deviation .2603
     assert np.mean(scores) * np.sqrt(n) == pytest.approx(0.869, abs=4 * error)
 
 
@@ -518,6 +519,151 @@ def test_game_value_by_hand():
     assert metrics.game_value(0) == pytest.approx(-1.386294361, abs=1e-9)
     assert metrics.game_value(np.log(2)) == pytest.approx(0, abs=1e-15)
     np.testing.assert_allclose(metrics.game_value([0.1, 0.2]), np.array([0.2, 0.4]) - np.log(4))
+
+
+# ---- modes of points: PacGAN's protocol
+
+
+SQUARE = [[0.0, 0], [1, 0], [0, 1], [1, 1]]
+
+
+def test_mode_coverage_worked_by_hand():
+    """Two samples at the first mode, one at the second, one beyond 3 x .1 of everything: p = (2/3, 1/3, 0, 0)."""
+    samples = [[0.0, 0.1], [0, -0.2], [1.1, 0.1], [0.5, 0.5]]
+    found = metrics.mode_coverage(samples, SQUARE, 0.1)
+    assert (found.modes, found.high_quality) == (2, 0.75)
+    assert found.reverse_kl == pytest.approx(2 / 3 * np.log(8 / 3) + 1 / 3 * np.log(4 / 3))
+
+
+@pytest.mark.parametrize("reached", [1, 2, 5, 8])
+def test_equal_parts_of_some_modes_have_kl_ln_of_the_ratio(reached):
+    ring = targets.ring()
+    found = metrics.mode_coverage(np.repeat(ring.centres[:reached], 10, axis=0), ring.centres, ring.std)
+    assert (found.modes, found.high_quality) == (reached, 1.0)
+    assert found.reverse_kl == pytest.approx(np.log(8 / reached), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "target, modes, high_quality, reverse_kl",
+    [
+        (targets.ring(), 8, (0.9889, 0.0020), (0.0015, 0.0008)),
+        (targets.grid(), 25, (0.9888, 0.0021), (0.0049, 0.0013)),
+    ],
+)
+def test_perfect_sampler_of_modes_scores_the_known_floor(target, modes, high_quality, reverse_kl):
+    """Means over 50 draws of 2500 points; reference means and standard deviations computed elsewhere."""
+    found = [metrics.mode_coverage(target.draw(2500, np.random.default_rng(k)), *target) for k in range(50)]
+    assert {f.modes for f in found} == {modes}
+    for (mean, std), values in (
+        (high_quality, [f.high_quality for f in found]),
+        (reverse_kl, [f.reverse_kl for f in found]),
+    ):
+        assert np.mean(values) == pytest.approx(mean, abs=5 * std / 50**0.5)
+
+
+def test_wide_narrow_and_lost_samples_show():
+    ring, rng = targets.ring(), np.random.default_rng(0)
+    wide, narrow = (ring._replace(std=s).draw(2500, rng) for s in (0.02, 0.002))
+    assert metrics.mode_coverage(wide, *ring).high_quality == pytest.approx(1 - np.exp(-9 / 8), abs=0.05)
+    assert metrics.mode_coverage(narrow, *ring).high_quality == 1.0
+    lost = metrics.mode_coverage(np.zeros((10, 2)), *ring)
+    assert lost == (0, 0.0, np.inf)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (([[np.nan, 0.0]], SQUARE, 0.1), "samples"),
+        (([[0.0, 0, 0]], SQUARE, 0.1), "centres: got 2 numbers a row, expected 3"),
+        (([[0.0, 0]], SQUARE, 0.0), "std: got 0"),
+        (([[0.0, 0]], SQUARE, 0.1, -1), "within: got -1"),
+    ],
+)
+def test_bad_arguments_of_mode_coverage_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        metrics.mode_coverage(*arguments)
+
+
+# ---- counts of modes
+
+
+@pytest.mark.parametrize("reached", [1, 78, 500, 1000])
+def test_equal_parts_of_some_triples_have_kl_ln_of_the_ratio(reached):
+    counts = np.zeros(1000)
+    counts[:reached] = 26
+    assert metrics.uniform_kl(counts) == pytest.approx(np.log(1000 / reached), abs=1e-12)
+    assert metrics.uniform_kl(3 * counts[::-1]) == pytest.approx(metrics.uniform_kl(counts), abs=1e-12)
+
+
+def test_expected_modes_are_those_of_draws():
+    assert metrics.expected_modes(1, 5) == 1 and metrics.expected_modes(2, 1) == 1
+    assert metrics.expected_modes(2, 2) == 1.5  # half of all pairs are equal
+    rng = np.random.default_rng(0)
+    seen = [np.unique(rng.integers(1000, size=1000)).size for _ in range(400)]
+    assert np.mean(seen) == pytest.approx(metrics.expected_modes(1000, 1000), abs=5 * 10 / 400**0.5)
+
+
+@pytest.mark.parametrize(
+    "metric, arguments, words",
+    [
+        (metrics.uniform_kl, ([[1, 2]],), "counts: got shape"),
+        (metrics.uniform_kl, ([1, -1],), "counts"),
+        (metrics.uniform_kl, ([1, np.nan],), "counts"),
+        (metrics.expected_modes, (0, 5), "modes: got 0"),
+    ],
+)
+def test_bad_counts_are_named(metric, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        metric(*arguments)
+
+
+def test_nothing_counted_is_infinitely_far():
+    assert metrics.uniform_kl(np.zeros(5)) == np.inf
+
+
+# ---- the plane
+
+
+EDGES = ([0.0, 1.0, 2.0], [0.0, 1.0])
+
+
+def test_plane_counts_by_hand():
+    """Cells row by row: x <= 0, (0, 1], (1, 2], > 2, times y <= 0, (0, 1], > 1."""
+    points = [[0.0, 0.0], [0.5, 0.5], [0.5, 1.0], [1.5, 7.0], [9.0, -9.0]]
+    assert metrics.plane_counts(points, EDGES).tolist() == [1, 0, 0, 0, 2, 0, 0, 0, 1, 1, 0, 0]
+    assert metrics.plane_counts([points, points[::-1]], EDGES).shape == (2, 12)
+
+
+def test_plane_kl_by_hand_and_its_floor():
+    """One real and one fake point in different cells of 12: masses 1.5 / 7 and .5 / 7 change places."""
+    kl = metrics.plane_kl([[0.5, 0.5]], [[1.5, 0.5]], EDGES)
+    assert kl == pytest.approx((1.5 - 0.5) / 7 * np.log(3))
+    grid, rng = targets.grid(), np.random.default_rng(0)
+    real = grid.draw(20_000, rng)
+    edges = [metrics.histogram_edges(column, 20) for column in real.T]
+    masses = metrics.plane_counts(real, edges) / len(real)
+    floor = metrics.kl_floor(masses, 2500, n_real=len(real), draws=200)
+    perfect = [metrics.plane_kl(real, grid.draw(2500, rng), edges) for _ in range(20)]
+    assert np.mean(perfect) == pytest.approx(floor.mean, abs=5 * floor.std / 20**0.5)
+    lost = grid._replace(centres=grid.centres[:20]).draw(2500, rng)
+    assert metrics.plane_kl(real, lost, edges) > floor.mean + 0.5
+
+
+def test_sliced_wasserstein_of_a_shift_is_two_over_pi_of_it():
+    points = np.random.default_rng(0).normal(size=(500, 2))
+    found = metrics.sliced_wasserstein(points, points + [0.3, 0.4])
+    assert found == pytest.approx(2 * 0.5 / np.pi, rel=2e-3)  # 32 directions: mean of |cos|, to 1e-3
+    assert metrics.sliced_wasserstein(points, points) == 0
+    assert metrics.sliced_wasserstein(points, np.stack([points, points + 1])).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda p: metrics.plane_counts(p, EDGES), lambda p: metrics.sliced_wasserstein(p, p)]
+)
+@pytest.mark.parametrize("points", [[[1.0], [2.0]], [[1.0, np.nan], [0.0, 1.0]], [1.0, 2.0], [["a", "b"]]], ids=str)
+def test_what_is_no_plane_is_an_error(metric, points):
+    with pytest.raises(ValueError, match="got"):
+        metric(points)
 
 
 # ---- summary over seeds

@@ -1,28 +1,30 @@
-"""The plane as its users run it: run folder, resuming, packs, unrolling, pictures, bad input."""
+"""The plane: what a run keeps, a perfect generator's numbers, the game and its settings, wrong input."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DyingRun, Killed, command, fresh_run, one_line
+from helpers import command, one_line, quiet_command
 
-import gan_data as data
-import gan_points as points
-import gan_runs as runs
+import gan_core as core
 from experiments import mixture_2d
+from lab import draws, points, runs, targets
 
 FLAGS = ["--seeds=2", "--steps=40", "--eval-every=20", "--samples=500", "--checkpoint-every=20"]
 FLAGS += ["--discriminator-hidden", "8", "--generator-hidden", "8"]  # a small program compiles sooner
 SMALL = {"discriminator_hidden": (8,), "generator_hidden": (8,)}
 TINY = replace(
-    mixture_2d.STABLE, seeds=2, steps=40, eval_every=20, samples=500, checkpoint_every=20, batch=20, **SMALL
+    mixture_2d.Config(), seeds=2, steps=40, eval_every=20, samples=500, checkpoint_every=20, batch=20, **SMALL
 )
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    return fresh_run(mixture_2d, FLAGS, tmp_path_factory.mktemp("elsewhere"))
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    code, screen = quiet_command(mixture_2d, *FLAGS, "--out", folder)
+    assert code == 0
+    return folder, screen
 
 
 def test_run_folder_holds_what_it_promises(finished):
@@ -41,52 +43,79 @@ def test_run_folder_holds_what_it_promises(finished):
     assert "seeds reach all 8 modes" in screen.splitlines()[-1]
 
 
-def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
-    whole = mixture_2d.train(TINY)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    with pytest.raises(Killed):
-        mixture_2d.train(TINY, DyingRun(folder, checkpoint_every=20, at=40))
-    resumed = mixture_2d.train(TINY, runs.Run(folder, resume=True, checkpoint_every=20))
-    assert (resumed.fakes == whole.fakes).all()
-    assert sorted(resumed.snapshots) == sorted(whole.snapshots) == [0, 20, 40]
-    for step, arrays in whole.snapshots.items():
-        assert all((arrays[name] == resumed.snapshots[step][name]).all() for name in arrays)
+def test_data_and_snapshots_are_kept_for_those_who_use_the_run_without_its_data(finished):
+    folder, _ = finished
+    known = json.loads((folder / "data.json").read_text())
+    assert (known["name"], known["samples"], known["features"]) == ("ring", 500, 2)
+    assert np.shape(known["mean"]) == np.shape(known["std"]) == (2, 2, 1)
+    assert sorted(int(path.stem) for path in (folder / "snapshots").glob("*.npz")) == [0, 20, 40]
+    with np.load(folder / "snapshots" / "00000040.npz") as arrays:
+        shapes = {name: arrays[name].shape for name in arrays}
+    n = mixture_2d.FINER * (mixture_2d.LINES - 1) + 1
+    lines = (2, 2, mixture_2d.LINES, n)
+    assert shapes == {"fakes": (2, 1000), "pushes": (2, 100), "logits": (60, 60), "lines": lines}
+
+
+def test_lines_of_the_pictures_are_images_of_latents_with_one_constant_coordinate():
+    gans = points.Ensemble(TINY, targets.points("ring", 500, range(2)).train)
+    fakes = gans.sample(0)
+    lines = mixture_2d.pictures_of_first_seed(gans, fakes, (np.zeros(2), 1.0))["lines"]
+    ends = np.array([-0.99, 0.99])
+    for direction in range(2):
+        for k, fixed in ((0, ends[0]), (-1, ends[1])):
+            z = np.stack([ends, np.full(2, fixed)] if direction == 0 else [np.full(2, fixed), ends])
+            expected = gans.images_of(z)[0]
+            np.testing.assert_allclose(lines[direction, :, k, [0, -1]].T, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_perfect_generator_scores_the_floors(monkeypatch):
-    real = mixture_2d.load(TINY)
+    trained = mixture_2d.train(replace(TINY, steps=20))
+    real = trained.real
     fakes = np.stack([real.draw(2500, seed).T for seed in (91, 92)])
-    result = mixture_2d.report(mixture_2d.Trained(TINY, real, [], fakes, {}))
+    monkeypatch.setattr(trained.game, "sample", lambda step: fakes)
+    result = mixture_2d.evaluate(trained)
     assert result["complete"] == 2 and result["modes"]["median"] == 8
+    assert result["headline"] == "2 of 2 seeds reach all 8 modes"
     for name, spread in (("high_quality", 0.002), ("reverse_kl", 0.0008), ("sliced_wasserstein", 0.008)):
         assert result[name]["median"] == pytest.approx(result[f"{name}_floor"], abs=4 * spread)
-    lost = mixture_2d.report(mixture_2d.Trained(TINY, real, [], fakes[:, :, :] * 0.5, {}))
+    monkeypatch.setattr(trained.game, "sample", lambda step: fakes * 0.5)
+    lost = mixture_2d.evaluate(trained)
     assert lost["complete"] == 0 and lost["kl"]["median"] > 10 * result["kl"]["median"]
 
 
-def test_game_learns_a_single_mode():
+def test_game_learns_a_single_mode(monkeypatch):
     """A short game: fakes move from around 0 onto one far, small blob."""
     rng = np.random.default_rng(0)
     train = rng.normal(0, 0.1, (2, 2, 500)) + np.array([[[5.0], [-3.0]]])
+    blob = targets.RealPoints(train, train[0].T, None, "blob")
+    monkeypatch.setattr(targets, "points", lambda *_: blob)
     settings = {"discriminator_init": "he", "r1": 0.1, "penalty_end": 1.0, "learning_rate": 0.02, "average": 0.9}
-    config = replace(TINY, standardise=False, steps=400, eval_every=400, **settings)
-    players = points.Players(config, train)
-    players.train(runs.Run(), lambda step, fakes: {}, lambda record: "")
-    np.testing.assert_allclose(players.fakes(1).mean(axis=2), [[5, -3], [5, -3]], atol=0.5)
+    trained = mixture_2d.train(replace(TINY, standardise=False, steps=400, eval_every=400, **settings))
+    np.testing.assert_allclose(trained.game.sample(1).mean(axis=2), [[5, -3], [5, -3]], atol=0.5)
 
 
 def test_every_flag_reaches_the_rules_of_the_game(monkeypatch):
-    played = []
-    monkeypatch.setattr(points.core, "compiled_loop", lambda step: step)
-    monkeypatch.setattr(points.core, "adversarial_step", lambda game, rules, batch: played.append((rules, batch)))
+    played, steps = [], []
+
+    class Compiled(Exception):
+        pass
+
+    def compiled_loop(step):
+        steps.append(step)
+        raise Compiled
+
+    monkeypatch.setattr(core, "compiled_loop", compiled_loop)
+    monkeypatch.setattr(core, "adversarial_step", lambda game, rules, batch: played.append((rules, batch)))
     config = replace(
         TINY, loss="minimax", unroll=3, r1=0.1, r2=0.2, gradient_penalty=0.3, penalty_end=0.01, average=0.4, pack=2
     )
+    with pytest.raises(Compiled):
+        mixture_2d.train(config)
     batch = {"x": np.zeros((2, 20), "f"), "z": np.zeros((2, 20), "u2"), "mix": np.zeros((1, 10), "u2")}
-    points.new_loop(config)(None, batch)
+    steps[0](None, batch)
     ((rules, batch),) = played
     assert (rules.unroll, rules.r1, rules.r2, rules.gradient_penalty, rules.average_decay) == (3, 0.1, 0.2, 0.3, 0.4)
+    assert rules.loss is core.LOSSES["minimax"]
     assert float(rules.penalty_schedule(config.steps)) == pytest.approx(0.01)
     for schedule in (rules.rate_schedule_d, rules.rate_schedule_g):
         assert float(schedule(0)) == 1 and float(schedule(config.steps)) == pytest.approx(0, abs=1e-6)
@@ -96,66 +125,15 @@ def test_every_flag_reaches_the_rules_of_the_game(monkeypatch):
     assert rules.generator(batch["z"] * 0, weights).shape == (4, 10)
 
 
-# ---- questions to the players
-
-
-@pytest.mark.parametrize("pack", [1, 2, 4])
-def test_pushes_are_slopes_of_the_generators_loss(pack):
-    """Central differences of -log D by each point; of a packed D in the company of real points."""
-    smooth = replace(TINY, pack=pack, discriminator_activation="softplus")
-    players = points.Players(smooth, mixture_2d.load(TINY).train)
-    x = np.random.default_rng(0).normal(size=(2, 2, 6))
-    pushes, h = players.pushes(x), 1e-2
-    assert pushes.shape == x.shape
-    for axis in range(2):
-        ends = []
-        for sign in (1, -1):
-            moved = x.copy()
-            moved[:, axis] += sign * h
-            ends.append(np.log1p(np.exp(-players.logits(moved))))  # G's loss, -log D
-        np.testing.assert_allclose(pushes[:, axis], -(ends[0] - ends[1]) / (2 * h), atol=5e-3)
-
-
-def test_verdicts_are_of_whole_packs_and_logits_of_points_among_real_ones():
-    players = points.Players(replace(TINY, pack=2), mixture_2d.load(TINY).train)
-    x = np.random.default_rng(0).normal(size=(2, 2, 6))
-    assert players.verdicts(x).shape == (2, 3) and players.logits(x).shape == (2, 6)
-    moved = x.copy()
-    moved[:, :, 1] += 1.0  # packs are (0, 3), (1, 4), (2, 5)
-    assert (players.verdicts(moved) != players.verdicts(x)).tolist() == [[False, True, False]] * 2
-    assert (players.logits(moved) != players.logits(x)).tolist() == [[False, True, *[False] * 4]] * 2
-
-
-def test_images_of_latents_are_what_fakes_are_made_of():
-    players = points.Players(TINY, mixture_2d.load(TINY).train)
-    lines = data.latent_lattice("uniform", 2, 3, 2)
-    found = players.images_of(lines)
-    assert found.shape == (2, 2, 25)
-    w1, b1, *rest = (w.numpy()[1] for w in players.games[0].average)
-    h = w1 @ lines + b1
-    by_hand = rest[0] @ np.maximum(0.2 * h, h) + rest[1]
-    np.testing.assert_allclose(found[1], by_hand * players.std[1] + players.mean[1], rtol=1e-4, atol=1e-5)
-
-
-def test_the_first_seed_alone_answers_as_it_does_among_all():
-    players = points.Players(replace(TINY, pack=2), mixture_2d.load(TINY).train)
-    x, lines = np.random.default_rng(0).normal(size=(2, 2, 6)), data.latent_lattice("uniform", 2, 3, 1)
-    alone = players.first()
-    for all_seeds, one in (
-        (players.logits(x), alone.logits(x[:1])),
-        (players.pushes(x), alone.pushes(x[:1])),
-        (players.images_of(lines), alone.images_of(lines)),
-    ):
-        assert len(all_seeds) == 2 and len(one) == 1
-        np.testing.assert_allclose(one[0], all_seeds[0], rtol=1e-4, atol=1e-5)
-        assert not np.allclose(one[0], all_seeds[1], rtol=1e-3)
-
-
-def test_member_of_many_equals_the_solo_run_of_its_seed():
-    flags = {"pack": 2, "gradient_penalty": 1.0, "target": "grid"}
-    many = mixture_2d.train(replace(TINY, steps=20, **flags))
-    solo = mixture_2d.train(replace(TINY, steps=20, seeds=1, seed=1, **flags))
-    assert np.allclose(many.fakes[1], solo.fakes[0], atol=1e-3)  # float32 rounding, amplified by 20 steps
+def test_classic_recipe_is_the_plain_gan_of_pacgan():
+    classic = mixture_2d.CLASSIC
+    assert (classic.latent, classic.latent_dim, classic.batch, classic.samples) == ("normal", 2, 100, 100_000)
+    assert (classic.learning_rate, classic.beta1, classic.beta2, classic.loss) == (1e-4, 0.8, 0.999, "non_saturating")
+    assert (classic.steps, classic.eval_every, classic.eval_samples) == (40_000, 1000, 2500)
+    assert (classic.discriminator_hidden, classic.generator_hidden) == ((64,) * 3, (64,) * 4)
+    assert (classic.r1, classic.penalty_end, classic.average, classic.schedule) == (0, 1, 0, "constant")
+    assert (classic.discriminator_init, classic.generator_init) == ("he", "he")
+    assert classic.discriminator_schedule == "constant"
 
 
 def test_targets_without_modes_have_no_coverage(tmp_path):
@@ -164,10 +142,22 @@ def test_targets_without_modes_have_no_coverage(tmp_path):
     assert command(mixture_2d, *flags, "--out", tmp_path / "run") == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "modes" not in result and result["kl"]["median"] > 0 and result["target"] == "p.csv"
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["config"]["samples"] == 100
+    assert json.loads((tmp_path / "run" / "data.json").read_text())["samples"] == 100
+    assert "median KL" in result["headline"]
 
 
-# ---- what users get wrong
+def test_a_loaded_generator_draws_what_the_run_evaluates(finished):
+    folder, _ = finished
+    config = runs.load_config(folder, "RUN", mixture_2d.Config)
+    gans = mixture_2d.train(config, runs.Run(folder, reopen=True)).game
+    generate = mixture_2d.load_generator(config, runs.Run(folder, reopen=True))
+    bits = draws.bits_for_seeds(gans.seeds, draws.EVALUATION, 40, 1, (2, 2500))[0]  # [S, Z, n]
+    samples = generate(np.moveaxis(bits, 1, 2))
+    assert samples.shape == (2, 2500, 2)
+    np.testing.assert_array_equal(np.moveaxis(samples, 1, 2), gans.sample(40))
+
+
+# ---- wrong input
 
 
 @pytest.mark.parametrize(
@@ -190,7 +180,6 @@ def test_targets_without_modes_have_no_coverage(tmp_path):
             "--eval-samples 24: expected at least one for each of the 25 modes of grid",
         ),
         ("--penalty-end 0", "--penalty-end 0: expected above 0"),
-        ("--steps 10", "--steps 10: expected at least --eval-every, 2000"),
     ],
 )
 def test_bad_flag_is_one_line_and_nothing_is_written(flags, complaint, tmp_path, monkeypatch, capsys):

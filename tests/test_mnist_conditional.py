@@ -1,85 +1,118 @@
-"""The conditional GAN: labels reach both players, follow the law, and are obeyed after training."""
+"""The conditional GAN: labels reach both players and have the frequencies of real ones; trained, it draws them."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import gan_data as data
-import gan_images as images
-import metrics
 from experiments import mnist_conditional as conditional
 from experiments import mnist_dcgan as dcgan
 from gan_core import tf
+from lab import draws, image_metrics, networks, pictures, runs
 
-CONFIG = replace(
-    conditional.RECIPES["stable"],
-    data="digits",
-    batch=8,
-    steps=40,
-    eval_every=40,
-    eval_samples=300,
-    log_samples=100,
-).checked()
+CONFIG = conditional.Config(
+    data="digits", batch=8, steps=40, eval_every=40, checkpoint_every=40, eval_samples=300, log_samples=100
+)
 
 
 @pytest.fixture(scope="module")
 def real():
-    return data.load_images("digits")
+    return pictures.load("digits")
 
 
-def test_digits_follow_the_law_and_do_not_depend_on_how_many_are_drawn():
-    law = np.array([0.3, 0, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1])
-    many = conditional.labels_by_law(law, 1000)
-    np.testing.assert_allclose(np.bincount(many, minlength=10) / 1000, law, atol=0.005)  # chance alone: .014
-    assert (conditional.labels_by_law(law, 100) == many[:100]).all()
-    assert (conditional.labels_by_law(law[::-1], 1000) != 8).all()
-    assert (
-        conditional.labels_by_law(np.roll(law, -1), 1)[0] == 1
-    )  # the first sample's is 0, where digit 0 has no part
+def test_digits_have_the_class_frequencies_and_do_not_depend_on_how_many_are_drawn():
+    frequencies = np.array([0.3, 0, 0.1, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1])
+    many = conditional.digits_by_frequency(frequencies, 1000)
+    np.testing.assert_allclose(np.bincount(many, minlength=10) / 1000, frequencies, atol=0.005)  # chance alone: .014
+    assert (conditional.digits_by_frequency(frequencies, 100) == many[:100]).all()
+    assert (conditional.digits_by_frequency(frequencies[::-1], 1000) != 8).all()
+    # the first sample is at 0, where digit 0 has no part
+    assert conditional.digits_by_frequency(np.roll(frequencies, -1), 1)[0] == 1
 
 
 def test_rows_of_a_sheet_hold_one_digit_each():
-    assert (conditional.labels_by_row(100).reshape(10, 10) == np.arange(10)[:, None]).all()
+    assert (conditional.digits_by_row(100).reshape(10, 10) == np.arange(10)[:, None]).all()
 
 
 def test_label_reaches_both_players_and_nothing_else_changes():
     label = tf.one_hot([3, 5], 10)
     x, bits = tf.random.stateless_normal((2, 8, 8, 1), (0, 1)), tf.constant([[0, 65535], [32768, 1]], tf.uint16)
-    seen = dcgan.labelled(x, label).numpy()
+    seen = conditional.with_label(x, label).numpy()
     assert seen.shape == (2, 8, 8, 11) and (seen[..., :1] == x.numpy()).all()
     assert (seen[0, ..., 4] == 1).all() and (seen[1, ..., 6] == 1).all() and seen[..., 1:].sum() == 2 * 64
-    z = dcgan.latents(bits, label).numpy()
-    assert (z[:, 2:] == label.numpy()).all() and (z[:, :2] == dcgan.latents(bits, None).numpy()).all()
+    z = conditional.generator_inputs(bits, label).numpy()
+    assert (z[:, 2:] == label.numpy()).all() and (z[:, :2] == draws.latents(bits, "normal").numpy()).all()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_without_its_label_the_step_is_that_of_the_dcgan(real, dropout, monkeypatch):
+    config = replace(CONFIG, dropout=dropout)
+    batch = next(conditional.batches(config, real, runs.Period(0, 1)))
+    batch = {name: values[0] for name, values in batch.items()}
+    plain = dcgan.Config(**vars(config))
+    ours, theirs = (dcgan.new_game(plain, 8) for _ in range(2))
+    monkeypatch.setattr(conditional, "with_label", lambda x, label: x)
+    monkeypatch.setattr(conditional, "generator_inputs", lambda bits, label: draws.latents(bits, "normal"))
+    losses = conditional.adversarial_step(ours, config, batch), dcgan.adversarial_step(theirs, plain, batch)
+    np.testing.assert_array_equal(*losses)
+    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_fakes_of_a_step_have_the_labels_of_its_real_images(real, monkeypatch):
+    seen = []
+    inputs, channels = conditional.generator_inputs, conditional.with_label
+    monkeypatch.setattr(conditional, "generator_inputs", lambda z, label: seen.append(label) or inputs(z, label))
+    monkeypatch.setattr(conditional, "with_label", lambda x, label: seen.append(label) or channels(x, label))
+    batch = {k: v[0] for k, v in next(conditional.batches(CONFIG, real, runs.Period(0, 1))).items()}
+    conditional.adversarial_step(conditional.new_game(CONFIG, 8), CONFIG, batch)
+    assert len(seen) >= 5 and all((label == np.eye(10)[batch["label"]]).numpy().all() for label in seen)
 
 
 def test_batches_pair_each_image_with_its_label(real):
-    task = conditional.new_task(CONFIG, real)
-    batch = task.draw(3, 2)
+    batch = next(conditional.batches(CONFIG, real, runs.Period(3, 5)))
+    assert batch["x"].shape == (2, 8, 8, 8)
     places = {image.tobytes(): label for image, label in zip(real.train, real.train_labels, strict=True)}
     for image, label in zip(batch["x"].numpy().reshape(-1, 8, 8), batch["label"].numpy().ravel(), strict=True):
         assert places[image.tobytes()] == label
 
 
-def test_law_is_that_of_the_training_images_and_is_kept_with_the_game(real):
-    few = replace(CONFIG, train_images=100)
-    game = conditional.new_task(few, real).game
-    np.testing.assert_allclose(game.law, np.bincount(real.train_labels[:100], minlength=10) / 100, rtol=1e-6)
+def test_class_frequencies_are_those_of_the_training_images_and_are_kept_with_the_run(real, tmp_path):
+    """A generator that is loaded without the data draws each digit as often, or the digits that it is asked for."""
+    few = replace(CONFIG, train_images=100, steps=2, eval_every=2)
+    trained = conditional.train(few, runs.Run(tmp_path))
+    expected = np.bincount(real.train_labels[:100], minlength=10) / 100
+    np.testing.assert_allclose(trained.run.data["class_frequencies"], expected, rtol=1e-6)
+    loaded = conditional.load_generator(few, runs.Run(tmp_path, reopen=True))
+    bits = draws.latent_bits(0, 20, few.latent_dim)
+    asked = conditional.digits_by_frequency(expected, 20)
+    np.testing.assert_array_equal(loaded(bits), conditional.generator(few, trained.game, expected)(bits, asked))
+    assert np.abs(loaded(bits, np.full(20, 1)) - loaded(bits, np.full(20, 7))).max() > 0
 
 
 def test_asked_digits_are_drawn_after_training():
     """Seeds 0 to 3 gave an agreement of .85 to .93 after 400 steps; chance is .1."""
     config = replace(CONFIG, steps=400, eval_every=400, batch=32, average=0.9)
     trained = conditional.train(config)
-    told = conditional.obedience(trained)
-    assert told["agreement"] > 0.6 and told["agreement_floor"] > 0.97
-    features, labels = trained.yardstick.features, trained.images.test_labels
+    result = conditional.evaluate(trained)
+    assert result["agreement"] > 0.6 and result["agreement_floor"] > 0.97
+    features, labels = trained.scorer.features, trained.real.test_labels
     sets = [features[labels == k] for k in range(10)]
-    apart = [metrics.frechet_digit_distance(sets[k], sets[k - 1]) for k in range(10)]  # of real digits of two kinds
-    assert len(told["frechet_by_digit"]) == 10 and np.mean(told["frechet_by_digit"]) < 0.5 * np.mean(apart)
-    assert all(
-        fake > real for fake, real in zip(told["frechet_by_digit"], told["frechet_by_digit_floor"], strict=True)
-    )
-    sheet = trained.task.show(images.latent_bits(0, 100, config.latent_dim))
-    labels = trained.yardstick.judge.verdicts(sheet)[0].argmax(-1)
+    # of real digits of two kinds
+    apart = [image_metrics.frechet_digit_distance(sets[k], sets[k - 1]) for k in range(10)]
+    fake, floor = result["frechet_by_digit"], result["frechet_by_digit_floor"]
+    assert len(fake) == 10 and np.mean(fake) < 0.5 * np.mean(apart)
+    assert all(a > b for a, b in zip(fake, floor, strict=True))
+    generate = conditional.generator(config, trained.game, np.array(trained.run.data["class_frequencies"]))
+    sheet = generate(draws.latent_bits(0, 100, config.latent_dim), conditional.digits_by_row(100))
+    labels = trained.scorer.classifier.classify(sheet)[0].argmax(-1)
     assert np.mean(labels == np.repeat(np.arange(10), 10)) > 0.6
+
+
+def test_both_networks_take_ten_more_numbers_than_the_dcgan():
+    ours, plain = conditional.new_game(CONFIG, 8), dcgan.new_game(dcgan.Config(), 8)
+    assert ours.discriminator.weights[0].shape[2] == plain.discriminator.weights[0].shape[2] + 10
+    assert ours.generator.weights[0].shape[0] == plain.generator.weights[0].shape[0] + 10
+    assert [m.shape for m in networks.dcgan_statistics(ours.generator.weights)] == [
+        s.shape for s in plain.generator_statistics
+    ]

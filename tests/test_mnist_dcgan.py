@@ -1,20 +1,19 @@
-"""The DCGAN: sizes, one step against plain autodiff, what each move touches."""
+"""The DCGAN: one step against plain autodiff, what each update changes, its random draws, its samples."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import gan_conv as conv
 import gan_core as core
-import gan_images as images
-import gan_runs as runs
 from experiments import mnist_dcgan as dcgan
 from gan_core import tf
+from lab import draws, networks, pictures, runs
 
+SIDE = 8
 # A small rate: Adam's first step is rate * sign(gradient), and that of a bias before batch norm is rounding alone.
 RATES = {"learning_rate": 2e-4, "beta1": 0.5}
-CONFIG = replace(dcgan.Config(), data="digits", batch=8, latent_dim=6, eval_every=2, steps=4, side=8, **RATES)
+CONFIG = replace(dcgan.CLASSIC, data="digits", batch=8, latent_dim=6, eval_every=2, steps=4, **RATES)
 
 
 def copies(variables):
@@ -22,38 +21,21 @@ def copies(variables):
 
 
 def batches(config, first=0, count=1):
-    return dcgan.new_task(config, images.load(config.data)).draw(first, count)
+    """The batches of so many steps, at most 50."""
+    images = pictures.load(config.data).train
+    return next(dcgan.batches(config, images, runs.Period(first, first + count)))
 
 
 def one_batch(config=CONFIG):
     return {name: values[0] for name, values in batches(config).items()}
 
 
-def test_parameters_are_the_tutorials():
-    game = dcgan.new_game(replace(dcgan.Config(), side=28))
-    g, d = game.generator.weights, game.discriminator.weights
-    assert (images.parameters(g), images.parameters(d)) == (855_809, 389_761)
-    assert images.parameters(g + game.generator_statistics) == 856_193
-    assert images.parameters(d + game.discriminator_statistics) == 390_657
-
-
-@pytest.mark.parametrize("side, sizes", [(28, [6272, 3136, 2048, 1024]), (8, [512, 256, 128, 256])])
-def test_shapes_of_both_networks(side, sizes):
-    game = dcgan.new_game(replace(CONFIG, side=side))
-    fakes, g_moments = dcgan.generator_network(tf.random.stateless_normal((3, 6), (0, 0)), game.generator.weights)
-    assert fakes.shape == (3, side, side, 1) and np.abs(fakes).max() <= 1
-    assert dcgan.map_sizes(side, CONFIG.discriminator_maps) == sizes
-    bits = np.zeros((3, sum(sizes)), np.uint8)
-    logits, d_moments = dcgan.discriminator_network(fakes, game.discriminator.weights, bits, 0.0)
-    assert logits.shape == (3,) and len(g_moments) == 4 and len(d_moments) == 6
-    same, _ = dcgan.discriminator_network(fakes, game.discriminator.weights)  # nothing dropped
-    np.testing.assert_allclose(same, logits, rtol=1e-5)
-    inferred, _ = dcgan.discriminator_network(fakes, game.discriminator.weights, statistics=d_moments)
-    np.testing.assert_allclose(inferred, logits, rtol=1e-4, atol=1e-6)  # given the batch's own moments
+def new_loop(config):
+    return core.compiled_loop(lambda game, batch: dcgan.adversarial_step(game, config, batch), jit_compile=False)
 
 
 def plain_networks(config, batch):
-    """G and D in TensorFlow's plain operations: naive upsampling, `tf.nn.moments`, masks by hand."""
+    """G and D in TensorFlow's plain operations: naive upsampling, batch norm by its formula, masks by hand."""
     real = tf.cast(batch["x"], tf.float32)[..., None] / 127.5 - 1
 
     def norm(x, scale, offset):
@@ -62,7 +44,7 @@ def plain_networks(config, batch):
         return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3), [mean, variance]
 
     def g(w):
-        h = tf.reshape(tf.nn.relu(core.from_bits(batch["z"], "normal") @ w[0] + w[1]), (-1, 2, 2, 128))
+        h = tf.reshape(tf.nn.relu(draws.latents(batch["z"], "normal") @ w[0] + w[1]), (-1, 2, 2, 128))
         seen = []
         for k in (2, 6):
             h = tf.nn.conv2d(tf.repeat(tf.repeat(h, 2, 1), 2, 2), w[k], 1, "SAME") + w[k + 1]
@@ -70,8 +52,8 @@ def plain_networks(config, batch):
             h, seen = tf.nn.relu(h), seen + moments
         return tf.tanh(tf.nn.conv2d(h, w[10], 1, "SAME") + w[11]), seen
 
-    def d(x, w, bits):
-        keep = tf.cast(bits >= 64, tf.float32) / 0.75
+    def d(x, w, mask):
+        keep = tf.cast(mask >= 64, tf.float32) / 0.75
         h, seen, used = x, [], 0
         for layer, k in enumerate((0, 2, 6, 10)):
             h = tf.nn.conv2d(h, w[k], 2, "SAME") + w[k + 1]
@@ -89,21 +71,21 @@ def plain_networks(config, batch):
 
 def plain_step(config, batch):
     """One step by plain autodiff, G run twice and D thrice: the game, both losses, D's and G's moments."""
-    game, rules, adam = dcgan.new_game(config), core.LOSSES[config.loss], core.Adam(2e-4, 0.5)
+    game, loss, adam = dcgan.new_game(config, SIDE), core.LOSSES[config.loss], core.Adam(2e-4, 0.5)
     real, g, d = plain_networks(config, batch)
-    gw, dw, bits, step = game.generator.weights, game.discriminator.weights, batch["bits"], tf.constant(1)
+    gw, dw, masks, step = game.generator.weights, game.discriminator.weights, batch["masks"], tf.constant(1)
     with tf.GradientTape() as tape:
-        (real_logits, on_real), (fake_logits, on_fake) = d(real, dw, bits[0]), d(g(gw)[0], dw, bits[1])
-        d_loss = tf.reduce_mean(rules.discriminator(real_logits, fake_logits))
+        (real_logits, on_real), (fake_logits, on_fake) = d(real, dw, masks[0]), d(g(gw)[0], dw, masks[1])
+        d_loss = tf.reduce_mean(loss.d(real_logits, fake_logits))
         with tf.GradientTape() as inner:
             inner.watch(real)
-            on_real_again = d(real, dw, bits[0])[0]
+            on_real_again = d(real, dw, masks[0])[0]
         penalty = config.r1 / 2 * tf.reduce_mean(tf.reduce_sum(inner.gradient(on_real_again, real) ** 2, (1, 2, 3)))
         total = d_loss + penalty
     core.adam_update(game.discriminator, tape.gradient(total, dw), step, adam)
     with tf.GradientTape() as tape:
         fakes, g_seen = g(gw)
-        g_loss = tf.reduce_mean(rules.generator(d(real, dw, bits[0])[0], d(fakes, dw, bits[2])[0]))
+        g_loss = tf.reduce_mean(loss.g(d(real, dw, masks[0])[0], d(fakes, dw, masks[2])[0]))
     core.adam_update(game.generator, tape.gradient(g_loss, gw), step, adam)
     return game, (d_loss, g_loss), on_real, on_fake, g_seen
 
@@ -114,7 +96,7 @@ def plain_step(config, batch):
 def test_step_is_that_of_plain_autodiff(loss, r1):
     config, batch = replace(CONFIG, loss=loss, r1=r1, average=0.75), one_batch()
     plain, expected_losses, on_real, on_fake, g_seen = plain_step(config, batch)
-    game = dcgan.new_game(config)
+    game = dcgan.new_game(config, SIDE)
     start = copies(game.generator.weights)
     np.testing.assert_allclose(dcgan.adversarial_step(game, config, batch), expected_losses, rtol=1e-4)
     assert int(game.step) == 1
@@ -132,7 +114,7 @@ def test_step_is_that_of_plain_autodiff(loss, r1):
 
 
 def test_one_step_moves_every_weight_and_statistic():
-    game, loop = dcgan.new_game(CONFIG), dcgan.new_loop(CONFIG)
+    game, loop = dcgan.new_game(CONFIG, SIDE), new_loop(CONFIG)
     changing = [*game.discriminator.weights, *game.generator.weights, *game.average]
     changing += game.discriminator_statistics + game.generator_statistics
     before = copies(changing)
@@ -145,7 +127,7 @@ def test_one_step_moves_every_weight_and_statistic():
 
 def test_cosine_schedule_ends_at_rest_and_no_dropout_draws_no_masks():
     config = replace(CONFIG, schedule="cosine", dropout=0.0, steps=2)
-    game, loop, batch = dcgan.new_game(config), dcgan.new_loop(config), batches(config, 0, 1)
+    game, loop, batch = dcgan.new_game(config, SIDE), new_loop(config), batches(config, 0, 1)
     assert set(batch) == {"x", "z"}
     weights, seen = game.discriminator.weights + game.generator.weights, []
     for _ in range(3):
@@ -157,12 +139,14 @@ def test_cosine_schedule_ends_at_rest_and_no_dropout_draws_no_masks():
 
 def test_each_player_moves_only_itself(monkeypatch):
     """D's update leaves G alone and the reverse: with one of the two updates taken out, that player stands still."""
-    update = conv.fused_adam_update
+    update = networks.fused_adam_update
     for still, moving in (("generator", "discriminator"), ("discriminator", "generator")):
-        game = dcgan.new_game(CONFIG)
+        game = dcgan.new_game(CONFIG, SIDE)
         frozen = getattr(game, still)
         monkeypatch.setattr(
-            conv, "fused_adam_update", lambda player, *rest, f=frozen: None if player is f else update(player, *rest)
+            networks,
+            "fused_adam_update",
+            lambda player, *rest, f=frozen: None if player is f else update(player, *rest),
         )
         before = copies(frozen.weights), copies(getattr(game, moving).weights)
         dcgan.adversarial_step(game, CONFIG, one_batch())
@@ -172,40 +156,41 @@ def test_each_player_moves_only_itself(monkeypatch):
 
 def test_draws_are_a_function_of_seed_and_step():
     whole, part = batches(CONFIG, 0, 5), batches(CONFIG, 3, 2)
-    for name in ("x", "z", "bits"):
+    for name in ("x", "z", "masks"):
         np.testing.assert_array_equal(whole[name][3:], part[name])
-    assert whole["bits"].shape == (5, 3, 8, 1152) and whole["bits"].dtype == tf.uint8
-    kinds = whole["bits"].numpy().reshape(15, -1)
+    assert whole["masks"].shape == (5, 3, 8, 1152) and whole["masks"].dtype == tf.uint8
+    kinds = whole["masks"].numpy().reshape(15, -1)
     assert len(np.unique(kinds, axis=0)) == 15  # each step and each of its three passes has masks of its own
     assert (kinds < 64).mean() == pytest.approx(0.25, abs=0.01)
-    assert (batches(replace(CONFIG, seed=1))["bits"].numpy() != whole["bits"][:1].numpy()).mean() > 0.9
+    assert (batches(replace(CONFIG, seed=1))["masks"].numpy() != whole["masks"][:1].numpy()).mean() > 0.9
+
+
+def test_batches_hold_at_most_50_steps():
+    counts = [len(b["x"]) for b in dcgan.batches(CONFIG, pictures.load("digits").train, runs.Period(3, 123))]
+    assert counts == [50, 50, 20]
 
 
 def test_samples_are_those_of_the_average_at_inference():
     config = replace(CONFIG, average=0.9)
-    game = dcgan.new_game(config)
-    dcgan.new_loop(config)(game, batches(config, 0, 3))
-    bits = images.latent_bits(0, 7, config.latent_dim)
+    game = dcgan.new_game(config, SIDE)
+    new_loop(config)(game, batches(config, 0, 3))
+    bits = draws.latent_bits(0, 7, config.latent_dim)
     fakes = dcgan.generator(config, game)(bits)
     assert fakes.shape == (7, 8, 8) and fakes.min() >= 0 and fakes.max() <= 1
     # inference: a sample does not depend on its batch, as it would with the batch's own moments
     np.testing.assert_allclose(dcgan.generator(config, game)(bits[:2]), fakes[:2], atol=1e-5)
     weights, statistics = game.average[:12], game.average[12:]
-    z = core.from_bits(tf.constant(bits), "normal")
-    expected, _ = dcgan.generator_network(z, weights, statistics)
+    z = draws.latents(tf.constant(bits), "normal")
+    expected, _ = networks.dcgan_generator(z, weights, statistics)
     np.testing.assert_allclose(fakes, (expected[..., 0] + 1) / 2, atol=1e-5)
 
 
-def test_stopped_and_restored_game_goes_on_bit_for_bit(tmp_path):
-    loop, whole = dcgan.new_loop(CONFIG), dcgan.new_game(CONFIG)
-    loop(whole, batches(CONFIG, 0, 2))
-    runs.Checkpoints(tmp_path, {"game": whole}).save(2)
-    resumed = dcgan.new_game(CONFIG)
-    assert runs.Checkpoints(tmp_path, {"game": resumed}).restore() == 2
-    for game in (whole, resumed):
-        loop(game, batches(CONFIG, 2, 2))
-    for a, b in zip(tf.nest.flatten(whole), tf.nest.flatten(resumed), strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_classic_recipe_is_the_tutorials():
+    game = dcgan.new_game(dcgan.CLASSIC, side=28)
+    g = game.generator.weights + game.generator_statistics
+    d = game.discriminator.weights + game.discriminator_statistics
+    assert runs.count_parameters(g=g, d=d) == {"g": 856_193, "d": 390_657}
+    assert (dcgan.CLASSIC.steps, dcgan.CLASSIC.batch, dcgan.CLASSIC.dropout) == (4001, 32, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +199,11 @@ def test_stopped_and_restored_game_goes_on_bit_for_bit(tmp_path):
 )
 def test_settings_that_cannot_work(changes, words):
     with pytest.raises(runs.BadInput, match=words):
-        replace(CONFIG, **changes).checked()
+        replace(CONFIG, **changes)
 
 
 def test_images_of_another_side_are_refused(tmp_path):
     pixels, labels = np.arange(6 * 6 * 20, dtype=np.uint8).reshape(20, 6, 6), np.arange(20) % 10
     np.savez(tmp_path / "six.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     with pytest.raises(runs.BadInput, match="multiple of 4"):
-        replace(CONFIG, data=str(tmp_path / "six.npz")).checked()
+        dcgan.train(replace(CONFIG, data=str(tmp_path / "six.npz")))

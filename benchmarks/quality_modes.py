@@ -1,0 +1,196 @@
+"""Mode coverage beside the published tables, as Markdown for docs/results/modes.md.
+
+    MNIST_NPZ=mnist.npz python benchmarks/quality_modes.py > docs/results/modes.md
+
+Three hours on two cores, most of them the plain GAN with as many steps as PacGAN's. Each cell is a run in
+runs/quality_modes/; finished ones are not run again, interrupted ones resume.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from study import cell, row
+
+from experiments import mixture_2d, stacked_mnist
+
+HEAD = """# Does it cover every mode?
+
+`python benchmarks/quality_modes.py`: mean +- standard error, over the seeds of a row. CPU minutes are of the whole
+process for all its seeds together, on a shared server (AMD EPYC, no GPU)."""
+
+PROTOCOL = """
+## Ring of 8, grid of 25
+
+PacGAN's protocol (Lin et al. 2018, section 4.1): 100,000 training points, 2500 samples; a sample is of high quality
+within 3 standard deviations of a mode; a mode counts from one such sample on; reverse KL is that of the high-quality
+samples' modes against uniform, nats. `stable` and `classic` are recipes of `mixture_2d.py`, seeds 0 to 9, on which
+nothing was tuned. `classic` is the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), batch of 100, latents,
+400,000 steps and loss, but smaller networks: 4 and 3 layers of 64 ReLU units in the place of 4 x 400 with batch norm
+and 3 x 200 with maxout.
+"""
+
+RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; the same of the grid
+    "GAN": ("6.3 +- .5", "98.2 +- .2", ".45 +- .09", "17.3 +- .8", "94.8 +- .7", ".70 +- .07"),
+    "ALI": ("6.6 +- .3", "97.6 +- .4", ".36 +- .04", "24.1 +- .4", "95.7 +- .6", ".14 +- .03"),
+    "PacGAN2": ("7.9 +- .1", "95.6 +- 2.0", ".07 +- .03", "23.8 +- .7", "91.3 +- .8", ".13 +- .04"),
+    "PacGAN3": ("7.8 +- .1", "97.7 +- .3", ".10 +- .02", "24.6 +- .4", "94.2 +- .4", ".06 +- .02"),
+    "PacGAN4": ("7.8 +- .1", "95.9 +- 1.4", ".07 +- .02", "24.8 +- .2", "93.6 +- .6", ".04 +- .01"),
+}
+VEEGAN = {  # modes and high quality % of ring and grid; no reverse KL, no spread
+    "GAN": ("1", "99.3", "", "3.3", "0.5", ""),
+    "ALI": ("2.8", "0.13", "", "15.8", "1.6", ""),
+    "Unrolled GAN": ("7.6", "35.6", "", "23.6", "16", ""),
+    "VEEGAN": ("8", "52.9", "", "24.6", "40", ""),
+}
+PERFECT = ("8", "98.89 +- .20", ".0015 +- .0008", "25", "98.88 +- .21", ".0049 +- .0013")
+PLAIN = ["--steps", "400000", "--eval-every", "10000", "--checkpoint-every", "50000"]
+OURS = {  # label -> recipe and flags
+    "`--recipe stable`": ("stable", []),
+    "`--recipe classic`": ("classic", PLAIN),
+    "`--recipe classic --pack 4`": ("classic", [*PLAIN, "--pack", "4"]),
+}
+
+
+TRICKS = """
+## Packing and unrolling, at as many steps
+
+`mixture_2d.py --recipe classic --loss minimax --steps 10000`, seeds 0 to 9, with and without the trick, all on the
+same data.
+"""
+SHORT = ["--loss", "minimax", "--steps", "10000", "--eval-every", "2000", "--checkpoint-every", "10000"]
+TRICK_FLAGS = {
+    "plain": [],
+    "pack2": ["--pack", "2"],
+    "pack4": ["--pack", "4"],
+    "unroll5": ["--unroll", "5"],
+}
+
+STACKED = """
+## Stacked MNIST
+
+VEEGAN's and PacGAN's protocol: 128,000 triples of MNIST digits as colours, 26,000 samples, each channel read by a
+digit classifier (ours: 99.3% right); KL(1000 modes || uniform), nats. In `stable` D's first layers read each colour
+with the same filters (`--network alike`), so that D knows that the three are of one kind; the published networks do
+not know it, nor does `dcgan`.
+"""
+STACKED_PUBLISHED = {  # modes, KL, source
+    "DCGAN": ("99", "3.40", "VEEGAN"),
+    "ALI": ("16", "5.40", "VEEGAN"),
+    "Unrolled GAN": ("48.7", "4.32", "VEEGAN"),
+    "VEEGAN": ("150", "2.95", "VEEGAN"),
+    "DCGAN, PacGAN's run": ("78.9 +- 6.46", "4.50 +- .127", "PacGAN, table 2: 10 runs"),
+    "PacDCGAN2": ("1000", ".06 +- .003", "PacGAN, table 2"),
+    "PacDCGAN3": ("1000", ".06 +- .003", "PacGAN, table 2"),
+    "PacDCGAN4": ("1000", ".07 +- .005", "PacGAN, table 2"),
+}
+BRIEF = ["--steps", "3000", "--eval-every", "1000"]
+STACKED_OURS = {  # label -> folder, recipe, flags, seeds
+    "`--recipe stable`": ("stacked", "stable", [], (0, 1)),
+    "`--recipe stable --steps 12000`": ("stacked-12000", "stable", ["--steps", "12000"], (0,)),
+    "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", BRIEF, (0,)),
+    "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-pack2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
+}
+
+
+def with_error(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
+    """Mean +- standard error; infinite values are counted."""
+    if not all(v is not None for v in values):
+        return f"infinite in {sum(v is None for v in values)} of {len(values)}"
+    mean = statistics.mean(values)
+    if len(set(values)) == 1:
+        return f"{scale * mean:.{digits}f}"
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return f"{scale * mean:.{digits}f} +- {scale * error:.{digits}f}"
+
+
+def of_points(label: str, target: str) -> dict:
+    """The run of one row on one target: ten seeds."""
+    recipe, flags = OURS[label]
+    pack = flags[-1] if "--pack" in flags else "1"
+    name = target if recipe == "stable" else f"{recipe}-{target}-pack{pack}"
+    return cell(f"quality_modes/{name}", mixture_2d, 0, recipe, ["--target", target, *flags])
+
+
+def numbers(result: dict) -> list[str]:
+    return [
+        with_error(result["modes"]["per_seed"], 1),
+        with_error(result["high_quality"]["per_seed"], 1, 100),
+        with_error(result["reverse_kl"]["per_seed"], 4),
+    ]
+
+
+def difference(ours: Sequence[float], theirs: str) -> str:
+    """The difference of two means in standard errors; only beyond two it is called one."""
+    mean, error = map(float, theirs.split(" +- "))
+    own = statistics.stdev(ours) / math.sqrt(len(ours))
+    distance = round((statistics.mean(ours) - mean) / math.hypot(own, error), 1)
+    verdict = "" if abs(distance) > 2 else ", which cannot be told apart"
+    return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{verdict}"
+
+
+def ring_and_grid() -> None:
+    print(PROTOCOL)
+    names = ("modes", "high quality %", "reverse KL")
+    print(row("", *(f"{target}: {name}" for target in ("ring", "grid") for name in names), "source"))
+    print(row(*["---"] * 8))
+    found = {label: [of_points(label, target) for target in ("ring", "grid")] for label in OURS}
+    for label, results in found.items():
+        minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
+        print(row(label, *(text for r in results for text in numbers(r)), f"here; {minutes} CPU minutes"))
+    for label, numbers_ in RING_AND_GRID.items():
+        print(row(label, *numbers_, "PacGAN, table 1: 10 trials, +- standard error"))
+    for label, numbers_ in VEEGAN.items():
+        print(row(label, *numbers_, "VEEGAN, table 1: 5 runs"))
+    print(row("perfect sampler", *PERFECT, "2500 samples; +- standard deviation"))
+    print()
+    for target, result in zip(("ring", "grid"), found["`--recipe stable`"], strict=True):
+        worst = max(result["reverse_kl"]["per_seed"])
+        low, high = (f"{100 * f(result['high_quality']['per_seed']):.1f}" for f in (min, max))
+        print(
+            f"`stable`, {target}: {result['complete']} of {result['seeds']} seeds reach all {result['modes_of']} "
+            f"modes; high quality {low} to {high}%, largest reverse KL {worst:.4f}."
+        )
+        modes, quality, kl = RING_AND_GRID["PacGAN4"][0 if target == "ring" else 3 :][:3]
+        scores = [result[name]["per_seed"] for name in ("modes", "high_quality", "reverse_kl")]
+        print(
+            f"Beside PacGAN4's published means: modes {difference(scores[0], modes)}; high quality "
+            f"{difference([100 * v for v in scores[1]], quality)}; reverse KL {difference(scores[2], kl)}.\n"
+        )
+
+
+def tricks() -> None:
+    print(TRICKS)
+    names = ("modes", "high quality %", "reverse KL")
+    print(row("", *(f"{target}: {name}" for target in ("ring", "grid") for name in names), "CPU minutes"))
+    print(row(*["---"] * 8))
+    for name, flags in TRICK_FLAGS.items():
+        results = [
+            cell(f"quality_modes/{name}-{target}", mixture_2d, 0, "classic", ["--target", target, *SHORT, *flags])
+            for target in ("ring", "grid")
+        ]
+        minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
+        label = f"`{' '.join(flags)}`" if flags else "the plain game"
+        print(row(label, *(text for r in results for text in numbers(r)), minutes))
+
+
+def stacked() -> None:
+    print(STACKED)
+    print(row("", "modes", "KL", "source"))
+    print(row(*["---"] * 4))
+    for label, (folder, recipe, flags, seeds) in STACKED_OURS.items():
+        results = [cell(f"quality_modes/{folder}", stacked_mnist, seed, recipe, flags) for seed in seeds]
+        spent = ", ".join(f"{r['cpu_seconds'] / 60:.0f}" for r in results)
+        numbers_ = with_error([r["modes"] for r in results], 0), with_error([r["kl"] for r in results], 4)
+        print(row(label, *numbers_, f"here; seeds {', '.join(map(str, seeds))}; {spent} CPU minutes"))
+    for label, numbers_ in STACKED_PUBLISHED.items():
+        print(row(label, *numbers_))
+    print(row("real MNIST triples", "1000", ".0237 +- .0010", "26,000; +- standard deviation"))
+    print(row("perfect sampler", "1000", ".0194 +- .0009", "26,000; +- standard deviation"))
+
+
+if __name__ == "__main__":
+    print(HEAD)
+    ring_and_grid()
+    tricks()
+    stacked()

@@ -1,0 +1,87 @@
+"""Conditional GAN, pix2pix and CycleGAN over several seeds, as Markdown for docs/results/translation.md.
+
+    MNIST_NPZ=mnist.npz python benchmarks/quality_translation.py > docs/results/translation.md
+
+An hour on two cores.
+
+Each cell is a run in runs/quality_translation/; finished ones are not run again, interrupted ones resume.
+"""
+
+import numpy as np
+from study import cell, minutes, row, spread
+
+from experiments import cyclegan, mnist_conditional, pix2pix
+
+SEEDS = range(3)
+HEAD = f"""# Conditional GAN, pix2pix, CycleGAN on digits
+
+`python benchmarks/quality_translation.py`: {len(SEEDS)} seeds, mean +- standard deviation over seeds, on held-out
+images. The classifier is that of `digit_classifier.py`; it is "confident" where it gives a digit 90% or more. Minutes
+are training alone, of the fastest seed, on one core of a shared server (AMD EPYC, no GPU) with other runs beside
+it."""
+
+
+def several(module, frame: str | None = None) -> list[dict]:
+    study, extra = ("quality_translation", []) if frame is None else (f"cyclegan_frame_{frame}", ["--frame", frame])
+    return [cell(study, module, seed, extra=extra) for seed in SEEDS]
+
+
+def numbers(results: list[dict], key: str, digits: int) -> str:
+    return spread([r[key] for r in results], digits) if key in results[0] else ""
+
+
+def conditional() -> None:
+    results = several(mnist_conditional)
+    print(f"\n## `mnist_conditional.py`: 10,000 samples, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(row("", "fakes", "real images"))
+    print(row("---", "---", "---"))
+    rows = {
+        "classifier recognises the digit asked for": ("agreement", 4),
+        "label KL, nats": ("label_kl", 4),
+        "confident": ("confident_share", 3),
+        "Frechet digit distance": ("frechet_digit_distance", 2),
+    }
+    for label, (key, digits) in rows.items():
+        print(row(label, numbers(results, key, digits), f"{results[0][key + '_floor']:.{digits}f}"))
+    ours, floor = (np.array([r[f"frechet_by_digit{end}"] for r in results]).mean(0) for end in ("", "_floor"))
+    for digit, pair in enumerate(zip(ours, floor, strict=True)):
+        print(row(f"Frechet distance of the {digit}s", *(f"{value:.2f}" for value in pair)))
+
+
+def paired() -> None:
+    results = several(pix2pix)
+    print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(row("", "pix2pix", "L1 alone", "copy of A", "B itself"))
+    print(row(*["---"] * 5))
+    rows = {
+        "L1 distance to B": ("l1", 4),
+        "classifier recognises the right digit": ("agreement", 4),
+        "Frechet digit distance": ("frechet_digit_distance", 2),
+    }
+    for label, (key, digits) in rows.items():
+        ends = ("", "_of_l1_only", "_of_copy", "_floor")
+        print(row(label, *(numbers(results, key + end, digits) for end in ends)))
+
+
+def unpaired(frame: str) -> None:
+    results = several(cyclegan, frame)
+    flag = f"`cyclegan.py --frame {frame}`: optical digits to MNIST"
+    print(f"\n## {flag}, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(row("", "translated", "untranslated", "MNIST's own"))
+    print(row(*["---"] * 4))
+    rows = {
+        "classifier recognises the right digit (chance .1)": ("accuracy", 4),
+        "Frechet digit distance": ("frechet_digit_distance", 2),
+        "cycle distance optical, MNIST, optical": ("cycle_a", 4),
+        "cycle distance MNIST, optical, MNIST": ("cycle_b", 4),
+    }
+    for label, (key, digits) in rows.items():
+        print(row(label, *(numbers(results, key + end, digits) for end in ("", "_untranslated", "_floor"))))
+
+
+if __name__ == "__main__":
+    print(HEAD, flush=True)
+    conditional()
+    paired()
+    unpaired("none")
+    unpaired("mnist")

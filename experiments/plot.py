@@ -1,0 +1,156 @@
+"""Figures of finished and interrupted runs: one run's figures again, or several runs side by side.
+
+    python experiments/plot.py RUN                                      draw the figures of a run again, in figures/
+    python experiments/plot.py RUN RUN RUN                              compare: their results in a table, and their
+                                                                        curves in one figure, curves.png
+    python experiments/plot.py RUN RUN --numbers kl modes --out a.png   the curves of these numbers alone
+
+For the figures of one run, its data are read and its last checkpoint is restored. Several runs are compared by their
+log.jsonl and result.json alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich import box
+from rich.table import Table
+
+from lab import cli, plots, runs
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line."""
+
+    runs: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="")
+    ]  # folders
+    out: str = "curves.png"  # the figure of several runs, a new .png file
+    numbers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ()
+    """what to draw of several runs [default: the first six numbers that all of them logged]"""
+
+
+# ------------------------------------------------------------------------------------------------ one run
+
+
+def draw_again(folder: Path) -> Path:
+    """Draw the figures of the run in `folder` from its data, last checkpoint and result; returns where they are."""
+    experiment = runs.read_config(folder, "RUN")["experiment"]
+    module = cli.script(experiment)
+    if not hasattr(module, "figures"):
+        raise runs.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
+    config = runs.load_config(folder, "RUN", type(module.RECIPES[next(iter(module.RECIPES))]))
+    trained = module.train(config, runs.Run(folder, reopen=True))
+    result = read_result(folder)
+    if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
+        result = module.evaluate(trained)
+    module.figures(trained, result, folder / "figures")
+    return folder / "figures"
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """result.json of a run, or None if it is not finished."""
+    path = folder / "result.json"
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise runs.BadInput(f"RUN {folder}: result.json cannot be used ({error})") from None
+
+
+# ------------------------------------------------------------------------------------------------ several
+
+
+def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
+    """Draw the curves of several runs into one figure, and print their results side by side."""
+    names = short_names(folders)
+    logs = {}
+    for name, folder in zip(names, folders, strict=True):
+        runs.read_config(folder, "RUN")
+        logs[name] = runs.read_log(folder)
+        if not logs[name]:
+            raise runs.BadInput(f"RUN {folder}: nothing is logged yet (log.jsonl)")
+    shared = plots.shared_numbers(logs)
+    if not shared:
+        raise runs.BadInput(
+            f"RUN {' '.join(map(str, folders))}: their logs share no number; expected runs of one kind"
+        )
+    if unknown := [name for name in numbers if name not in shared]:
+        raise runs.BadInput(
+            f"--numbers {' '.join(unknown)}: expected some of {', '.join(shared)}, which every run logs"
+        )
+    plots.save(plots.compared(logs, numbers), out)
+    results = {}
+    for name, folder in zip(names, folders, strict=True):
+        results[name] = read_result(folder) or logs[name][-1]
+        if "steps" not in results[name]:
+            runs.say(f"{folder}: not finished, shown as in its log at step {logs[name][-1]['step']}")
+    runs.console.print(table(results))
+
+
+def short_names(folders: list[Path]) -> list[str]:
+    """Names for the legend: the last parts of the folders' paths, as many as it takes to tell them apart."""
+    paths = [folder.resolve().parts for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise runs.BadInput(f"RUN {' '.join(map(str, folders))}: a run is named twice")
+    length = next(n for n in range(1, 1 + max(map(len, paths))) if len({p[-n:] for p in paths}) == len(paths))
+    return ["/".join(path[-length:]) for path in paths]
+
+
+def table(results: dict[str, dict[str, Any]]) -> Table:
+    """A row for each word of the first result and each number of all, of many seeds their median; then its floor."""
+    drawn = Table("", *results, box=box.SIMPLE_HEAD)
+    for column in drawn.columns[1:]:
+        column.justify = "right"
+    first = next(iter(results.values()))
+    for key, value in first.items():
+        if isinstance(value, str) and key != "headline":
+            drawn.add_row(key, *(str(result.get(key, "-")) for result in results.values()))
+        values = [number(result, key) for result in results.values()]
+        if "_floor" in key or any(value is None for value in values):
+            continue
+        median = " (median)" if any(isinstance(result[key], dict) for result in results.values()) else ""
+        drawn.add_row(key + median, *map(shown, values))
+        floors = [number(result, f"{key}_floor") for result in results.values()]
+        if any(floor is not None for floor in floors):
+            drawn.add_row("  floor", *map(shown, floors), style="dim")
+    return drawn
+
+
+def number(result: dict[str, Any], key: str) -> float | None:
+    """A number of a result, of many seeds their median; None if there is none."""
+    value = result.get(key)
+    value = value.get("median") if isinstance(value, dict) else value
+    return value if isinstance(value, int | float) else None
+
+
+def shown(value: float | None) -> str:
+    """A number with four digits; an integer with all."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def main(args: list[str]) -> None:
+    """Draw one run's figures again, or compare several runs."""
+    with cli.one_line_errors():
+        command = cli.parse(Command, __doc__, args)
+        folders, out = [Path(run) for run in command.runs], Path(command.out)
+        if not folders:
+            raise runs.BadInput("RUN: expected the folder of a run, or several")
+        if len(folders) == 1:
+            runs.say(f"{draw_again(folders[0])}: drawn again")
+            return
+        if out.suffix != ".png":
+            raise runs.BadInput(f"--out {out}: expected a .png file")
+        if out.exists():
+            raise runs.BadInput(f"--out {out}: exists already; choose a new file")
+        compare(folders, out, command.numbers)
+        runs.say(f"{out}: the curves of {len(folders)} runs")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

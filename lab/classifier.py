@@ -1,0 +1,300 @@
+"""A digit classifier, and the scores that it gives to images: its network, its training, its cache, `ImageScorer`.
+
+How many different digits a generator makes, how often, and how far its images are from real ones: all of this is
+measured by what the classifier sees in them, ten probabilities and the 64 numbers of its last hidden layer.
+`digit_classifier(images)` trains one when it is first needed, and keeps its weights.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+import gan_core as core
+import metrics
+from gan_core import tf
+from lab import cli, draws, image_metrics, pictures, runs
+
+VERSION = 1  # of the network and its training; after a change, raise it, and kept classifiers are no longer used
+LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
+
+# Kernel side, channels, stride, pooling. The first layer has stride 2: with stride 1 it takes a third of the time.
+LAYERS = ((5, 24, 2, 1), (3, 32, 1, 2), (3, 64, 2, 1))
+FEATURES = 64  # units of the hidden layer behind the convolutions
+
+
+# --------------------------------------------------------------------------------------------- the network
+
+
+class Classifier(NamedTuple):
+    """A trained classifier."""
+
+    weights: core.Weights
+    test_accuracy: float
+
+    def classify(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities `[N, 10]` and features `[N, 64]`, float32, of images `[N, H, W]` in [0, 1]."""
+        batches = [tf.constant(images[i : i + 500], tf.float32) for i in range(0, len(images), 500)]
+        outputs = [network(batch, self.weights) for batch in batches]
+        logits, features = (np.concatenate(part) for part in zip(*outputs, strict=True))
+        return softmax(logits, axis=-1), features
+
+
+def network(x: tf.Tensor, weights: core.Weights) -> tuple[tf.Tensor, tf.Tensor]:
+    """Logits `[B, 10]` and features `[B, 64]` of images `[B, H, W]` in [0, 1], which may have any size."""
+    *layers, (hidden, hidden_bias), (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
+    h = x[..., None]  # [B, H, W, 1]
+    for (kernel, bias), (_, _, stride, pool) in zip(layers, LAYERS, strict=True):
+        h = tf.nn.conv2d(h, kernel, stride, "SAME")
+        if pool > 1:  # before the bias and relu, with which it commutes: a quarter of the work
+            h = tf.nn.max_pool2d(h, pool, pool, "SAME")
+        h = tf.nn.relu(tf.nn.bias_add(h, bias))
+    h = tf.reshape(h, (-1, hidden.shape[0]))  # [B, H/8 * W/8 * 64]
+    features = tf.nn.relu(tf.matmul(h, hidden) + hidden_bias)
+    return tf.matmul(features, last) + last_bias, features
+
+
+def new_weights(seed: int, height: int, width: int) -> core.Weights:
+    """Kernels N(0, 2 / fan in) (He et al. 2015) and zero biases: `[K1, b1, ..., W4, b4, W5, b5]`."""
+    rng, channels = draws.generator(seed, draws.WEIGHTS), 1
+    shapes: list[tuple[int, ...]] = []
+    for side, outputs, stride, pool in LAYERS:
+        shapes.append((side, side, channels, outputs))
+        channels, height, width = outputs, -(-height // (stride * pool)), -(-width // (stride * pool))
+    shapes += [(height * width * channels, FEATURES), (FEATURES, 10)]
+    weights = []
+    for shape in shapes:
+        kernel = np.sqrt(2 / np.prod(shape[:-1])) * rng.standard_normal(shape)
+        weights += [tf.Variable(kernel.astype(np.float32)), tf.Variable(tf.zeros(shape[-1]))]
+    return weights
+
+
+def accuracy_and_features(classifier: Classifier, x: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Share of images `[n, H, W, 1]` in [0, 1] that are classified as their labels `[n]`; features `[n, 64]`."""
+    probabilities, features = classifier.classify(x[..., 0])
+    return float(np.mean(probabilities.argmax(-1) == labels)), features
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+Pixels = Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)]
+Part = Annotated[float, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of training; the defaults are for MNIST, `SMALL` is for the 8x8 digits."""
+
+    # data
+    data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
+    shift: Pixels = 1  # training images move by at most this many pixels each way; 2 were no better in 5 epochs
+    # training
+    seed: cli.Seed = 0
+    steps: cli.Count = 2400  # updates in total; 2400 are 5 epochs of MNIST, 600 are 50 epochs of the 8x8 digits
+    batch: cli.Count = 128  # images in a step; the last batch of an epoch is filled up from its start
+    learning_rate: cli.Rate = 3e-3  # of Adam, at its peak; .005 was no better
+    warm_up: Part = 0.2  # share of the steps in which the learning rate rises; then it falls to 0
+    # output
+    eval_every: cli.Count = 200  # steps between records
+    checkpoint_every: cli.Count = 400  # steps between checkpoints
+
+    def __post_init__(self) -> None:
+        cli.check(self)
+
+
+SMALL = replace(Config(), steps=600)
+
+
+class Learner(NamedTuple):
+    """Everything that training changes."""
+
+    player: core.Player
+    step: tf.Variable
+
+
+def train(config: Config, run: runs.Run | None = None, images: pictures.Images | None = None) -> runs.Trained:
+    """Train on the images, by default those of the config; the result's `game` is the `Classifier`."""
+    run, images = run or runs.Run(), images or pictures.load(config.data)
+    height, width = images.train.shape[1:]
+    if config.shift >= min(height, width):
+        raise runs.BadInput(f"--shift {config.shift}: expected less than the images' side, {min(height, width)}")
+    run.keep_data(name=images.name, height=height, width=width)
+    places = shifted(images.train, config.shift)
+
+    def step(learner: Learner, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        player, labels = learner.player, tf.cast(batch["label"], tf.int32)
+        learner.step.assign_add(1)
+        with tf.GradientTape() as tape:
+            logits, _ = network(tf.cast(batch["x"], tf.float32) / 255, player.weights)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        t = tf.cast(learner.step, tf.float32) / config.steps
+        rate = tf.minimum(t / config.warm_up, (1 - t) / (1 - config.warm_up))  # one cycle (Smith and Topin 2018)
+        gradients = tape.gradient(loss, player.weights)
+        core.adam_update(player, gradients, learner.step, core.Adam(config.learning_rate), rate)
+        correct = tf.argmax(logits, -1, tf.int32) == labels
+        return loss, tf.reduce_mean(tf.cast(correct, tf.float32))
+
+    def draw(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+        for chunk in period.chunks(50):
+            chosen = draws.minibatch_indices(len(places), config.seed, chunk.first, chunk.count, config.batch)
+            bits = draws.random_bits(config.seed, draws.SHIFT, chunk.first, chunk.count, 2 * config.batch)
+            down, right = np.split(bits % (2 * config.shift + 1), 2, axis=-1)  # [n, B], as `chosen`
+            x = places[chosen, down, right]  # uint8 [n, B, H, W]
+            yield {"x": tf.constant(x), "label": tf.constant(images.train_labels[chosen])}
+
+    learner = Learner(core.new_player(new_weights(config.seed, height, width)), tf.Variable(0, dtype=tf.int64))
+    loop = core.compiled_loop(step, jit_compile=False)  # XLA on a CPU needs 60 times as long for convolutions
+    trained, test = Classifier(learner.player.weights, np.nan), pictures.as_pixels(images.test)[..., None]
+    with run.training({"learner": learner}, config, LOGGED) as periods:
+        batches = draws.prefetched(draw, periods)
+        for period in periods:
+            losses = run.play(loop, [learner], batches, period)  # [n, 2]
+            test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
+            run.record(period, losses, f"test accuracy {test_accuracy:.2%}", test_accuracy=test_accuracy)
+    return runs.Trained(config, images, trained._replace(test_accuracy=run.records[-1]["test_accuracy"]), run)
+
+
+def shifted(images: np.ndarray, shift: int) -> np.ndarray:
+    """Every image at every place up to `shift` pixels away, a view `[N, 2 shift + 1, 2 shift + 1, H, W]`."""
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift)))
+    return np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:], axis=(1, 2))
+
+
+# ------------------------------------------------------------------------------------------------ the cache
+
+
+def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Classifier:
+    """The classifier of these images: kept from an earlier call, or trained now and kept.
+
+    `cache` is the folder to keep it in, by default $GAN_LABORATORY_CACHE or ~/.cache/gan-laboratory.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = cache or Path(os.environ.get("GAN_LABORATORY_CACHE") or caches / "gan-laboratory")
+    path = cache / f"judge-{pictures.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
+    try:
+        return _kept(path, images)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        runs.say(f"{path} is damaged ({error}): training the digit classifier again")
+    config, duration = (Config(), "a minute or two") if len(images.train) >= 10_000 else (SMALL, "5 seconds")
+    runs.say(f"training the digit classifier that all image metrics need: {duration}, once; kept in {path}")
+    trained = train(config, runs.Run(progress_bar=True), images).game
+    try:
+        with runs.replacing(path) as temporary:
+            arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(trained.weights)}
+            np.savez(temporary, test_accuracy=trained.test_accuracy, **arrays)
+    except OSError as error:
+        runs.say(f"{path} cannot be written ({error.strerror}): the classifier will be trained again next time")
+    return trained
+
+
+def _kept(path: Path, images: pictures.Images) -> Classifier:
+    """The classifier in a file; an error of NumPy's or ValueError if the file is damaged or incomplete."""
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # NumPy leaves a damaged one open
+        weights = new_weights(0, *images.train.shape[1:])
+        for i, weight in enumerate(weights):
+            weight.assign(file[f"weight_{i}"])
+        return Classifier(weights, float(file["test_accuracy"]))
+
+
+# --------------------------------------------------------------------------------------------- the scores
+
+Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]  # how many fakes are scored
+
+ROWS = {  # label -> key and format, for the table at the end of a run
+    "Frechet digit distance": ("frechet_digit_distance", ".2f"),
+    "label KL, nats": ("label_kl", ".4f"),
+    "pixel KL, nats": ("pixel_kl", ".4f"),
+    "classifier at least 90% confident": ("confident_share", ".3f"),
+    "different digits, of 10": ("digits", "d"),
+    "precision": ("precision", ".3f"),
+    "recall": ("recall", ".3f"),
+    "Parzen log-likelihood, nats": ("parzen", ".1f"),
+}
+
+
+def headline(scores: dict[str, Any]) -> str:
+    """The number that says most about a record or a result, beside its floor."""
+    distance, floor = scores["frechet_digit_distance"], scores["frechet_digit_distance_floor"]
+    return f"Frechet digit distance {distance:.2f} (real training images {floor:.2f})"
+
+
+class ImageScorer:
+    """Measures fakes against real test images; the numbers are explained in `image_metrics`.
+
+    The floor of a number, `<name>_floor`, is what real training images score in the place of the fakes: as many of
+    them as there are, up to the number of fakes. A scorer of other images overrides `scores` and `floors`.
+
+    Attributes:
+        classifier: the digit classifier of the real images.
+        features: what it sees in the test images, `[M, 64]`.
+    """
+
+    def __init__(self, real: pictures.Images, config: Any):
+        """`config` holds `log_samples` and `eval_samples`, how many fakes there will be, and `train_images`."""
+        self.real, self.config = real, config
+        self.classifier = digit_classifier(real)
+        self.test = pictures.as_pixels(real.test)
+        probabilities, self.features = self.classifier.classify(self.test)
+        self.confident_share = image_metrics.confident_share(probabilities)
+
+    def log(self, fakes: np.ndarray) -> dict[str, Any]:
+        """The numbers of one record, with their floors, from fakes `[log_samples, side, side]` in [0, 1]."""
+        return self.scores(fakes) | self._log_floors
+
+    def final(self, fakes: np.ndarray) -> dict[str, Any]:
+        """All numbers of result.json, with their floors, from fakes `[eval_samples, side, side]` in [0, 1]."""
+        return self.scores(fakes, final=True) | self.floors(self.config.eval_samples, final=True)
+
+    @cached_property
+    def _log_floors(self) -> dict[str, Any]:
+        return self.floors(self.config.log_samples)
+
+    def scores(self, fakes: np.ndarray, final: bool = False) -> dict[str, Any]:
+        """The numbers of images, without floors: a second for 2000 of 28 x 28; `final` adds 20 s for 10,000."""
+        probabilities, features = self.classifier.classify(fakes)
+        digits = probabilities.argmax(-1)
+        scores = {
+            "frechet_digit_distance": image_metrics.frechet_digit_distance(self.features, features),
+            "label_kl": image_metrics.label_kl(self.real.train_labels, digits),
+            "pixel_kl": image_metrics.pixel_kl(self.test, fakes),
+            "confident_share": image_metrics.confident_share(probabilities),
+            "digits": len(np.unique(digits)),
+        }
+        if final:
+            scores["precision"], scores["recall"] = image_metrics.precision_recall(self.features, features)
+            n = len(self.real.train)
+            validation = self.real.train[n - n // 6 :][:1000]  # of MNIST the 1000 from 50,000 on, as in 2014
+            parzen = image_metrics.parzen_window(fakes, pictures.as_pixels(validation), self.test)
+            scores |= {"parzen": parzen.mean, "parzen_standard_error": parzen.standard_error}
+            scores["parzen_sigma"] = parzen.sigma
+        return scores
+
+    def floors(self, n: int, final: bool = False) -> dict[str, Any]:
+        """The floors of `scores` of n fakes."""
+        floors = self.scores(pictures.as_pixels(self.real.train[:n]), final)
+        class_frequencies = np.bincount(self.real.train_labels, minlength=10) / len(self.real.train_labels)
+        floors["label_kl"] = metrics.kl_floor(class_frequencies, n).mean
+        floors["confident_share"] = self.confident_share  # of the test images, on which no network was trained
+        return {f"{name}_floor": value for name, value in floors.items()}
+
+    def nearest_real(self, fakes: np.ndarray) -> np.ndarray:
+        """The training image that is nearest to each fake, `[n, side, side]` in [0, 1]: is it memorised?"""
+        train = self.real.train[: self.config.train_images]
+        _, nearest = image_metrics.nearest_neighbours(fakes, pictures.as_pixels(train))
+        return pictures.as_pixels(train[nearest[:, 0]])
+
+
+def mean_error(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean |a - b| of each pixel and channel, for images in [0, 1]."""
+    return float(np.abs(a - b).mean())

@@ -1,0 +1,201 @@
+"""Many GANs on points at once, one for each seed: networks, weights, batches, samples, and what their D says.
+
+Points are columns `[S, F, n]`: S seeds, F coordinates, n points; numbers on a line have F = 1.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import gan_core as core
+from gan_core import tf
+from lab import draws
+from lab.runs import BadInput, Period, Run
+
+COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
+
+
+class Ensemble:
+    """S independent GANs on points: networks, games, and training data.
+
+    The seeds are split into blocks: each is one `Game` with a leading axis of seeds and trains in one program.
+
+    Attributes:
+        d, g: the networks, `(x, weights) -> logits [S, 1, n]` and `(z, weights) -> points [S, F, n]`.
+        games: the `gan_core.Game` of each block.
+        points: training points `[S, F, N]` float32, standardised if the config says so.
+        mean, std: `[S, F, 1]`; samples are mapped back to the unit of the data by them.
+    """
+
+    def __init__(self, config: Any, points: np.ndarray):
+        """New GANs with the settings of `normal_1d` or `mixture_2d` for training points `[S, F, N]`."""
+        self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
+        self.points, self.mean, self.std = standardised(points, config.standardise)
+        self.d, self.g = networks(config)
+        self.blocks = draws.blocks(config.seeds)
+        self.games = [new_game(config, self.seeds[block], points.shape[1]) for block in self.blocks]
+        distribution = config.latent
+        self._sample = core.compiled(lambda bits, weights: self.g(draws.latents(bits, distribution), weights))
+
+    def first_seed(self) -> Ensemble:
+        """The first GAN alone, as it is now, for questions that need not be asked of all."""
+        alone = copy.copy(self)
+        alone.seeds, alone.points, alone.blocks = self.seeds[:1], self.points[:1], [slice(0, 1)]
+        alone.mean, alone.std = self.mean[:1], self.std[:1]
+        alone.games = [tf.nest.map_structure(lambda v: v[:1] if v.shape.rank else v, self.games[0])]
+        return alone
+
+    # ------------------------------------------------------------------------------------------ training
+
+    def batches(self, period: Period) -> Iterator[dict[str, tf.Tensor]]:
+        """The batches of a period, one dict for each block of seeds.
+
+        Each holds real minibatches `x [n, S, F, B]`, random bits of the latents `z [n, S, Z, B]` and, for the
+        gradient penalty alone, random bits `mix [n, S, 1, B / pack]`.
+        """
+        config, (first, count) = self.config, (period.first, period.count)
+        for block in self.blocks if count else ():
+            seeds = self.seeds[block]
+            latents = (config.latent_dim, config.batch)
+            batch = {
+                "x": draws.minibatches(self.points[block], seeds, first, count, config.batch),
+                "z": draws.bits_for_seeds(seeds, draws.LATENT, first, count, latents),
+            }
+            if config.gradient_penalty:
+                shape = (1, config.batch // config.pack)
+                batch["mix"] = draws.bits_for_seeds(seeds, draws.MIX, first, count, shape)
+            yield {name: tf.constant(values) for name, values in batch.items()}
+
+    # ------------------------------------------------------------------------------ samples and questions to D
+
+    def sample(self, step: int) -> np.ndarray:
+        """`eval_samples` fakes of every seed `[S, F, n]`, from latents of this step that are never trained on."""
+        shape = self.config.latent_dim, self.config.eval_samples
+        return self.from_bits(draws.bits_for_seeds(self.seeds, draws.EVALUATION, step, 1, shape)[0])
+
+    def from_bits(self, bits: np.ndarray) -> np.ndarray:
+        """The fakes `[S, F, n]` of latents given as random bits `[S, Z, n]`, in the unit of the data."""
+        return self._generated(self._sample, bits)
+
+    def images_of(self, z: np.ndarray) -> np.ndarray:
+        """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
+        return self._generated(self.g, np.tile(np.float32(z), (len(self.seeds), 1, 1)))
+
+    def _generated(self, generate: Callable, inputs: np.ndarray) -> np.ndarray:
+        fakes = self._each_block(lambda block, game: generate(inputs[block], game.average))
+        return fakes * self.std + self.mean
+
+    def d_logits_of_packs(self, x: np.ndarray) -> np.ndarray:
+        """D's logits of points `[S, F, n]`, pack by pack as in training: `[S, n / pack]`."""
+        packs = core.packed(self._to_network(x), self.config.pack)
+        return self._each_block(lambda block, game: self._d_logits(packs[block], game))
+
+    def d_logits(self, x: np.ndarray) -> np.ndarray:
+        """D's logit at each point, `[S, F, n] -> [S, n]`; for a packed D the mean over 8 packs with real points."""
+        x = self._to_network(x)
+        return self._each_block(lambda block, game: self._d_logits(self._in_packs(x[block], block), game))
+
+    def pushes(self, x: np.ndarray) -> np.ndarray:
+        """The direction in which D pushes a fake at x `[S, F, n]`: minus the gradient of G's loss, same shape."""
+        x, g_loss = self._to_network(x), core.LOSSES[self.config.loss].g
+        real = tf.constant(self.points[:, :, np.arange(x.shape[2]) % self.points.shape[2]])
+
+        def push(block: slice, game: core.Game) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                fake = tf.identity(x[block])
+                tape.watch(fake)
+                logits = [self._d_logits(self._in_packs(points, block), game) for points in (real[block], fake)]
+                total = tf.reduce_sum(g_loss(*logits))
+            return -tape.gradient(total, fake)
+
+        return self._each_block(push) / self.std
+
+    def _to_network(self, x: np.ndarray) -> tf.Tensor:
+        return tf.constant((x - self.mean) / self.std, tf.float32)
+
+    def _each_block(self, question: Callable[[slice, core.Game], tf.Tensor]) -> np.ndarray:
+        return np.concatenate([question(block, game) for block, game in zip(self.blocks, self.games, strict=True)])
+
+    def _d_logits(self, packs: tf.Tensor, game: core.Game) -> tf.Tensor:
+        """D's logits `[S, n]` of packs `[S, pack F, n]`, or their mean over a leading axis of packs."""
+        logits = self.d(packs, game.discriminator.weights)[..., 0, :]
+        return logits if packs.ndim == 3 else tf.reduce_mean(logits, axis=0)
+
+    def _in_packs(self, x: tf.Tensor, block: slice) -> tf.Tensor:
+        """Points `[S, F, n]` in packs with training points, the same ones each time: `[COMPANIONS, S, pack F, n]`.
+
+        Without packing the points as they are.
+        """
+        others = self.config.pack - 1
+        if not others:
+            return x
+        rng = draws.generator(self.config.seed, draws.EVALUATION)
+        chosen = rng.integers(self.points.shape[2], size=(COMPANIONS, others, x.shape[2]))
+        company = np.moveaxis(self.points[block][:, :, chosen], (2, 3), (0, 2))  # [COMPANIONS, S, others, F, n]
+        company = company.reshape(COMPANIONS, x.shape[0], -1, x.shape[2])
+        return tf.concat([tf.broadcast_to(x, (COMPANIONS, *x.shape)), company], axis=2)
+
+
+def inputs(config: Any, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What the players see of a drawn batch: packs of real points `x`, latents `z`, numbers `mix` in (0, 1)."""
+    seen = {"x": core.packed(batch["x"], config.pack), "z": draws.latents(batch["z"], config.latent)}
+    if config.gradient_penalty:
+        seen["mix"] = 0.5 + 0.5 * draws.latents(batch["mix"], "uniform")
+    return seen
+
+
+def check(config: Any) -> None:
+    """BadInput for settings that are wrong together: batches of incomplete packs, unrolling for a loss without it."""
+    for name in ("batch", "eval_samples"):
+        if (value := getattr(config, name)) % config.pack:
+            raise BadInput(f"--{name.replace('_', '-')} {value}: expected a multiple of --pack {config.pack}")
+    if config.unroll and not core.LOSSES[config.loss].zero_sum:
+        names = " or ".join(name for name, loss in core.LOSSES.items() if loss.zero_sum)
+        raise BadInput(
+            f"--unroll {config.unroll}: not with --loss {config.loss}; expected {names}, where D gains what G loses"
+        )
+
+
+def networks(config: Any) -> tuple[Callable, Callable]:
+    """D: a pack of points -> a logit, and G: z -> a point; multilayer perceptrons with linear outputs."""
+    d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
+    g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
+    return d, core.with_skip(g) if config.generator_skip else g
+
+
+def new_game(config: Any, seeds: range, features: int) -> core.Game:
+    """Raw variables with a leading axis of seeds, each seed's numbers its own."""
+    rngs = [draws.generator(seed, draws.WEIGHTS) for seed in seeds]
+    d_sizes = config.pack * features, *config.discriminator_hidden, 1
+    g_sizes = config.latent_dim, *config.generator_hidden, features
+    d = core.mlp_weights(rngs, d_sizes, config.discriminator_init)
+    g = core.mlp_weights(rngs, g_sizes, config.generator_init)
+    if config.generator_skip:
+        scale, shape = (
+            config.latent_dim**-0.5,
+            (features, config.latent_dim),
+        )  # the skip's variance is about 1
+        g.append(tf.Variable(np.stack([scale * rng.standard_normal(shape, "f") for rng in rngs])))
+    return core.new_game(d, g)
+
+
+def standardised(points: np.ndarray, really: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples `[..., N]` as float32 (x - mean) / std, the mean and the std `[..., 1]`; unchanged if not `really`."""
+    mean, std = points.mean(-1, keepdims=True), points.std(-1, keepdims=True)
+    if not really:
+        mean, std = np.zeros_like(mean), np.ones_like(std)
+    return ((points - mean) / std).astype(np.float32), mean, std
+
+
+def restored(config: Any, run: Run) -> Ensemble:
+    """The GANs of a run, without its data: from data.json and the newest checkpoint."""
+    placeholder = np.tile([0.0, 1.0], (config.seeds, run.data["features"], 1))  # two points: their std is not 0
+    gans = Ensemble(config, placeholder)
+    gans.mean, gans.std = np.array(run.data["mean"]), np.array(run.data["std"])
+    with run.training({"games": gans.games}, config):
+        return gans

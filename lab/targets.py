@@ -1,0 +1,270 @@
+"""Real numbers and points to learn: SciPy's distributions, mixtures, ring, grid, spiral, or the user's own file."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from lab import draws
+from lab.runs import BadInput
+
+
+class RealNumbers(NamedTuple):
+    """The numbers that S seeds train on, and the truth that their fakes are compared with."""
+
+    train: np.ndarray  # [S, N] float64
+    truth: Any  # a frozen SciPy distribution where it is known, otherwise a held-out sample: an array [M]
+    name: str
+
+    @property
+    def held_out(self) -> int | None:
+        """Size of the held-out sample, or None if the distribution is known."""
+        return len(self.truth) if isinstance(self.truth, np.ndarray) else None
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the truth, or of the training samples if it has none (Cauchy)."""
+        std = self.truth.std()
+        return float(std) if np.isfinite(std) else float(np.median(self.train.std(-1)))
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """n real numbers `[n]` that no seed trains on; of a file, drawn with replacement from its held-out half."""
+        rng = draws.generator(seed, draws.EVALUATION)
+        return rng.choice(self.truth, n) if self.held_out else self.truth.rvs(n, random_state=rng)
+
+    def density(self, x: np.ndarray) -> np.ndarray:
+        """The density p(x): exact if the distribution is known, otherwise a Gaussian kernel estimate."""
+        return kernel_density(self.truth, x) if self.held_out else self.truth.pdf(x)
+
+
+def numbers(
+    target: str, target_args: Sequence[float], data: str | Path | None, samples: int, seeds: Sequence[int]
+) -> RealNumbers:
+    """The numbers in the file `data` or, without a file, draws from `distribution(target, target_args)`.
+
+    From a distribution each seed has `samples` draws of its own. Of a file, one random half is the training set of
+    all seeds, and the other half is held out. BadInput: as `distribution` and `read_numbers`.
+    """
+    if data:
+        shuffled = draws.generator(seeds[0], draws.SPLIT).permutation(read_numbers(data))
+        half = len(shuffled) // 2
+        return RealNumbers(np.tile(shuffled[:half], (len(seeds), 1)), shuffled[half:], Path(data).name)
+    truth = distribution(target, target_args)
+    train = np.stack([truth.rvs(samples, random_state=draws.generator(seed, draws.REAL)) for seed in seeds])
+    return RealNumbers(train, truth, " ".join([target, *(f"{a:g}" for a in target_args)]))
+
+
+def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Gaussian kernel estimate of a density at x, by SciPy; 0 everywhere if all values of the sample are equal."""
+    return stats.gaussian_kde(sample)(x) if np.ptp(sample) > 0 else np.zeros_like(x)
+
+
+class GaussianMixture(stats.rv_continuous):
+    """sum_k w_k N(m_k, s_k^2), with all methods of a SciPy distribution; `parts [k, 3]` holds w_k, m_k and s_k."""
+
+    def __init__(self, parts: np.ndarray):
+        self.parts = parts  # SciPy copies a distribution by calling its constructor again
+        weights, self.means, self.stds = parts.T
+        self.weights = weights / weights.sum()
+        super().__init__(name="mixture")
+
+    def _updated_ctor_param(self):
+        return {"parts": self.parts}
+
+    def _pdf(self, x):
+        return stats.norm.pdf(np.asarray(x)[..., None], self.means, self.stds) @ self.weights
+
+    def _cdf(self, x):
+        return stats.norm.cdf(np.asarray(x)[..., None], self.means, self.stds) @ self.weights
+
+    def _ppf(self, q):
+        low = np.full(np.shape(q), (self.means - 9 * self.stds).min())  # bisection of the cdf
+        high = np.full(np.shape(q), (self.means + 9 * self.stds).max())
+        for _ in range(80):  # finer than float64 in every case
+            middle = (low + high) / 2
+            below = self._cdf(middle) < q
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        return (low + high) / 2
+
+    def _rvs(self, size=None, random_state=None):
+        k = random_state.choice(len(self.weights), size=size, p=self.weights)
+        return random_state.normal(self.means[k], self.stds[k])
+
+    def _stats(self):
+        mean = self.weights @ self.means
+        return mean, self.weights @ (self.stds**2 + (self.means - mean) ** 2), None, None
+
+
+def mixture(args: Sequence[float]) -> Any:
+    """A mixture of normals from the weight, the mean and the standard deviation of each; by default two peaks."""
+    values = np.array(args or (0.5, -2, 0.5, 0.5, 2, 0.5), np.float64)
+    if len(values) % 3 or not np.isfinite(values).all() or (values[0::3] <= 0).any() or (values[2::3] <= 0).any():
+        given = " ".join(f"{a:g}" for a in args)
+        raise BadInput(f"--target-args {given}: a mixture takes WEIGHT MEAN STD triples, weights and stds above 0")
+    return GaussianMixture(values.reshape(-1, 3))()
+
+
+NAMED_TARGETS: dict[str, Callable[[Sequence[float]], Any]] = {"mixture": mixture}  # from --target-args
+
+
+def distribution(target: str, target_args: Sequence[float] = ()) -> Any:
+    """The frozen distribution of this name: one of NAMED_TARGETS, or any continuous one of `scipy.stats`.
+
+    `target_args` are SciPy's: the shapes, then loc and scale. BadInput names what is wrong and what is accepted.
+    """
+    if target in NAMED_TARGETS:
+        return NAMED_TARGETS[target](target_args)
+    family = getattr(stats, target, None)
+    if not isinstance(family, stats.rv_continuous):
+        named = ", ".join(["norm", *NAMED_TARGETS])
+        raise BadInput(f"--target {target}: expected {named} or another continuous distribution of scipy.stats")
+    shapes = family.shapes.split(", ") if family.shapes else []
+    expected = " ".join([*shapes, "[loc [scale]]"])
+    if not len(shapes) <= len(target_args) <= len(shapes) + 2:
+        raise BadInput(f"--target-args: {len(target_args)} numbers for {target}, expected {expected}")
+    frozen = family(*target_args)
+    with np.errstate(all="ignore"):  # NaN and infinite arguments show in the quantiles, which are checked next
+        low, high = frozen.ppf([0.25, 0.75])
+    if not (np.isfinite([low, high]).all() and low < high):
+        given = " ".join(f"{a:g}" for a in target_args)
+        raise BadInput(f"--target-args {given}: outside the domain of {target} ({expected}, scale above 0)")
+    return frozen
+
+
+class Modes(NamedTuple):
+    """Equal normal distributions in the plane: their centres `[k, 2]` and the standard deviation of a coordinate."""
+
+    centres: np.ndarray
+    std: float
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n points `[n, 2]`; the mode of each is drawn at random."""
+        return self.centres[rng.integers(len(self.centres), size=n)] + self.std * rng.standard_normal((n, 2))
+
+
+def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Modes:
+    """Modes on a circle at the angles 2 pi k / modes for k = 0, 1, ...: the 2D ring of PacGAN (Lin et al. 2018)."""
+    angle = 2 * np.pi * np.arange(modes) / modes  # without 2 pi, which would be the mode at 0 again
+    return Modes(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), std)
+
+
+def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Modes:
+    """side x side modes around 0: the 2D grid of PacGAN, {-4, -2, 0, 2, 4}^2."""
+    places = spacing * (np.arange(side) - (side - 1) / 2)
+    return Modes(np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2), std)
+
+
+class Spiral(NamedTuple):
+    """A spiral of radius 1 with two arms. Points `[n, 2]` are spread evenly along them, with normal noise added."""
+
+    turns: float = 1.25
+    std: float = 0.02
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        radius = np.sqrt(rng.uniform(0.02, 1, n))  # the length of an arm grows about like the radius squared
+        angle = 2 * np.pi * self.turns * radius + np.pi * rng.integers(2, size=n)
+        arm = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return arm + self.std * rng.standard_normal((n, 2))
+
+
+PLANE_TARGETS: dict[str, Callable[[], Any]] = {"ring": ring, "grid": grid, "spiral": Spiral}  # each can draw(n, rng)
+
+
+class RealPoints(NamedTuple):
+    """The points that S seeds train on, and the held-out points that their fakes are compared with."""
+
+    train: np.ndarray  # [S, 2, N] float64
+    test: np.ndarray  # [M, 2], which no seed trains on
+    target: Any  # one of PLANE_TARGETS, or None if the points are from a file
+    name: str
+
+    @property
+    def modes(self) -> Modes | None:
+        """The modes of the target, or None if it has none."""
+        return self.target if isinstance(self.target, Modes) else None
+
+    def draw(self, n: int, seed: int) -> np.ndarray:
+        """n real points `[n, 2]` that no seed trains on; of a file, drawn with replacement from its held-out half."""
+        rng = draws.generator(seed, draws.EVALUATION)
+        return self.target.draw(n, rng) if self.target else rng.choice(self.test, n)
+
+
+def points(target: str, samples: int, seeds: Sequence[int]) -> RealPoints:
+    """Draws from one of PLANE_TARGETS, or the points in a file.
+
+    From a target each seed has `samples` draws of its own, and 100,000 more are held out. Of a file, one random half
+    is the training set of all seeds, and the other half is held out. BadInput: an unknown name; as `read_points`.
+    """
+    if target in PLANE_TARGETS:
+        known = PLANE_TARGETS[target]()
+        train = np.stack([known.draw(samples, draws.generator(seed, draws.REAL)).T for seed in seeds])
+        return RealPoints(train, known.draw(100_000, draws.generator(0, draws.SPLIT)), known, target)
+    if not Path(target).suffix:
+        raise BadInput(f"--target {target}: expected {', '.join(PLANE_TARGETS)}, or a .npy, .csv or .txt file")
+    shuffled = draws.generator(seeds[0], draws.SPLIT).permutation(read_points(target))
+    half = len(shuffled) // 2
+    return RealPoints(np.tile(shuffled[:half].T, (len(seeds), 1, 1)), shuffled[half:], None, Path(target).name)
+
+
+def read_numbers(path: str | Path) -> np.ndarray:
+    """One column of at least 20 numbers from a .npy, .csv or .txt file: float64 `[N]`, read-only.
+
+    The first line of a text may be a header. BadInput names the file and what is wrong with it.
+    """
+    return _read(Path(path), "--data", 1).reshape(-1)
+
+
+def read_points(path: str | Path) -> np.ndarray:
+    """Two columns of at least 40 numbers, as `read_numbers` reads one: float64 `[N, 2]`."""
+    return _read(Path(path), "--target", 2)
+
+
+def _read(path: Path, flag: str, columns: int) -> np.ndarray:
+    try:
+        return _parsed(path.resolve(), columns, path.stat().st_size, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BadInput(f"{flag} {path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except (ValueError, TypeError, EOFError) as error:
+        problem, expected = " ".join(str(error).split()), "one column" if columns == 1 else "two columns"
+        raise BadInput(f"{flag} {path}: {problem}; expected {expected} of numbers that vary") from None
+
+
+@lru_cache(maxsize=4)  # each file is read once; with its size and time as arguments, a changed file is read again
+def _parsed(path: Path, columns: int, size: int, modified: int) -> np.ndarray:
+    """The numbers in a file `[N, columns]`; ValueError says what is wrong with them."""
+    if path.suffix == ".npy":
+        with path.open("rb") as opened:
+            values = np.atleast_1d(np.squeeze(np.lib.format.read_array(opened, allow_pickle=False)))
+    elif path.suffix in (".csv", ".txt"):
+        values = _rows(path.read_text())
+    else:
+        raise ValueError("expected a .npy, .csv or .txt file")
+    if (found := values[0].size if len(values) else 1) != columns:
+        raise ValueError(f"{found} column{'s' * (found != 1)}")
+    if len(values) < 20 * columns:
+        raise ValueError(f"{len(values)} {('numbers', 'points')[columns - 1]}, expected at least {20 * columns}")
+    values = values.reshape(-1, columns).astype(np.float64, casting="same_kind")  # TypeError if they are not numbers
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise ValueError(f"{bad} values are NaN or infinite")
+    if (constant := np.ptp(values, axis=0) == 0).any():
+        raise ValueError(f"a column is constant: all its values are {values[0][constant][0]:g}")
+    values.flags.writeable = False
+    return values
+
+
+def _rows(text: str) -> np.ndarray:
+    """The lines of a text as rows of numbers, of which the first line may be a header."""
+    rows = []
+    for number, line in enumerate(filter(str.strip, text.splitlines())):
+        try:
+            rows.append([float(word) for word in re.split(r"[,;\s]+", line.strip().rstrip(",;"))])
+        except ValueError:
+            if number > 0:
+                raise
+    if uneven := [row for row in rows if len(row) != len(rows[0])]:
+        raise ValueError(f"rows of {len(rows[0])} and of {len(uneven[0])} numbers")
+    return np.array(rows)

@@ -1,0 +1,136 @@
+"""The command line: groups and reasons in --help, what a flag accepts, recipes, tables."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import pytest
+from helpers import one_line
+
+from lab import cli, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the tests."""
+
+    # data
+    target: str | None = None  # where numbers come from
+    # game
+    loss: cli.Loss = "minimax"
+    losses: Annotated[tuple[str, ...], cli.one_of(("hinge", "minimax"))] = ("hinge",)  # several of them
+    hidden: cli.Sizes = (8, 8)  # units
+    average: cli.Decay = 0.0  # 0: none
+    # training
+    skip: bool = False  # add a skip
+    seed: cli.Seed = 0
+    steps: cli.Count = 100
+    epochs: cli.Count | None = None
+    # output
+    eval_every: cli.Count = 10  # steps between records
+    checkpoint_every: cli.Count = 50
+
+    def __post_init__(self):
+        cli.check(self)
+
+
+RECIPES = {"fast": Config(), "slow": replace(Config(), steps=1000, hidden=(3,))}
+
+
+def parsed(text, recipes=RECIPES):
+    return cli.parsed(recipes, "A test.", text.split())
+
+
+def test_flags_change_the_recipes_settings():
+    command = parsed("--recipe slow --loss hinge --skip --average=.5 --losses minimax hinge --epochs 3 --out x")
+    expected = replace(RECIPES["slow"], loss="hinge", skip=True, average=0.5, losses=("minimax", "hinge"), epochs=3)
+    assert (command.recipe, command.config, command.out, command.resume) == ("slow", expected, "x", None)
+    assert parsed("--recipe=slow").config == RECIPES["slow"] and parsed("").config == Config()
+    assert parsed("--hidden 4 4 --no-skip").config.hidden == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--seed -1", "--seed -1: expected at least 0 and below 2^31"),
+        ("--hidden 8 0", "--hidden 8 0: expected at least 1"),
+        ("--average 1", "--average 1: expected at least 0 and below 1"),
+        ("--average nan", "--average nan"),
+        ("--epochs 0", "--epochs 0: expected at least 1"),
+        ("--loss best", "best"),
+        ("--losses hinge worst", "worst"),
+        ("--recipe quick", "quick"),
+        ("--steps many", "many"),
+        ("--stepz 1", "--stepz"),
+    ],
+)
+def test_wrong_flag_is_bad_input(flags, words):
+    with pytest.raises(runs.BadInput, match=re.escape(words)) as error:
+        parsed(flags)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_that_exists_is_right():
+    with pytest.raises(runs.BadInput, match="--steps 0: expected at least 1"):
+        Config(steps=0)
+    with pytest.raises(runs.BadInput, match="--loss best: expected one of minimax, non_saturating"):
+        Config(loss="best")
+    with pytest.raises(runs.BadInput, match="--steps ten"):  # from an edited config.json
+        Config(steps="ten")
+
+
+def test_help_has_groups_defaults_of_the_recipe_and_no_recipe_of_one(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        parsed("--recipe slow --help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert re.search(r"game options.*--loss.*--hidden.*units \(default: 3\).*training options.*--steps", text, re.S)
+    flat = " ".join(re.sub("[│|]", " ", text).split())
+    assert "--target TEXT where numbers come from" in flat and "come from (default" not in flat
+    assert (
+        "default: 1000" in text and max(map(len, text.splitlines()[1:])) <= 80
+    )  # but for the usage line, which holds a path
+    with pytest.raises(SystemExit):
+        parsed("--help", {"fast": Config()})
+    assert "--recipe" not in capsys.readouterr().out
+
+
+def test_short_runs_shrink_what_is_longer_and_say_so(capsys):
+    assert cli.shrunk(Config(steps=5)) == Config(steps=5, eval_every=5, checkpoint_every=5)
+    assert "--eval-every 10 is more than --steps 5: using 5" in capsys.readouterr().out
+    assert cli.shrunk(Config()) == Config() and capsys.readouterr().out == ""
+
+
+def test_errors_end_in_one_line_and_their_exit_code(capsys):
+    for error, code in ((runs.BadInput("bad"), 2), (runs.Stopped("stopped", 1), 1), (KeyboardInterrupt(), 130)):
+        with pytest.raises(SystemExit) as stop, cli.one_line_errors() as advice:
+            advice.append("continue")
+            raise error
+        assert stop.value.code == code
+        line = one_line(capsys)
+        assert line in ("bad\n", "stopped\n", "interrupted; continue\n")
+
+
+def test_table_shows_numbers_beside_their_floors(capsys):
+    result = {
+        "target": "norm",
+        "recipe": "fast",
+        "seeds": 2,
+        "steps": 7,
+        "kl": {"median": 0.5, "q10": None, "q90": 1},
+    }
+    result |= {"kl_floor": 0.25, "value": None, "value_floor": 1.0}
+    cli.show(cli.Table(cli.OVER_SEEDS, {"KL, nats": ("kl", ".2f"), "value": ("value", ".2f")}), result)
+    text = capsys.readouterr().out
+    assert "norm, recipe fast, 2 seeds, 7 steps" in text
+    assert re.search(r"KL, nats +0\.50 +- +1\.00 +0\.25", text) and "value" not in text
+    image = {"data": "digits", "recipe": "fast", "seed": 3, "steps": 7, "sharp": 0.123, "sharp_floor": 0.2}
+    cli.show(cli.Table(cli.IMAGES, {"sharpness": ("sharp", ".1f")}), image)
+    text = capsys.readouterr().out
+    assert "digits, recipe fast, seed 3, 7 steps" in text and re.search(r"sharpness +0\.1 +0\.2", text)
+
+
+def test_unknown_experiment_is_bad_input():
+    with pytest.raises(runs.BadInput, match="nonsense"):
+        cli.script("nonsense")

@@ -1,0 +1,118 @@
+"""Random numbers are functions of (seed, stream, step); minibatches cover the data."""
+
+import threading
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lab import draws
+
+
+def test_random_bits_of_a_step_do_not_depend_on_where_the_chunk_starts():
+    whole = draws.random_bits(3, draws.LATENT, 0, 20, 37)
+    parts = [draws.random_bits(3, draws.LATENT, first, 5, 37) for first in (0, 5, 10, 15)]
+    assert (whole == np.concatenate(parts)).all()
+
+
+def test_seeds_and_streams_are_independent():
+    rows = [
+        draws.random_bits(seed, stream, 0, 1, 4000)[0] for seed in (0, 1) for stream in (draws.ORDER, draws.LATENT)
+    ]
+    correlations = np.corrcoef(rows)[np.triu_indices(4, 1)]
+    assert np.abs(correlations).max() < 4 / np.sqrt(4000)  # 4 standard errors
+
+
+def test_random_bits_are_uniform():
+    counts = np.bincount(draws.random_bits(0, draws.LATENT, 0, 16, 65536).ravel() >> 8, minlength=256)
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_bits_for_seeds_stack_what_each_seed_draws_alone():
+    stack = draws.bits_for_seeds([4, 5], draws.LATENT, 7, 3, (2, 10))
+    assert stack.shape == (3, 2, 2, 10)
+    assert (stack[:, 1] == draws.random_bits(5, draws.LATENT, 7, 3, 20).reshape(3, 2, 10)).all()
+
+
+def test_minibatches_show_every_sample_each_epoch_in_a_new_order():
+    rows = np.tile(np.arange(1000.0), (2, 1))
+    batches = draws.minibatches(rows[:, None], [0, 1], 0, 8, 300)  # two epochs of four steps
+    assert batches.shape == (8, 2, 1, 300)
+    for epoch in (batches[:4], batches[4:]):
+        for k in range(2):
+            values, counts = np.unique(epoch[:, k], return_counts=True)
+            assert (values == rows[k]).all()
+            assert (counts == 2).sum() == 200 and counts.max() == 2  # the last 100 are filled up with the first 200
+    assert not (batches[:4, 0] == batches[4:, 0]).all() and not (batches[:, 0] == batches[:, 1]).all()
+
+
+def test_minibatches_do_not_depend_on_where_the_chunk_starts():
+    rows = np.arange(2000.0).reshape(2, 1, 1000)
+    whole = draws.minibatches(rows, [0, 1], 0, 12, 300)
+    parts = [draws.minibatches(rows, [0, 1], first, count, 300) for first, count in ((0, 3), (3, 6), (9, 3))]
+    assert (whole == np.concatenate(parts)).all()
+
+
+def test_batch_larger_than_the_data_repeats_it():
+    batches = draws.minibatches(np.arange(10.0)[None, None], [0], 0, 2, 25)
+    assert batches.shape == (2, 1, 1, 25) and len(np.unique(batches[0])) == 10
+
+
+def test_prefetched_keeps_the_order_and_passes_errors_on():
+    batches = draws.prefetched(lambda i: [i * i] * (i % 3), range(7))  # none, one or two batches a period
+    assert list(batches) == [1, 4, 4, 16, 25, 25]
+    with pytest.raises(ZeroDivisionError):
+        list(draws.prefetched(lambda i: [1 / i], [1, 0]))
+
+
+def test_prefetched_starts_at_once_and_draws_no_more_than_it_was_told_to():
+    drawn = []
+
+    def draw(i):
+        drawn.append(i)
+        return [i]
+
+    batches = draws.prefetched(draw, range(100), ahead=2)
+    next(batches)
+    batches.close()  # waits for the second thread
+    assert len(drawn) <= 3  # memory holds one that is used and two that wait
+
+    waiting = threading.Event()
+    batches = draws.prefetched(lambda i: [waiting.set()], range(100))
+    assert waiting.wait(10)  # although nothing was asked for
+    next(batches)
+    batches.close()
+
+
+def test_blocks_are_even_and_at_most_64():
+    assert [(b.start, b.stop) for b in draws.blocks(7)] == [(0, 7)]
+    assert [(b.start, b.stop) for b in draws.blocks(16)] == [(0, 8), (8, 16)]
+    lengths = [b.stop - b.start for b in draws.blocks(1000)]
+    assert sum(lengths) == 1000 and max(lengths) <= 64 and max(lengths) - min(lengths) <= 1
+
+
+def test_latent_lattice_cells_have_equal_probability():
+    z = draws.latent_lattice("normal", 3, 4, 2)
+    assert z.shape == (3, 49) and (z[2] == 0).all()
+    steps = np.diff(stats.norm.cdf(z[0].reshape(7, 7)), axis=1)
+    np.testing.assert_allclose(steps, 0.99 / 6)
+    assert np.abs(draws.latent_lattice("uniform", 2, 4, 2)).max() == pytest.approx(0.99)
+
+
+# ---- points from files
+
+
+def test_interpolation_keeps_the_length_of_latents():
+    bits = draws.interpolated_bits(0, 400, rows=2, columns=9)
+    path = draws.normal_from_bits(bits).reshape(2, 9, 400)
+    lengths = np.linalg.norm(path, axis=-1)
+    assert np.allclose(lengths, 20, atol=3)  # sqrt(400), standard deviation .7; a straight line falls to 14
+    ends = draws.latent_bits(0, 4, 400)
+    assert (np.abs(path[:, 0] - draws.normal_from_bits(ends[::2])) < 1e-2).mean() > 0.99
+
+
+def test_parts_are_joined_in_order():
+    rows = np.arange(7)
+    parts = []
+    assert (draws.in_parts(lambda a, b: parts.append(len(a)) or a + b, rows, rows, at_once=3) == 2 * rows).all()
+    assert parts == [3, 3, 1]

@@ -1,0 +1,499 @@
+"""Figures show the numbers that they are given, name what they show, and are written whole."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lab import plots, runs
+
+SEEDS = [1.0, 2.0, 3.0, 4.0, 5.0]
+LN4 = float(np.log(4))
+
+
+def summary(values):
+    """What a record holds of a number of many seeds."""
+    q10, median, q90 = np.quantile(values, [0.1, 0.5, 0.9])
+    return {"median": median, "q10": q10, "q90": q90, "failed": 0}
+
+
+def records_of_seeds():
+    """Three records, the first without losses, as of an untrained game."""
+    records = [{"step": step, "kl": summary(np.array(SEEDS) / (1 + step))} for step in (0, 10, 20)]
+    for record in records[1:]:
+        record |= {"discriminator_loss": summary(SEEDS), "generator_loss": summary(np.array(SEEDS) + 1)}
+    return records
+
+
+def records_of_images():
+    """The same of one game on images, with floors."""
+    numbers = ("frechet_digit_distance", "label_kl", "pixel_kl", "confident_share", "modes", "kl")
+    records = []
+    for step in (0, 10, 20):
+        record = {"step": step, "train_seconds": 0.1 * step, "digits": 10, "mode_counts": [1, 2]}
+        record |= {name: (k + 1) / (1 + step) for k, name in enumerate(numbers)}
+        record |= {f"{name}_floor": 0.01 * (k + 1) for k, name in enumerate(numbers)}
+        records.append(record | ({"discriminator_loss": 1.2, "generator_loss": 0.8} if step else {}))
+    return records
+
+
+def panel():
+    _, ((ax,),) = plots.figure(1, 1, 4, 3)
+    return ax
+
+
+def line(ax, label):
+    """The data of the one line with this label `[n, 2]`."""
+    (found,) = (line for line in ax.lines if line.get_label() == label)
+    return found.get_xydata()
+
+
+def dashed(ax):
+    """Heights of the dashed horizontal lines."""
+    return [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--" and len(line.get_ydata())]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def legend(owner):
+    """Texts of the legend of an axes or a figure."""
+    found = owner.legends[0] if hasattr(owner, "legends") else owner.get_legend()
+    return [text.get_text() for text in found.get_texts()]
+
+
+def inside(fig):
+    """Nothing of the figure is cut off at its edges."""
+    fig.draw_without_rendering()
+    box, (width, height) = fig.get_tightbbox(), fig.get_size_inches()
+    return box.x0 > -0.01 and box.y0 > -0.01 and box.x1 < width + 0.01 and box.y1 < height + 0.01
+
+
+# ------------------------------------------------------------------------------------------------ figures
+
+
+def test_importing_plots_imports_no_matplotlib():
+    code = "import sys, lab.plots; sys.exit(any(m in sys.modules for m in ('matplotlib', 'seaborn', 'tensorflow')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_figure_is_none_of_pyplots_and_panels_are_as_many_as_asked_for():
+    from matplotlib import pyplot as plt
+
+    before = plt.get_fignums()
+    fig, axes = plots.panels(4, 3, 2, 1)
+    assert (axes.shape, len(fig.axes), tuple(fig.get_size_inches())) == ((4,), 4, (6, 2))
+    assert plt.get_fignums() == before
+
+
+def test_a_figure_is_written_whole_or_not_at_all(tmp_path):
+    fig, _ = plots.figure(1, 1, 2, 1)
+    plots.save(fig, tmp_path / "new" / "a.png")
+    with Image.open(tmp_path / "new" / "a.png") as picture:
+        assert picture.size == (220, 110)
+    fig.savefig = lambda path, **_: path.write_text("half") and 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        plots.save(fig, tmp_path / "new" / "b.png")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_a_curve_over_seeds_is_the_median_with_a_band_and_a_plain_one_a_line():
+    ax, records = panel(), records_of_seeds()
+    plots.curve(ax, records, "generator_loss", "G", plots.FAKE)
+    np.testing.assert_allclose(line(ax, "G"), [[10, 4], [20, 4]])
+    (band,) = ax.collections
+    x, y = band.get_paths()[0].vertices.T
+    assert (x.min(), x.max(), y.min(), y.max()) == pytest.approx((10, 20, 2.4, 5.6))
+    ax = panel()
+    plots.curve(ax, [{"step": 0}, {"step": 1, "a": None}, {"step": 2, "a": 7}], "a", "plain", plots.REAL)
+    np.testing.assert_array_equal(line(ax, "plain"), [[1, np.nan], [2, 7]])
+    assert not ax.collections
+
+
+def test_a_number_that_every_seed_failed_leaves_a_gap():
+    ax, records = panel(), records_of_seeds()
+    records[0]["kl"] = {"median": None, "q10": None, "q90": None, "failed": 5}
+    plots.history(ax, records, "kl", "KL", {"kl_floor": 0.01}, "nats", scale="log")
+    np.testing.assert_allclose(line(ax, "KL")[:, 1], [np.nan, 3 / 11, 3 / 21])
+
+
+# ------------------------------------------------------------------------------------------- real numbers
+
+
+def test_losses_show_both_players_and_the_equilibrium():
+    ax = panel()
+    plots.losses(ax, records_of_seeds(), LN4)
+    np.testing.assert_allclose(line(ax, "discriminator")[:, 1], [3, 3])
+    assert dashed(ax) == [LN4] and texts(ax) == ["ln 4: D at the equilibrium"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), legend(ax)) == ("step", "loss", ["discriminator", "generator"])
+    assert "seeds" in ax.get_title()
+    ax = panel()
+    plots.losses(ax, records_of_images())
+    assert (ax.get_title(), dashed(ax)) == ("Losses", [])
+
+
+def test_a_history_names_its_floor_where_the_curve_is_not():
+    ax = panel()
+    plots.kl_history(ax, records_of_seeds(), 0.02)
+    assert (ax.get_yscale(), ax.get_ylabel(), ax.get_title()) == ("log", "nats", "KL(real || fake)")
+    assert dashed(ax) == [0.02] and texts(ax) == ["a perfect sampler"]
+    assert ax.texts[0].get_verticalalignment() == "top"  # below the line: a KL comes from above
+    ax = panel()
+    plots.history(ax, records_of_seeds(), "kl", "share", {"kl_floor": 0.9}, "", whose="real images")
+    assert (texts(ax), ax.texts[0].get_verticalalignment()) == (["real images"], "bottom")
+
+
+def test_densities_show_the_real_one_and_the_median_of_the_fakes():
+    ax, x = panel(), np.linspace(-1, 1, 5)
+    plots.densities(ax, x, x**2, np.stack([x**2 + k for k in range(5)]))
+    np.testing.assert_allclose(line(ax, "real")[:, 1], x**2)
+    np.testing.assert_allclose(line(ax, "fake")[:, 1], x**2 + 2)
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_ylim()[0]) == ("x", "density", 0)
+
+
+def test_discriminator_leaves_out_points_where_the_optimum_is_unknown():
+    ax, x = panel(), np.arange(4.0)
+    optimal = np.array([[np.nan, 0.2, 0.4, np.nan], [np.nan, 0.4, np.nan, np.nan]])
+    plots.discriminator(ax, x, np.full((2, 4), 0.3), optimal)
+    np.testing.assert_allclose(line(ax, "D(x)"), np.stack([x, np.full(4, 0.3)], axis=1))
+    np.testing.assert_allclose(line(ax, "optimal D*(x) = p / (p + q)"), [[1, 0.3], [2, 0.4]])
+    assert dashed(ax) == [0.5]
+    ax = panel()
+    plots.discriminator(ax, x, np.full((2, 4), 0.3), None)
+    assert legend(ax) == ["D(x)"]
+
+
+def test_discriminator_outputs_are_densities():
+    ax = panel()
+    plots.discriminator_outputs(ax, np.full((2, 10), 0.75), np.array([[0.1, 0.9]]))
+    real, fake = (patch for patch in ax.patches if not patch.get_fill())
+    for patch, center, height in ((real, 0.75, 50), (fake, 0.1, 25)):
+        values, edges, _ = patch.get_data()
+        assert values.sum() * 0.02 == pytest.approx(1)
+        assert values[np.searchsorted(edges, center + 1e-6) - 1] == pytest.approx(height)
+    assert legend(ax) == ["on real", "on fake"]
+
+
+def test_seeds_are_dots_in_order_of_size_and_failed_ones_are_left_out():
+    ax = panel()
+    plots.per_seed(ax, [0.3, None, 0.1, 0.2], (0.01, 0.02))
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1 / 6, 0.1], [3 / 6, 0.2], [5 / 6, 0.3]])
+    (band,) = ax.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.01, 0.02))
+    assert texts(ax) == ["perfect sampler, 10% to 90%"] and ax.get_ylim()[0] < 0.01
+    plots.per_seed(panel(), [None, None], None)
+
+
+def test_animation_shows_the_histogram_and_its_last_frame_stays(tmp_path):
+    records = records_of_seeds()
+    for k, record in enumerate(records):  # the open tails, and all else in the bin 1, 2, 3 of 10
+        record["fake_counts"] = [5, *90 * np.eye(10, dtype=int)[k + 1], 5]
+    plots.animation(tmp_path / "training.gif", records, np.linspace(-1, 1, 11), lambda x: 1 - np.abs(x))
+    with Image.open(tmp_path / "training.gif") as gif:
+        assert (gif.n_frames, gif.size) == (3, (414, 252))
+        durations, middles = [], []
+        for k in range(3):
+            gif.seek(k)
+            red, _, blue = np.moveaxis(np.asarray(gif.convert("RGB"), int)[130:190], -1, 0)  # below the legend
+            durations.append(gif.info["duration"])
+            middles.append(np.nonzero(red - blue > 60)[1].mean())  # of the orange bar
+    assert durations[2] > 3 * durations[0]
+    np.testing.assert_allclose(np.diff(middles), 34, atol=3)  # a tenth of the axis
+    assert middles[0] == pytest.approx(60 + 1.5 * 34, abs=15)  # the axis starts at about 60
+    assert [path.name for path in tmp_path.iterdir()] == ["training.gif"]
+
+
+def test_frames_are_the_first_the_last_and_more_of_the_early_ones():
+    frames = plots._frames(1000, 24)
+    assert (frames[0], frames[-1], len(frames)) == (0, 999, 24) and np.all(np.diff(frames, n=2) >= -1)
+    assert plots._frames(3, 24) == [0, 1, 2] and plots._frames(1, 24) == [0]
+
+
+def test_losses_compared_has_a_panel_a_target_and_a_dot_a_seed():
+    names, table, values = ("hinge", "minimax"), [], {}
+    for target in ("norm", "ring"):
+        for k, name in enumerate(names):
+            values[target, name] = np.array([1.0, 2.0, 3.0]) * 10**k
+            table.append({"target": target, "loss": name, "median": 2 * 10.0**k, "low": 1.5, "high": 2.5})
+            table[-1]["floor"] = 0.5 if target == "norm" else None
+    values["ring", "minimax"] = np.array([np.inf, 2.0, np.inf])
+    table[-1]["median"] = np.inf
+    fig = plots.losses_compared(table, values)
+    norm, ring = fig.axes
+    assert [ax.get_title() for ax in fig.axes] == ["norm", "ring"]
+    assert [text.get_text() for text in norm.get_yticklabels()] == list(names)
+    assert norm.get_ylim()[0] > norm.get_ylim()[1]  # the best on top
+    dots = [li for li in norm.lines if li.get_marker() == "o"]
+    np.testing.assert_allclose(dots[1].get_xdata(), [10, 20, 30])
+    assert np.all(np.abs(dots[1].get_ydata() - 1) <= 0.25)
+    assert texts(norm) == [" a perfect sampler"] and texts(ring) == []
+    assert np.isfinite([li for li in ring.lines if li.get_marker() == "o"][1].get_ydata()).sum() == 1
+    assert inside(fig)
+
+
+# ---------------------------------------------------------------------------------------------- the plane
+
+VIEW = (np.array([1.0, 0.0]), 2.0)
+
+
+def plane_snapshot(level=0.0):
+    lines = np.stack([np.tile(np.linspace(-1, 1, 9), (2, 3, 1))] * 2)  # [families, x and y, lines, n]
+    fakes = np.array([[0.0, 1.0, 2.0], [0.5, 0.5, 0.5]])
+    return {"fakes": fakes, "pushes": fakes[:, :2], "logits": np.full((4, 4), level), "lines": lines}
+
+
+def test_plane_colours_d_and_shows_points_and_pushes():
+    for level, colour in ((-40, (235, 164, 130)), (0, (255, 255, 255)), (40, (141, 180, 212))):
+        ax = panel()
+        plots.plane(ax, np.zeros((1500, 2)), plane_snapshot(level), VIEW)
+        np.testing.assert_allclose(255 * ax.images[0].get_array()[0, 0], colour)
+    real, fakes, arrows = ax.collections
+    assert len(real.get_offsets()) == 1000
+    np.testing.assert_allclose(fakes.get_offsets(), [[0, 0.5], [1, 0.5], [2, 0.5]])
+    assert arrows.N == 2 and np.all(np.hypot(arrows.U, arrows.V) <= 0.4 + 1e-9)
+    np.testing.assert_allclose(
+        arrows.V / np.hypot(arrows.U, arrows.V), [1, 1 / np.sqrt(5)]
+    )  # they point along D's push
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 3), (-2, 2))
+    assert ax.images[0].get_extent() == [-1, 3, -2, 2]
+
+
+def test_latent_lattice_draws_both_families_of_lines():
+    ax = panel()
+    plots.latent_lattice(ax, plane_snapshot(), VIEW)
+    assert [li.get_color() for li in ax.lines] == [plots.FAKE] * 3 + [plots.REAL] * 3
+    assert len(ax.lines[0].get_xdata()) == 9 and ax.get_aspect() == 1
+
+
+def test_mode_shares_count_the_nearest_fakes():
+    ax, centres = panel(), np.array([[0.0, 0.0], [5.0, 0.0]])
+    fakes = np.zeros((2, 2, 4))
+    fakes[0, 0, 0] = 4.0  # of the first seed one of four fakes lies at the second mode
+    plots.mode_shares(ax, centres, fakes)
+    np.testing.assert_allclose([li.get_ydata() for li in ax.lines], [[0.75, 1], [0.25, 0]])
+    (band,) = ax.patches  # of 4 fakes, each at one of two modes: 1/2 +- 1.28 standard deviations of 1/4
+    assert (band.get_y(), band.get_height()) == pytest.approx((0.5 - 1.2816 / 4, 2 * 1.2816 / 4))
+
+
+def test_plane_seeds_has_a_panel_a_seed_with_its_numbers():
+    result = {"kl": {"per_seed": [0.25] * 7}, "modes": {"per_seed": [8.0] * 7}}
+    result["high_quality"] = {"per_seed": [0.9] * 7}
+    real, fakes = np.zeros((20, 2)), np.ones((7, 2, 30))
+    fig = plots.plane_seeds(real, fakes, result, VIEW)
+    assert len(fig.axes) == 7 and fig.axes[6].get_title() == "KL 0.25"
+    np.testing.assert_allclose(fig.axes[6].collections[1].get_offsets(), np.ones((30, 2)))
+    fig = plots.plane_seeds(real, fakes, result | {"modes_of": 8}, VIEW, at_most=3)
+    assert [ax.get_title() for ax in fig.axes] == ["8 modes, 90.0%"] * 3
+    assert "high quality" in fig.get_suptitle() and inside(fig)
+
+
+def test_plane_animation_writes_a_gif_and_a_player(tmp_path):
+    snapshots = {step: plane_snapshot(step) for step in (10, 0)}
+    titles = {0: "before", 10: "after"}
+    plots.plane_animation(tmp_path, np.zeros((5, 2)), snapshots, titles, VIEW)
+    assert {path.name for path in tmp_path.iterdir()} == {"training.gif", "training.html"}
+    with Image.open(tmp_path / "training.gif") as gif:
+        assert gif.n_frames == 2
+    player = (tmp_path / "training.html").read_text()
+    assert player.count("data:image/png;base64") == 2 and "slider" in player
+
+
+# ------------------------------------------------------------------------------------------------- images
+
+
+def test_sheet_places_images_row_by_row_on_white():
+    images = np.linspace(0, 1, 3)[:, None, None] * np.ones((3, 2, 3))  # black, grey, white, of 2 x 3 pixels
+    picture = plots.sheet(images, columns=2, zoom=2, gap=1)
+    assert (picture.shape, picture.dtype) == ((2 * 4 + 1, 2 * 6 + 1), np.uint8)
+    assert np.all(picture[:4, :6] == 0) and np.all(picture[:4, 7:] == 128)
+    assert np.all(picture[:4, 6] == 255) and np.all(picture[4] == 255) and np.all(picture[5:, :6] == 255)
+    assert np.all(picture[5:, 7:] == 255)  # no fourth image
+
+
+def test_sheet_takes_colours_and_one_channel_and_zooms_small_images():
+    colours = np.zeros((1, 28, 28, 3))
+    colours[..., 1] = 1
+    assert plots.sheet(colours, columns=1).shape == (56, 56, 3)
+    assert plots.sheet(colours, columns=1)[0, 0].tolist() == [0, 255, 0]
+    assert plots.sheet(np.zeros((2, 8, 8, 1)), columns=2).shape == (56, 2 * 56 + 4)
+    assert plots.sheet(np.zeros((1, 100, 100)), columns=1).shape == (100, 100)
+
+
+def test_save_sheet_without_a_path_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.full((2, 8, 8), 0.5)
+    plots.save_sheet(None, images, columns=2)
+    assert not list(tmp_path.iterdir())
+    plots.save_sheet(tmp_path / "a.png", images, columns=2)
+    with Image.open("a.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), plots.sheet(images, columns=2))
+
+
+def test_keep_sheet_keeps_a_snapshot_and_in_a_folder_a_picture(tmp_path):
+    images = np.linspace(0, 1, 25)[:, None, None] * np.ones((25, 8, 8))
+    for run in (runs.Run(), runs.Run(tmp_path)):
+        plots.keep_sheet(run, runs.Period(0, 30), images)
+        kept = run.snapshots[30]["images"]
+        assert (kept.dtype, kept.shape, kept[12, 0, 0], kept[24, 0, 0]) == (np.uint8, (25, 8, 8), 128, 255)
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["00000030.png"]
+
+
+def image_snapshots(steps, n=12, shape=(8, 8)):
+    """Images whose grey level is the step's."""
+    return {step: {"images": np.full((n, *shape), step, np.uint8)} for step in steps}
+
+
+def test_strip_has_a_row_for_each_of_a_few_steps_in_order():
+    rows = plots.strip(image_snapshots([200, 0, 100, 50, 150]), rows=3, columns=4)
+    assert rows.shape == (12, 8, 8)
+    np.testing.assert_allclose(rows[::4, 0, 0], [0, 100 / 255, 200 / 255])
+    assert len(plots.strip(image_snapshots([0, 10]), rows=11)) == 20
+
+
+def test_sheet_animation_shows_every_step_in_order(tmp_path):
+    plots.sheet_animation(tmp_path / "training.gif", image_snapshots([200, 0, 100]), columns=6)
+    with Image.open(tmp_path / "training.gif") as gif:
+        assert (gif.n_frames, gif.size) == (3, (6 * 60 - 4, 2 * 60 - 4 + 18))
+        for k, level in enumerate((0, 100, 200)):
+            gif.seek(k)
+            frame = np.asarray(gif.convert("L"))
+            assert abs(int(frame[18 + 20, 20]) - level) < 3  # the first image, below the line that names the step
+            assert frame[:18].min() < 128  # that line
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
+def test_image_figures_are_files_of_the_folder(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    samples, between, nearest = (rng.random((n, *shape)) for n in (20, 24, 5))
+    snapshots = image_snapshots([0, 50, 100], shape=shape)
+    names = {"samples.png", "strip.png", "interpolation.png", "training.gif"}
+    plots.image_figures(tmp_path / "a", samples, snapshots, between, columns=5)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == names
+    plots.image_figures(tmp_path / "b", samples, snapshots, between, nearest)
+    assert {path.name for path in (tmp_path / "b").iterdir()} == names | {"neighbours.png"}
+    expected = {
+        "a/samples.png": plots.sheet(samples, 5),
+        "b/samples.png": plots.sheet(samples, 10),
+        "b/strip.png": plots.sheet(plots.strip(snapshots, 11), 10),
+        "b/interpolation.png": plots.sheet(between, 12),
+        "b/neighbours.png": plots.sheet(np.concatenate([samples[:5], nearest]), 5),
+    }
+    for name, picture in expected.items():
+        with Image.open(tmp_path / name) as found:
+            np.testing.assert_array_equal(np.asarray(found), picture)
+
+
+@pytest.mark.parametrize("numbers", [plots.IMAGE_CURVES, plots.STACKED_CURVES])
+def test_image_curves_have_a_panel_a_number_with_its_floor(numbers):
+    records = records_of_images()
+    fig = plots.image_curves(records, numbers)
+    assert len(fig.axes) == 1 + len(numbers) and legend(fig.axes[0]) == ["discriminator", "generator"]
+    for ax, (name, (title, unit, scale, whose)) in zip(fig.axes[1:], numbers.items(), strict=True):
+        np.testing.assert_allclose(line(ax, title), [[r["step"], r[name]] for r in records])
+        assert dashed(ax) == [records[-1][f"{name}_floor"]] and texts(ax) == [whose]
+        assert (ax.get_title(), ax.get_ylabel(), ax.get_yscale(), ax.get_xlabel()) == (title, unit, scale, "step")
+    assert inside(fig)
+
+
+def test_mode_counts_are_sorted_and_missing_modes_are_counted():
+    fig = plots.mode_counts(np.array([3, 0, 9, 4]))
+    (ax,) = fig.axes
+    np.testing.assert_array_equal(line(ax, "fakes")[:, 1], [9, 4, 3, 0])
+    assert ax.get_title() == "3 of 4 modes in 16 samples" and dashed(ax) == [4]
+    perfect = line(ax, "perfect sampler, 10% to 90%")[:, 1]
+    assert np.all(np.diff(perfect) <= 0) and perfect[0] > 4 > perfect[-1]
+
+
+def test_mistakes_are_those_of_the_highest_confidence_in_order():
+    labels = np.arange(60) % 10
+    predictions, confidences = (labels + 1) % 10, np.linspace(0.2, 0.9, 60)
+    predictions[50:] = labels[50:]  # the most confident ones are right
+    images = np.arange(60)[:, None, None] * np.ones((60, 4, 4))
+    fig = plots.mistakes(images, labels, predictions, confidences)
+    assert len(fig.axes) == 40 and fig.axes[0].get_title() == f"{labels[49]} > {predictions[49]}"
+    assert [ax.images[0].get_array()[0, 0] for ax in fig.axes] == list(range(49, 9, -1))
+    assert "40 of 50 mistakes on 60 test images" in fig.get_suptitle() and inside(fig)
+    fig = plots.mistakes(images, labels, labels, confidences)
+    assert "0 of 0 mistakes" in fig.get_suptitle() and not fig.axes[0].images
+
+
+def test_errors_and_accuracies_show_where_d_cannot_tell():
+    names = ("real_error", "fake_error", "generator_error", "real_accuracy", "fake_accuracy")
+    records = [{"step": 0}] + [{"step": 5 * k} | {name: j / k for j, name in enumerate(names)} for k in (1, 2)]
+    left, right = plots.errors_and_accuracies(records).axes
+    assert legend(left) == ["D on real", "D on fake", "G"] and legend(right) == ["on real", "on fake"]
+    np.testing.assert_allclose(line(left, "G"), [[5, 2], [10, 1]])
+    np.testing.assert_allclose(line(right, "on fake"), [[5, 4], [10, 2]])
+    assert dashed(left) == [np.log(2)] and dashed(right) == [0.5]
+
+
+def test_held_out_curves_show_numbers_beside_the_losses_so_named():
+    records = [{"step": s, "l1": 1 / (s + 1), "l1_alone": 2.0, "generator_loss": 3.0} for s in (0, 1)]
+    fig = plots.held_out_curves(
+        records, "L1 distance", {"l1": "pix2pix", "l1_alone": "L1"}, ["generator_loss"], "bits"
+    )
+    left, right = fig.axes
+    np.testing.assert_allclose(line(left, "pix2pix")[:, 1], [1, 0.5])
+    assert (legend(left), legend(right), right.get_ylabel()) == (["pix2pix", "L1"], ["generator"], "bits")
+    assert (left.get_title(), left.get_yscale()) == ("L1 distance, held-out", "log")
+
+
+# -------------------------------------------------------------------------------------------- several runs
+
+
+def test_shared_numbers_are_those_of_every_run_and_losses_come_last():
+    one, other = records_of_images(), records_of_seeds()
+    assert plots.shared_numbers({"a": one, "b": other}) == ["kl", "discriminator_loss", "generator_loss"]
+    numbers = plots.shared_numbers({"a": one})
+    assert numbers[:2] == ["digits", "frechet_digit_distance"] and numbers[-1] == "generator_loss"
+    assert not {"step", "train_seconds", "kl_floor", "mode_counts"} & {*numbers}
+
+
+def test_compared_runs_have_a_panel_a_number_and_a_line_a_run():
+    one, other = records_of_images(), [r | {"modes": 7.0, "kl_floor": 0.5} for r in records_of_images()]
+    fig = plots.compared({"first": one, "second": other}, ["kl", "modes", "frechet_digit_distance", "digits"])
+    kl, modes, frechet, digits = fig.axes
+    assert [ax.get_title() for ax in fig.axes] == ["KL, nats", "Modes", "Frechet digit distance", "Digits"]
+    assert [ax.get_yscale() for ax in fig.axes] == ["log", "linear", "log", "linear"]
+    np.testing.assert_allclose(line(modes, "second"), [[0, 7], [10, 7], [20, 7]])
+    np.testing.assert_allclose(line(kl, "first")[:, 1], [6, 6 / 11, 6 / 21])
+    assert legend(fig) == ["first", "second", "floor"]
+    colours = {li.get_label(): li.get_color() for li in kl.lines}
+    floors = {y: li.get_color() for li in kl.lines if li.get_linestyle() == "--" for y in li.get_ydata()}
+    assert floors == {0.06: colours["first"], 0.5: colours["second"]} and colours["first"] != colours["second"]
+    assert dashed(modes) == [0.05] and dashed(digits) == []
+    assert inside(fig)
+
+
+def test_compared_runs_of_many_seeds_have_bands():
+    fig = plots.compared({"runs/normal_1d/20250101-000000-seed0": records_of_seeds(), "b": records_of_seeds()})
+    assert [ax.get_title() for ax in fig.axes] == ["KL, nats", "Discriminator loss", "Generator loss"]
+    assert all(len(ax.collections) == 2 and ax.get_ylabel() == "median, 10% to 90%" for ax in fig.axes)
+    assert legend(fig) == ["runs/normal_1d/20250101-000000-seed0", "b"] and inside(fig)
+
+
+def test_compared_draws_six_numbers_unless_named_and_refuses_runs_with_none_in_common():
+    assert len(plots.compared({"a": records_of_images()}).axes) == 6
+    zero = [{"step": s, "kl": 0.0} for s in (0, 1)]
+    assert plots.compared({"a": zero}).axes[0].get_yscale() == "linear"  # nothing positive to draw
+    with pytest.raises(ValueError, match="in common"):
+        plots.compared({"a": [{"step": 0, "x": 1.0}], "b": [{"step": 0, "y": 1.0}]})
+
+
+def test_dirac_draws_both_orders_from_the_start_until_they_leave():
+    steps, penalties = np.arange(50.0), (0.0, 0.1, 0.3, 1.0)
+    path = np.stack([1 + steps, -np.ones(50)], axis=-1)[:, None].repeat(4, axis=1)  # theta grows out of the picture
+    paths = {(loss, order): path for loss in ("hinge", "minimax") for order in ("simultaneous", "alternating")}
+    fields = {loss: lambda theta, psi, penalty: (-psi, theta - penalty * psi) for loss in ("hinge", "minimax")}
+    fig = plots.dirac(fields, paths, penalties, (1.0, -1.0))
+    assert [ax.get_title() for ax in fig.axes[:3]] == [f"hinge, penalty {p}" for p in (0, 0.3, 1)]
+    assert legend(fig) == ["simultaneous", "alternating", "start", "equilibrium"]
+    ax = fig.axes[0]
+    np.testing.assert_allclose(line(ax, "alternating"), [[1, -1], [2, -1], [3, -1], [4, -1]])
+    np.testing.assert_allclose(line(ax, "start"), [[1, -1]])
+    field = ax.collections[0]
+    np.testing.assert_allclose(np.hypot(field.U, field.V)[field.XY.any(axis=1)], 1)
+    assert inside(fig)

@@ -1,0 +1,169 @@
+"""Many GANs on points at once: each equals its solo run; samples, images of latents, D's logits and pushes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gan_core as core
+from experiments import mixture_2d, normal_1d
+from lab import draws, points, runs, targets
+
+NUMBERS = replace(normal_1d.Config(), seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200)
+SMALL = {"discriminator_hidden": (8,), "generator_hidden": (8,)}  # a small program compiles sooner
+PLANE = replace(
+    mixture_2d.Config(), seeds=2, steps=40, eval_every=20, samples=500, checkpoint_every=20, batch=20, **SMALL
+)
+
+
+def ensemble(**settings):
+    """Untrained GANs for the ring."""
+    return points.Ensemble(replace(PLANE, **settings), targets.points("ring", 500, range(2)).train)
+
+
+# ---- many seeds
+
+
+def test_member_of_many_equals_the_solo_run_of_its_seed():
+    classic = replace(normal_1d.CLASSIC, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200)
+    many = normal_1d.train(replace(classic, seeds=3))
+    solo = normal_1d.train(replace(classic, seeds=1, seed=2))
+    assert (many.real.train[2] == solo.real.train[0]).all()
+    fakes = [trained.game.sample(60) for trained in (many, solo)]
+    assert np.allclose(fakes[0][2], fakes[1][0], atol=1e-3)  # float32 rounding, amplified by 60 steps
+
+
+def test_member_of_many_on_the_plane_equals_the_solo_run_of_its_seed():
+    flags = {"pack": 2, "gradient_penalty": 1.0, "target": "grid", "steps": 20}
+    many = mixture_2d.train(replace(PLANE, **flags))
+    solo = mixture_2d.train(replace(PLANE, seeds=1, seed=1, **flags))
+    fakes = [trained.game.sample(20) for trained in (many, solo)]
+    assert np.allclose(fakes[0][1], fakes[1][0], atol=1e-3)  # float32 rounding, amplified by 20 steps
+
+
+def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
+    whole = normal_1d.train(replace(NUMBERS, seeds=4)).game
+    monkeypatch.setattr(draws, "blocks", lambda n: [slice(0, 2), slice(2, 4)])
+    parts = normal_1d.train(replace(NUMBERS, seeds=4)).game
+    assert len(whole.games) == 1 and len(parts.games) == 2
+    assert np.allclose(whole.sample(60), parts.sample(60), atol=1e-3)
+    x = np.zeros((4, 1, 3))
+    assert np.allclose(whole.d_logits(x), parts.d_logits(x), atol=1e-3)
+
+
+def test_batches_are_a_dict_for_each_block_with_real_points_and_random_bits(monkeypatch):
+    monkeypatch.setattr(draws, "blocks", lambda n: [slice(0, 1), slice(1, 2)])
+    gans = ensemble(gradient_penalty=1.0, pack=2)
+    first, second = gans.batches(runs.Period(3, 7))
+    shapes = {name: tuple(values.shape) for name, values in first.items()}
+    assert shapes == {"x": (4, 1, 2, 20), "z": (4, 1, 2, 20), "mix": (4, 1, 1, 10)}
+    chosen = draws.minibatch_indices(500, 1, 3, 4, 20)  # of seed 1
+    assert (second["x"].numpy()[:, 0] == gans.points[1][:, chosen].swapaxes(0, 1)).all()
+    assert list(gans.batches(runs.Period(0, 0))) == []
+    assert "mix" not in next(ensemble().batches(runs.Period(0, 1)))
+
+
+def test_inputs_are_packs_latents_and_mixes_between_0_and_1():
+    config = replace(PLANE, gradient_penalty=1.0, pack=2)
+    batch = {"x": np.arange(8.0, dtype="f").reshape(2, 4), "z": np.zeros((2, 4), "u2"), "mix": np.zeros((1, 2), "u2")}
+    seen = points.inputs(config, batch)
+    assert seen["x"].numpy().tolist() == [[0, 1], [4, 5], [2, 3], [6, 7]]
+    assert (
+        np.allclose(seen["z"], -1, atol=1e-4)
+        and np.allclose(seen["mix"], 0, atol=1e-4)
+        and (seen["mix"] > 0).numpy().all()
+    )
+
+
+def test_standardised_points_have_mean_0_and_std_1_and_samples_go_back():
+    train = targets.points("grid", 500, range(2)).train + 7
+    gans = points.Ensemble(PLANE, train)
+    assert np.allclose(gans.points.mean(-1), 0, atol=1e-5) and np.allclose(gans.points.std(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(gans.points * gans.std + gans.mean, train, atol=1e-5)
+    assert gans.points.dtype == np.float32
+    plain = points.Ensemble(replace(PLANE, standardise=False), train)
+    assert (plain.points == train.astype("f")).all() and (plain.mean == 0).all() and (plain.std == 1).all()
+
+
+def test_restored_gans_draw_the_same_samples_without_the_data(tmp_path):
+    config = replace(NUMBERS, target_args=(5.0, 2.0))
+    trained = normal_1d.train(config, runs.Run(tmp_path)).game
+    runs.save_config(tmp_path, "normal_1d", "stable", config)
+    again = points.restored(config, runs.Run(tmp_path, reopen=True))
+    assert (again.sample(60) == trained.sample(60)).all()
+    generate = normal_1d.load_generator(config, runs.Run(tmp_path, reopen=True))
+    bits = draws.bits_for_seeds(range(2), draws.EVALUATION, 60, 1, (config.latent_dim, 200))[0]
+    assert (generate(bits.swapaxes(1, 2)) == trained.sample(60)[:, 0]).all()
+
+
+# ---- questions to the networks
+
+
+@pytest.mark.parametrize("pack", [1, 2, 4])
+def test_pushes_are_slopes_of_the_generators_loss(pack):
+    """Central differences of -log D by each point; of a packed D in the company of real points."""
+    gans = ensemble(pack=pack, discriminator_activation="softplus")
+    x = np.random.default_rng(0).normal(size=(2, 2, 6))
+    pushes, h = gans.pushes(x), 1e-2
+    assert pushes.shape == x.shape
+    for axis in range(2):
+        ends = []
+        for sign in (1, -1):
+            moved = x.copy()
+            moved[:, axis] += sign * h
+            ends.append(np.log1p(np.exp(-gans.d_logits(moved))))  # G's loss, -log D
+        np.testing.assert_allclose(pushes[:, axis], -(ends[0] - ends[1]) / (2 * h), atol=5e-3)
+
+
+def test_logits_are_of_whole_packs_or_of_points_among_real_ones():
+    gans = ensemble(pack=2)
+    x = np.random.default_rng(0).normal(size=(2, 2, 6))
+    assert gans.d_logits_of_packs(x).shape == (2, 3) and gans.d_logits(x).shape == (2, 6)
+    moved = x.copy()
+    moved[:, :, 1] += 1.0  # packs are (0, 3), (1, 4), (2, 5)
+    assert (gans.d_logits_of_packs(moved) != gans.d_logits_of_packs(x)).tolist() == [[False, True, False]] * 2
+    assert (gans.d_logits(moved) != gans.d_logits(x)).tolist() == [[False, True, *[False] * 4]] * 2
+
+
+def test_images_of_latents_are_what_fakes_are_made_of():
+    gans = ensemble()
+    lattice = draws.latent_lattice("uniform", 2, 3, 2)
+    found = gans.images_of(lattice)
+    assert found.shape == (2, 2, 25)
+    w1, b1, *rest = (w.numpy()[1] for w in gans.games[0].average)
+    h = w1 @ lattice + b1
+    by_hand = rest[0] @ np.maximum(0.2 * h, h) + rest[1]
+    np.testing.assert_allclose(found[1], by_hand * gans.std[1] + gans.mean[1], rtol=1e-4, atol=1e-5)
+
+
+def test_samples_are_images_of_the_latents_of_their_step():
+    gans = ensemble()
+    bits = draws.bits_for_seeds(range(2), draws.EVALUATION, 9, 1, (2, 2500))[0]
+    z = draws.latents(bits, "uniform").numpy()
+    np.testing.assert_allclose(gans.sample(9)[1], gans.images_of(z[1])[1], rtol=1e-4, atol=1e-5)
+    assert (gans.from_bits(bits) == gans.sample(9)).all() and (gans.sample(9) != gans.sample(10)).any()
+
+
+def test_the_first_seed_alone_answers_as_it_does_among_all():
+    gans = ensemble(pack=2)
+    x, lattice = np.random.default_rng(0).normal(size=(2, 2, 6)), draws.latent_lattice("uniform", 2, 3, 1)
+    alone = gans.first_seed()
+    for all_seeds, one in (
+        (gans.d_logits(x), alone.d_logits(x[:1])),
+        (gans.pushes(x), alone.pushes(x[:1])),
+        (gans.images_of(lattice), alone.images_of(lattice)),
+    ):
+        assert len(all_seeds) == 2 and len(one) == 1
+        np.testing.assert_allclose(one[0], all_seeds[0], rtol=1e-4, atol=1e-5)
+        assert not np.allclose(one[0], all_seeds[1], rtol=1e-3)
+
+
+def test_a_skip_adds_a_linear_map_of_the_latents():
+    config = replace(PLANE, generator_skip=True)
+    gans = points.Ensemble(config, targets.points("ring", 500, range(2)).train)
+    z = draws.latent_lattice("uniform", 2, 3, 1)
+    *_, skip = (w.numpy() for w in gans.games[0].average)
+    assert skip.shape == (2, 2, 2)
+    plain = core.mlp(np.float32(np.stack([z, z])), gans.games[0].average[:-1], core.ACTIVATIONS["leaky_relu"]).numpy()
+    expected = (plain + skip @ z) * gans.std + gans.mean
+    np.testing.assert_allclose(gans.images_of(z), expected, rtol=1e-4, atol=1e-5)
