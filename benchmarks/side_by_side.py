@@ -1,4 +1,8 @@
-"""Contenders in turn, each in a process of its own, several times over: medians and ratios, as times swing."""
+"""Time several contenders at the same work, each in a process of its own, and compare them.
+
+They take turns, several times over, and the table holds medians, ranges and ratios, because absolute times swing on a
+shared machine.
+"""
 
 import argparse
 import importlib.util
@@ -11,14 +15,16 @@ from typing import NamedTuple
 
 
 class Contender(NamedTuple):
-    seconds_per_step: Callable[[], float]
-    package: str  # that it needs; skipped with a word if it is not installed
-    group: str  # compared with the contender of this group whose name begins with "ours"
-    seeds: int = 1
+    """One way to do the work."""
+
+    seconds_per_step: Callable[[], float]  # runs the work and measures it
+    package: str  # the package that it needs; without it the table says that the contender was skipped
+    group: str  # it is compared with the contender of the same group whose name begins with "ours"
+    seeds: int = 1  # how many GANs it trains at once
 
 
 def timed(run: Callable[[int], None], steps: int) -> float:
-    """Seconds per step, after one warm-up call that compiles."""
+    """Seconds per step of `run(steps)`, after one call of it to warm up, which compiles."""
     run(steps)
     start = time.perf_counter()
     run(steps)
@@ -26,10 +32,16 @@ def timed(run: Callable[[int], None], steps: int) -> float:
 
 
 def main(description: str, script: str, contenders: dict[str, Contender]) -> None:
-    """The table of every contender; with `--only NAME` the seconds per step of that one, measured here."""
+    """The command line of a benchmark: print the table of all contenders, or measure one of them with `--only NAME`.
+
+    Args:
+        description: the text of `--help`.
+        script: the file of the benchmark, which is started once for each measurement.
+        contenders: name -> contender, in the order of the table.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=contenders, help="run one contender here and print its seconds per step")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (default: 3)")
+    parser.add_argument("--only", choices=contenders, metavar="NAME", help="measure this contender alone, in seconds per step")
     args = parser.parse_args()
     if args.only:
         print(contenders[args.only].seconds_per_step())

@@ -27,7 +27,7 @@ def sizes(units: int) -> tuple[list[int], list[int]]:
 
 
 def ours(units: int, seeds: int) -> float:
-    """This project's training, drawing thread included, in periods as long as the script's where time allows."""
+    """This project's loop with its drawing thread, and with as many steps a call as the script's where time allows."""
     from experiments import mixture_2d
 
     d, g = sizes(units)
@@ -43,11 +43,10 @@ def ours(units: int, seeds: int) -> float:
         learning_rate=RATE,
         beta1=BETA1,
         beta2=BETA2,
-        steps=steps // chunk * chunk,
         eval_every=chunk,
         eval_samples=100,
     )
-    return many_seeds.ours(mixture_2d, config)
+    return many_seeds.ours(mixture_2d, config, steps // chunk)
 
 
 def jax_scan(units: int, seeds: int) -> float:

@@ -3,34 +3,56 @@
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py             torch is worth installing
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py --repeats 5
 
-The same work everywhere: the networks, batch (300 dense, 32 DCGAN) and Adam of recipe `dnn` and of the DCGAN, one
-update of D on real and fake images and one of G per step, batches drawn from all 60,000 images. Keras is driven by
-`train_on_batch`, PyTorch by its eager loop, as tutorials do. Also our peak memory.
+The same work everywhere: the networks, batch (300 dense, 32 DCGAN) and Adam of `mnist_mlp.py --recipe dnn` and of
+`mnist_dcgan.py --recipe classic`, one update of D on real and fake images and one of G per step, batches drawn from all
+60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do. With `--only`, our
+contenders also print by how much their memory grows over as many steps again. They need the digit classifier, which
+is trained before the first measurement if it is not kept yet; that takes a minute or two.
 """
 
-import resource
 from dataclasses import replace
 
 import numpy as np
+import psutil
 from side_by_side import Contender, main, timed
+
+from lab import pictures, runs
 
 BATCHES, LATENT = {"dense": 300, "dcgan": 32}, 100
 
 
+class InThirds(runs.Run):
+    """A run in memory that plays its only period in thirds: one to warm up, one to be timed, one to watch memory.
+
+    Nothing is evaluated between them. The second thread draws ahead from one third into the next, so that in each of
+    them as many batches are drawn as are played.
+    """
+
+    def play(self, loop, games, batches, period):
+        if not period.count:  # before training
+            return super().play(loop, games, batches, period)
+        self.seconds, self.megabytes = [], []  # training time and memory after each third
+        for third in period.chunks(period.count // 3):
+            losses = super().play(loop, games, batches, third)
+            self.seconds.append(self.train_seconds)
+            self.megabytes.append(psutil.Process().memory_info().rss / 2**20)
+        return losses
+
+
 def ours(kind: str, steps: int) -> float:
-    """This project's training, drawing thread included, without compilation and evaluation."""
+    """This project's loop with its drawing thread, without compilation and evaluation."""
     from experiments import mnist_dcgan, mnist_mlp
 
-    script, recipe = (mnist_mlp, mnist_mlp.DNN) if kind == "dense" else (mnist_dcgan, mnist_dcgan.CLASSIC)
-    run = script.train(replace(recipe, steps=steps, eval_every=steps, log_samples=100)).run
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
-    return run.train_seconds / steps
+    script, recipe = {"dense": (mnist_mlp, mnist_mlp.DNN), "dcgan": (mnist_dcgan, mnist_dcgan.CLASSIC)}[kind]
+    run, three = InThirds(), 3 * steps
+    script.train(replace(recipe, batch=BATCHES[kind], steps=three, eval_every=three, log_samples=100), run)
+    _, before, after = run.megabytes
+    print(f"memory {after:.0f} MB, {after - before:+.0f} MB over the last {steps} steps")
+    return (run.seconds[1] - run.seconds[0]) / steps
 
 
 def real_images() -> np.ndarray:
     """`[60000, 28, 28]` float32 in [-1, 1]."""
-    from lab import pictures
-
     return pictures.load(None).train.astype(np.float32) / 127.5 - 1
 
 

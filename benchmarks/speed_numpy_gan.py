@@ -10,18 +10,18 @@ fakes; batches and latents are drawn within the time.
 import numpy as np
 from side_by_side import Contender, main, timed
 
+from lab import pictures
+
 LATENT, PIXELS, HALF = 32, 64, 32
 
 
 def real_images() -> np.ndarray:
     """`[1437, 64]` in [-1, 1]."""
-    from lab import pictures
-
     return pictures.load("digits").train.reshape(-1, PIXELS) / 127.5 - 1
 
 
 def ours(steps: int) -> float:
-    """Training as users run it, without the evaluation of fakes."""
+    """Training as users run it; its clock stands still while fakes are evaluated."""
     from experiments import numpy_gan
 
     config = numpy_gan.Config(steps=steps, eval_every=steps)

@@ -58,7 +58,7 @@ class Config:
     beta1: cli.Decay = 0.5  # of Adam; this and beta2 are the paper's
     beta2: cli.Decay = 0.999
     # output
-    eval_every: cli.Count = 500  # steps between records
+    eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
     log_samples: classifier.Samples = 1000  # held-out images behind each record in log.jsonl, as many as there are
     eval_samples: classifier.Samples = 10_000  # the same for the final numbers
     checkpoint_every: cli.Count = 1000  # steps between checkpoints

@@ -52,16 +52,16 @@ class Config:
     discriminator_init: cli.Init = "scattered_4"  # scattered_4: D sees very narrow modes from the start
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real points; 1: D is smooth at first, and far modes attract
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real points; at 1 D is smooth, and far modes attract
     r2: cli.Weight = 0.0  # the same on fakes
-    gradient_penalty: cli.Weight = 0.0  # weight of (|grad D| - 1)^2 between real points and fakes
+    gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real points and fakes
     penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
     pack: cli.Count = 1  # points that D sees at a time (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 0  # updates of D that G looks ahead
     # training
     seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
     seed: cli.Seed = 0  # the first of them
-    steps: cli.Count = 100_000  # updates of each player, in total
+    steps: cli.Count = 100_000  # training steps; each updates D once and G once
     batch: cli.Count = 128  # real points and fakes in a step
     learning_rate: cli.Rate = 2e-3  # of G's Adam
     discriminator_rate: cli.Rate = 1.0  # D's learning rate in units of G's
@@ -69,9 +69,9 @@ class Config:
     discriminator_schedule: cli.Schedule = "cosine"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
     beta2: cli.Decay = 0.99
-    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
-    eval_every: cli.Count = 2000  # steps between records
+    eval_every: cli.Count = 2000  # steps between two evaluations, each a line of log.jsonl
     eval_samples: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 2500  # fakes of each seed; PacGAN's
     checkpoint_every: cli.Count = 5000  # steps between checkpoints
 
@@ -147,7 +147,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 def measure(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray]:
     """The numbers of each seed `[S]` of fakes `[S, 2, n]`: KL and, where there are modes, their coverage."""
-    edges = [metrics.histogram_edges(column, bins=20) for column in real.test.T]
+    edges = tuple(metrics.histogram_edges(column, bins=20) for column in real.test.T)
     rows = np.moveaxis(fakes, 1, 2)
     numbers = {"kl": metrics.plane_kl(real.test, rows, edges)}
     if real.modes:
@@ -197,11 +197,11 @@ def pictures_of_first_seed(gans: points.Ensemble, fakes: np.ndarray, square: tup
     axis = np.linspace(-reach, reach, 60)
     places = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
     z = draws.latent_lattice(gans.config.latent, gans.config.latent_dim, LINES, FINER)
-    bent = np.float32(first.images_of(z)).reshape(2, FINER * (LINES - 1) + 1, -1)
+    bent = first.images_of(z).astype(np.float32).reshape(2, FINER * (LINES - 1) + 1, -1)
     return {
-        "fakes": np.float32(fakes[0, :, :1000]),
-        "pushes": np.float32(first.pushes(fakes[:1, :, :100])[0]),
-        "logits": np.float32(first.d_logits(places)).reshape(60, 60),
+        "fakes": fakes[0, :, :1000].astype(np.float32),
+        "pushes": first.pushes(fakes[:1, :, :100])[0].astype(np.float32),
+        "logits": first.d_logits(places).astype(np.float32).reshape(60, 60),
         "lines": np.stack([bent[:, ::FINER], bent[:, :, ::FINER].swapaxes(1, 2)]),  # [2 directions, 2, LINES, n]
     }
 

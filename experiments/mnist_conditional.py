@@ -45,21 +45,21 @@ class Config:
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real images, with the label held fixed
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; R1 takes its place
     # training
     seed: cli.Seed = 0
-    steps: cli.Count = 5000  # updates of each player, in total
+    steps: cli.Count = 5000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # real images and fakes
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
     beta2: cli.Decay = 0.99
-    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
-    eval_every: cli.Count = 250  # steps between records
-    log_samples: classifier.Samples = 2000  # fakes behind each record in log.jsonl
-    eval_samples: classifier.Samples = 10_000  # fakes behind the final numbers: as many as MNIST has test images
+    eval_every: cli.Count = 250  # steps between two evaluations, each a line of log.jsonl
+    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
@@ -179,7 +179,7 @@ def generator(config: Config, game: networks.Game, class_frequencies: np.ndarray
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 25 latents."""
+    """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
     labels = real.train_labels[: config.train_images]

@@ -46,22 +46,22 @@ class Config:
     output: Annotated[str, cli.one_of(("tanh", "sigmoid"))] = "sigmoid"  # of G: pixels in [-1, 1] or in [0, 1]
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 0.05  # weight of 1/2 |grad D|^2 on real images; at .02 D memorises them, at 1 strokes break
+    r1: cli.Weight = 0.05  # weight of 1/2 |grad logit|^2 on real images; at .02 D memorises them, at 1 strokes break
     r2: cli.Weight = 0.0  # the same on fakes
     # training
     seed: cli.Seed = 0
-    steps: cli.Count = 20_000  # updates of each player, in total
+    steps: cli.Count = 20_000  # training steps; each updates D once and G once
     batch: cli.Count = 256  # real images and fakes in a step; the last batch of an epoch is filled up from its start
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
     discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
     schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare
     beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
     beta2: cli.Decay = 0.99
-    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
-    eval_every: cli.Count = 1000  # steps between records
-    log_samples: classifier.Samples = 2000  # fakes behind each record in log.jsonl
-    eval_samples: classifier.Samples = 10_000  # fakes behind the final numbers: as many as MNIST has test images
+    eval_every: cli.Count = 1000  # steps between two evaluations, each a line of log.jsonl
+    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ def generator(config: Config, game: core.Game) -> Callable[[np.ndarray], np.ndar
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 25 latents."""
+    """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
     run.keep_data(name=real.name, side=side)

@@ -55,14 +55,14 @@ class Config:
     latent_dim: cli.Count = 32  # numbers in z, which is standard normal
     # training
     seed: cli.Seed = 0
-    steps: cli.Count = 10_000  # updates of each player, in total
+    steps: cli.Count = 10_000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("an even number from 2 on", lambda v: v >= 2 and v % 2 == 0)] = 64  # half real
     learning_rate: cli.Rate = 1e-3  # of both players' Adam
     beta1: cli.Decay = 0.5  # as in DCGAN; at .9 the errors oscillate
     beta2: cli.Decay = 0.999
     # output
-    eval_every: cli.Count = 500  # steps between records
-    log_samples: Samples = 500  # fakes behind each record in log.jsonl
+    eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
+    log_samples: Samples = 500  # how many fakes each of them measures
     eval_samples: Samples = 1000  # fakes behind the final numbers
     checkpoint_every: cli.Count = 2000  # steps between checkpoints
 
@@ -240,7 +240,7 @@ def distances(config: Config, real: pictures.Images, fakes: Array) -> dict[str, 
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train both networks; every `eval_every` steps measure fakes, and keep those of the same 256 latents."""
+    """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 256 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
     run.keep_data(name=real.name, side=side)

@@ -24,16 +24,18 @@ from rich.table import Table
 from lab import cli, plots, runs
 
 
+def _flag(name: str, words: str) -> Any:
+    """How --help shows a flag with several values."""
+    return tyro.conf.arg(metavar=name, help=words, help_behavior_hint="")
+
+
 @dataclass(frozen=True)
 class Command:
     """The command line."""
 
-    runs: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help_behavior_hint="")
-    ]  # folders
-    out: str = "curves.png"  # the figure of several runs, a new .png file
-    numbers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ()
-    """what to draw of several runs [default: the first six numbers that all of them logged]"""
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, _flag("RUN [RUN ...]", "the folders of the runs")]
+    out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "curves.png"  # the figure of several runs, a new .png file
+    numbers: Annotated[tuple[str, ...], _flag("NAME [NAME ...]", "what to draw of several runs [default: six]")] = ()
 
 
 # ------------------------------------------------------------------------------------------------ one run
@@ -45,9 +47,8 @@ def draw_again(folder: Path) -> Path:
     module = cli.script(experiment)
     if not hasattr(module, "figures"):
         raise runs.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
-    config = runs.load_config(folder, "RUN", type(module.RECIPES[next(iter(module.RECIPES))]))
+    config, result = runs.load_config(folder, "RUN", type(next(iter(module.RECIPES.values())))), read_result(folder)
     trained = module.train(config, runs.Run(folder, reopen=True))
-    result = read_result(folder)
     if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
         result = module.evaluate(trained)
     module.figures(trained, result, folder / "figures")
@@ -74,7 +75,7 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
         runs.read_config(folder, "RUN")
         logs[name] = runs.read_log(folder)
         if not logs[name]:
-            raise runs.BadInput(f"RUN {folder}: nothing is logged yet (log.jsonl)")
+            raise runs.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
     shared = plots.shared_numbers(logs)
     if not shared:
         raise runs.BadInput(
@@ -84,12 +85,15 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
         raise runs.BadInput(
             f"--numbers {' '.join(unknown)}: expected some of {', '.join(shared)}, which every run logs"
         )
-    plots.save(plots.compared(logs, numbers), out)
     results = {}
     for name, folder in zip(names, folders, strict=True):
         results[name] = read_result(folder) or logs[name][-1]
         if "steps" not in results[name]:
             runs.say(f"{folder}: not finished, shown as in its log at step {logs[name][-1]['step']}")
+    try:
+        plots.save(plots.compared(logs, numbers), out)
+    except OSError as error:
+        raise runs.BadInput(f"--out {out}: {(error.strerror or str(error)).lower()}") from None
     runs.console.print(table(results))
 
 

@@ -96,7 +96,7 @@ def restored(folder: Path) -> Restored:
     experiment = runs.read_config(folder, "RUN")["experiment"]
     if experiment in NO_SAMPLES:
         raise runs.BadInput(
-            f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that takes latents"
+            f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
         )
     module = cli.script(experiment)
     config, run = runs.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
@@ -113,8 +113,10 @@ def require_fitting(gan: Restored, label: int | None, seed_index: int | None) ->
     if seed_index is not None and gan.has_images:
         raise runs.BadInput(f"--seed-index {seed_index}: a run of {experiment} has a single seed")
     if seed_index is not None and not gan.seeds(seed_index):
-        last = gan.config.seeds - 1
-        raise runs.BadInput(f"--seed-index {seed_index}: expected 0 to {last}, as many as the run has seeds")
+        count = gan.config.seeds
+        raise runs.BadInput(
+            f"--seed-index {seed_index}: expected 0 to {count - 1}, because the run has seeds={count}"
+        )
 
 
 # ---------------------------------------------------------------------------------------------- samples
@@ -231,21 +233,35 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
     return export.dense_images(weights, activation, output, data["side"], channels)
 
 
-def write_export(gan: Restored, command: Command) -> None:
-    """Write the .npz file of `--export`, and its README."""
-    about = gan.run.about | {"step": gan.run.records[-1]["step"], "config": dataclasses.asdict(gan.config)}
-    which = "" if command.seed_index is None else f" --seed-index {command.seed_index}"
-    same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
-    export.write(Path(command.export), exported(gan, command.seed_index), about, same)
-
-
 @contextlib.contextmanager
-def one_line_for(flag: str, file: str) -> Iterator[None]:
+def one_line_for(flag: str, file: Path) -> Iterator[None]:
     """A file that cannot be written is BadInput."""
     try:
         yield
     except OSError as error:
         raise runs.BadInput(f"{flag} {file}: {(error.strerror or str(error)).lower()}") from None
+
+
+def write_samples(path: Path, gan: Restored, command: Command) -> None:
+    """Draw the samples that the command asks for, and write them."""
+    samples = drawn(gan, command.count, command.seed, command.label, command.seed_index)
+    with one_line_for("--out", path):
+        if gan.has_images:
+            write_images(path, samples)
+        else:
+            write_points(path, samples, gan.seeds(command.seed_index), command.seed_index is not None)
+    of_each = "" if gan.has_images or len(samples) == 1 else f" of each of {len(samples)} seeds"
+    runs.say(f"{path}: {command.count} samples{of_each}")
+
+
+def write_generator(path: Path, gan: Restored, command: Command) -> None:
+    """Write the generators of the run as the .npz file `path`, and its README."""
+    about = gan.run.about | {"step": gan.run.records[-1]["step"], "config": dataclasses.asdict(gan.config)}
+    which = "" if command.seed_index is None else f" --seed-index {command.seed_index}"
+    same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
+    with one_line_for("--export", path):
+        export.write(path, exported(gan, command.seed_index), about, same)
+    runs.say(f"{path}: the generator; {export.readme(path)}: how to use it in NumPy")
 
 
 def main(args: list[str]) -> None:
@@ -255,23 +271,9 @@ def main(args: list[str]) -> None:
         gan = restored(Path(command.run))
         require_fitting(gan, command.label, command.seed_index)
         if command.out:
-            samples, out = (
-                drawn(gan, command.count, command.seed, command.label, command.seed_index),
-                Path(command.out),
-            )
-            with one_line_for("--out", command.out):
-                if gan.has_images:
-                    write_images(out, samples)
-                else:
-                    write_points(out, samples, gan.seeds(command.seed_index), command.seed_index is not None)
-            of_each = "" if gan.has_images or len(samples) == 1 else f" of each of {len(samples)} seeds"
-            runs.say(f"{out}: {command.count} samples{of_each}")
+            write_samples(Path(command.out), gan, command)
         if command.export:
-            with one_line_for("--export", command.export):
-                write_export(gan, command)
-            runs.say(
-                f"{command.export}: the generator; {export.readme(Path(command.export))}: how to use it in NumPy"
-            )
+            write_generator(Path(command.export), gan, command)
 
 
 if __name__ == "__main__":

@@ -62,19 +62,19 @@ class Config:
     # game
     loss: cli.Loss = "non_saturating"
     pack: cli.Count = 1  # images that D sees at a time, as the channels of one
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad D|^2 on real images; at .1 D gets ahead: KL rises after step 5500
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; at .1 D gets ahead: KL rises after step 5500
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
     # training
     seed: cli.Seed = 0
-    steps: cli.Count = 5000  # updates of each player, in total
+    steps: cli.Count = 5000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 32  # images, before packing
     learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
     beta2: cli.Decay = 0.99
-    average: cli.Decay = 0.999  # decay of the running average of G's weights that is evaluated; 0: G itself
+    average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
-    eval_every: cli.Count = 1000  # steps between records
+    eval_every: cli.Count = 1000  # steps between two evaluations, each a line of log.jsonl
     log_samples: Samples = 5000  # fakes behind each record; of 5000 a perfect sampler reaches 993 modes, KL .105
     eval_samples: Samples = 26_000  # fakes behind the final numbers; 26,000 is the protocol's: floor of the KL .0194
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
@@ -311,7 +311,7 @@ class Scorer(classifier.ImageScorer):
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train both networks; every `eval_every` steps read the fakes, and keep those of the same 25 latents."""
+    """Train both networks; every `eval_every` steps read the fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)
     run.keep_data(name=real.name, side=side)

@@ -127,7 +127,7 @@ def losses(ax: Axes, records: Records, equilibrium: float | None = None) -> None
     labels = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
     curves(ax, records, labels, title=f"Losses{seeds}", ylabel="loss")
     if equilibrium is not None:
-        level(ax, equilibrium, "ln 4: D at the equilibrium")
+        level(ax, equilibrium, "ln 4: D at the equilibrium", above=False)  # D's curve ends above it
         ax.margins(y=0.15)  # room for that name
 
 

@@ -20,8 +20,8 @@
 # `experiments/numpy_gan.py` writes both in NumPy. This notebook takes them apart, and compares the gradients with
 # those of TensorFlow's `GradientTape`.
 #
-# A layer computes $y = f(a)$ with $a = W x + b$. Each column of $x$ is one sample. Let $E$ be the error and $\delta =
-# \partial E / \partial a$. Then
+# A layer computes $y = f(a)$ with $a = W x + b$. Each column of $x$ is one sample. Let $E$ be the error and
+# $\delta = \partial E / \partial a$. Then
 #
 # $$\frac{\partial E}{\partial W} = \delta x^\top \qquad \frac{\partial E}{\partial b} = \sum_{\text{batch}} \delta
 # \qquad \frac{\partial E}{\partial x} = W^\top \delta .$$
@@ -55,8 +55,8 @@ from lab import plots
 # ## One layer, worked out on paper
 #
 # Take the last layer of $D$ with $W = (1, -2)$, $b = 1/2$, the input $x = (1, 1)^\top$ and the target $t = 1$. On
-# paper: $a = 1 - 2 + 1/2 = -1/2$ and $y = 1 / (1 + e^{1/2}) = .378$. The error is $-\ln y = .974$, and $\delta = y -
-# t = -.622$. So $\partial E / \partial x = W^\top \delta = (-.622, 1.245)^\top$. The code agrees:
+# paper: $a = 1 - 2 + 1/2 = -1/2$ and $y = 1 / (1 + e^{1/2}) = .378$. The error is $-\ln y = .974$, and
+# $\delta = y - t = -.622$. So $\partial E / \partial x = W^\top \delta = (-.622, 1.245)^\top$. The code agrees:
 
 # %%
 layer = numpy_gan.DiscriminatorOutput(np.random.default_rng(0), 2, 1)
@@ -118,13 +118,11 @@ trained = numpy_gan.train(config)
 display(plots.errors_and_accuracies(trained.run.records))
 
 # %% [markdown]
-# The same 32 latents, drawn by $G$ before training and after 250, 1000 and 3000 steps:
+# What $G$ makes of the same 16 latents after 0, 250, 1000 and 3000 steps, from top to bottom:
 
 # %%
-for step in (0, 250, 1000, 3000):
-    print("step", step)
-    fakes = trained.run.snapshots[step]["images"][:32] / 255
-    display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=6)))
+fakes = np.concatenate([trained.run.snapshots[step]["images"][:16] / 255 for step in (0, 250, 1000, 3000)])
+display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=6)))
 
 # %% [markdown]
 # ## How close are the fakes to real digits?

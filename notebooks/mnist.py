@@ -71,7 +71,7 @@ print("shapes of D's variables", *(tuple(w.shape) for w in d))
 print("parameters", runs.count_parameters(generator=g, discriminator=d))
 
 # %% [markdown]
-# Twenty latents, drawn by $G$ after 0, 400, 800, 1200, 1600 and 2000 steps, from top to bottom:
+# What $G$ makes of the same 20 latents after 0, 400, 800, 1200, 1600 and 2000 steps, from top to bottom:
 
 # %%
 display(Image.fromarray(plots.sheet(plots.strip(dense.run.snapshots, rows=6, columns=20), columns=20, zoom=5)))
@@ -126,11 +126,10 @@ display(Image.fromarray(plots.sheet(between, columns=20, zoom=5)))
 # ## A convolutional generator
 #
 # The DCGAN uses the same weights at every place of the image, and normalises over the batch. Here it trains on 8x8
-# pixels for 60 steps only, which is enough to see it start. `python experiments/mnist_dcgan.py` trains it on MNIST.
+# pixels for 60 steps only, which is enough to see it start: the rows show its fakes after 0, 30 and 60 steps.
+# `python experiments/mnist_dcgan.py` trains it on MNIST.
 
 # %%
 config = replace(mnist_dcgan.Config(), data="digits", steps=60, eval_every=30, log_samples=200, average=0.9)
 dcgan = mnist_dcgan.train(config)
-g, d = dcgan.game.generator.weights, dcgan.game.discriminator.weights
-print("parameters", runs.count_parameters(generator=g, discriminator=d))
 display(Image.fromarray(plots.sheet(plots.strip(dcgan.run.snapshots, rows=3, columns=20), columns=20, zoom=5)))

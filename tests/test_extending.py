@@ -1,5 +1,6 @@
-"""docs/extending.md says the truth: the loss and the target that it shows work everywhere by one entry."""
+"""What docs/extending.md adds works everywhere by one entry; README shows the step itself, and its links exist."""
 
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -48,3 +49,14 @@ def test_a_target_added_as_the_page_says_is_one_to_train_on(monkeypatch, tmp_pat
     assert real.train.shape == (2, 2, 200) and np.allclose(np.linalg.norm(real.test, axis=1), 1, atol=0.15)
     flags = ["--target=circle", "--seeds=2", "--steps=20", "--samples=200", "--eval-samples=200", "--batch=50"]
     assert quiet_command(mixture_2d, *flags, "--out", tmp_path / "run")[0] == 0
+
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_readme_shows_the_step_itself_and_links_to_files_that_exist():
+    (step,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert step in inspect.getsource(core.adversarial_step)
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(links) > 10 and all((Path(__file__).parent.parent / link).exists() for link in links)
+    assert len(README.encode()) <= 9 * 1024

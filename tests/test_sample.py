@@ -86,6 +86,7 @@ def command(*args):
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_samples_of_images(name, folders, tmp_path, capsys):
     folder = folders(name)
+    capsys.readouterr()
     assert command(folder, "--count", "12", "--out", tmp_path / "a.png") == 0
     assert command(folder, "--count", "12", "--out", tmp_path / "b.npy") == 0
     assert command(folder, "--count", "5", "--out", tmp_path / "c.npy") == 0
@@ -124,6 +125,7 @@ def test_images_are_those_that_the_run_evaluates(folders):
 @pytest.mark.parametrize("name", ON_POINTS)
 def test_samples_of_every_seed_and_of_one(name, folders, tmp_path, capsys):
     folder = folders(name)
+    capsys.readouterr()
     two = () if name == "normal_1d" else (2,)
     for file, *flags in (("all.npy",), ("one.npy", "--seed-index", 2), ("all.csv",), ("one.csv", "--seed-index", 2)):
         assert command(folder, "--count", 7, "--out", tmp_path / file, *flags) == 0
