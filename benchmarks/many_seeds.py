@@ -1,8 +1,8 @@
 """Training many GANs on points at once, for speed_normal_1d.py and speed_mixture_2d.py: ours and JAX's.
 
 Both do the same work, and the time includes drawing random numbers and choosing minibatches. JAX is written as its
-users write it: samples are rows, one GAN is a pure function of its key, and then come scan over steps, vmap over seeds
-and jit.
+users write it: samples are rows, one GAN is a pure function of its key, and then come scan over steps, vmap over
+seeds and jit.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,12 +51,12 @@ def jax_scan(
     losses: tuple[Callable, Callable],
     adam: tuple[float, float, float, float],
 ) -> float:
-    """Seconds per step of JAX: jit of scan, or of vmap of scan over seeds.
+    """Seconds per step of JAX: jit of a scan over steps or, with several seeds, jit of vmap of that scan.
 
     Args:
         sizes: units per layer of D and of G, input first.
-        draw: two keys -> real samples `[B, F]` and latents `[B, Z]` of one step.
-        losses: D's, of the logits of real and of fake samples, and G's, of those of fake samples.
+        draw: a function of two keys that gives the real samples `[B, F]` and the latents `[B, Z]` of one step.
+        losses: D's loss, a function of its logits on real and on fake samples; G's loss, of those on fake samples.
         adam: learning rate, beta1, beta2, epsilon.
     """
     import jax

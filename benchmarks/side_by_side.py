@@ -41,7 +41,7 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (default: 3)")
-    parser.add_argument("--only", choices=contenders, metavar="NAME", help="measure this contender alone, in seconds per step")
+    parser.add_argument("--only", choices=contenders, help="measure this one alone: its seconds per step")
     args = parser.parse_args()
     if args.only:
         print(contenders[args.only].seconds_per_step())

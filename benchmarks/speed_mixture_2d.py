@@ -1,13 +1,13 @@
-"""Seed-steps per second of mixture_2d.py's training for 1, 10 and 64 seeds, beside JAX, in one run.
+"""Time per step of mixture_2d.py's training with 1, 10 and 64 seeds, beside JAX, in one run.
 
     python benchmarks/speed_mixture_2d.py               jax is worth installing
     python benchmarks/speed_mixture_2d.py --repeats 5
 
-Networks of three sizes, all with ReLU, G with four hidden layers and D with three: 16 units, as in browser toys; 64,
-as in the script; 400, as in PacGAN. The same work on both sides: non-saturating loss, Adam 1e-4, one update of each
-player per step on 100 of 100,000 real points and 100 fakes, random numbers included. Each contender runs in a process
-of its own, all in turn, `repeats` times; the table holds medians and ratios, as absolute times swing on a shared
-machine.
+Networks of three sizes, all with ReLU, G with four hidden layers and D with three: 16 units in a layer, as in GANs
+that run in a browser; 64, as in the script; 400, as in PacGAN. The same work on both sides: non-saturating loss, Adam
+1e-4, one update of each player per step on 100 of 100,000 real points and 100 fakes; drawing random numbers is
+included. Each contender runs in a process of its own. They take turns, `repeats` times, and the table holds medians
+and ratios, because absolute times swing on a shared machine.
 """
 
 from dataclasses import replace
@@ -18,16 +18,16 @@ from side_by_side import Contender, main
 
 BATCH, POINTS = 100, 100_000
 RATE, BETA1, BETA2, EPSILON = 1e-4, 0.8, 0.999, 1e-7
-WORK = {16: 128_000, 64: 32_000, 400: 640}  # seed-steps that are timed, of nets of so many units
+WORK = {16: 128_000, 64: 32_000, 400: 640}  # units in a layer -> how many seed-steps are timed
 
 
 def sizes(units: int) -> tuple[list[int], list[int]]:
-    """Units per layer of D and G."""
+    """The units in the layers of D and of G, inputs first."""
     return [2, *[units] * 3, 1], [2, *[units] * 4, 2]
 
 
 def ours(units: int, seeds: int) -> float:
-    """This project's loop with its drawing thread, and with as many steps a call as the script's where time allows."""
+    """This project's loop with its drawing thread; as many steps a call as in the script, where time allows."""
     from experiments import mixture_2d
 
     d, g = sizes(units)
@@ -50,7 +50,7 @@ def ours(units: int, seeds: int) -> float:
 
 
 def jax_scan(units: int, seeds: int) -> float:
-    """JAX; all seeds draw from the same points, which spares it memory."""
+    """JAX; all seeds draw from the same points, which saves memory."""
     import jax
     from jax.nn import log_sigmoid
 
@@ -68,7 +68,7 @@ def jax_scan(units: int, seeds: int) -> float:
 
 
 def contenders() -> dict[str, Contender]:
-    """Ours and JAX' by turns, for each size of net and number of seeds."""
+    """Ours and JAX's in turn, for each size of the networks and each number of seeds."""
     found = {}
     for units in WORK:
         for seeds in (1, 10, 64):

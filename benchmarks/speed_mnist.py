@@ -4,8 +4,8 @@
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py --repeats 5
 
 The same work everywhere: the networks, batch (300 dense, 32 DCGAN) and Adam of `mnist_mlp.py --recipe dnn` and of
-`mnist_dcgan.py --recipe classic`, one update of D on real and fake images and one of G per step, batches drawn from all
-60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do. With `--only`, our
+`mnist_dcgan.py --recipe classic`, one update of D on real and fake images and one of G per step, batches drawn from
+all 60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do. With `--only`, our
 contenders also print by how much their memory grows over as many steps again. They need the digit classifier, which
 is trained before the first measurement if it is not kept yet; that takes a minute or two.
 """

@@ -1,11 +1,11 @@
 """Time per step of the 1-D GAN beside what users would use instead, in one run.
 
-    python benchmarks/speed_normal_1d.py             every peer that is installed; jax and torch are worth installing
+    python benchmarks/speed_normal_1d.py             all that are installed; jax and torch are worth installing
     python benchmarks/speed_normal_1d.py --repeats 5
 
 The same work everywhere: D 1-8-1, G 8-4-1, ReLU, minimax, Adam 5e-4, one update of each per step on 250 of 1000
-real samples and 250 fakes, random numbers included. Each contender runs in a process of its own, all in turn,
-`repeats` times; the table holds medians and ratios, as absolute times swing on a shared machine.
+real samples and 250 fakes; drawing random numbers is included. Each contender runs in a process of its own. They take
+turns, `repeats` times, and the table holds medians and ratios, because absolute times swing on a shared machine.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ def ours(seeds: int) -> float:
 
 
 def tensorflow_tape(compiled: bool) -> float:
-    """GradientTape and Keras' Adam, eagerly or with the step in a tf.function, as tutorials do."""
+    """GradientTape and Keras' Adam, eagerly or with the step in a tf.function, as tutorials do it."""
     from gan_core import tf
 
     data = tf.random.normal([SAMPLES, 1])
@@ -56,7 +56,7 @@ def tensorflow_tape(compiled: bool) -> float:
 
 
 def numpy_by_hand() -> float:
-    """NumPy with the gradients written out."""
+    """NumPy, with gradients written by hand."""
     rng = np.random.default_rng(0)
     data = rng.standard_normal((SAMPLES, 1), dtype=np.float32)
     d, g = ([rng.standard_normal(s, dtype=np.float32) for s in shapes] for shapes in (SHAPES_D, SHAPES_G))
@@ -89,7 +89,7 @@ def numpy_by_hand() -> float:
         delta = 1 / (1 + np.exp(-logit)) - np.repeat(np.float32([[1], [0]]), BATCH, 0)
         adam(d, backward(both, hidden, delta / BATCH, d)[0])
         hidden, logit = forward(fake, d)
-        delta = backward(fake, hidden, -1 / (1 + np.exp(-logit)) / BATCH, d)[1]  # of mean log(1 - D)
+        delta = backward(fake, hidden, -1 / (1 + np.exp(-logit)) / BATCH, d)[1]  # the gradient of mean log(1 - D)
         adam(g, backward(z, hidden_g, delta, g)[0])
 
     return timed(lambda steps: [step() for _ in range(steps)], 2000)
@@ -120,7 +120,7 @@ def torch_eager() -> float:
 
 
 def jax_scan(seeds: int) -> float:
-    """JAX: jit of scan, and of vmap of scan over seeds."""
+    """JAX: jit of scan or, with several seeds, jit of vmap of scan."""
     import jax
     from jax.nn import log_sigmoid
 

@@ -4,7 +4,7 @@
     python benchmarks/speed_numpy_gan.py --repeats 5
 
 The same work everywhere: G 32-32-64-64, D 64-64-32-1, Adam, D's step on 32 fakes and 32 real images, then G's on 64
-fakes; batches and latents are drawn within the time.
+fakes; drawing batches and latents is included.
 """
 
 import numpy as np

@@ -105,7 +105,7 @@ for name, flags in remedies.items():
 
 # %% [markdown]
 # These numbers are medians over five seeds after a short training, which is too little to say which game is better.
-# The folder `docs/results` has long runs.
+# `docs/results/modes.md` has long runs.
 
 # %% [markdown]
 # ## Watching it learn
