@@ -2,7 +2,7 @@
 
     MNIST_NPZ=mnist.npz python benchmarks/quality_mnist.py > docs/results/mnist.md     two hours on two cores
 
-Each cell is a run in runs/quality_mnist/; finished ones are not run again, interrupted ones resume.
+Each row is made of runs in runs/quality_mnist/: finished ones are not run again, interrupted ones resume.
 """
 
 from pathlib import Path
@@ -26,20 +26,21 @@ COLUMNS = {  # heading: key, digits
 HEAD = f"""# MNIST results
 
 `python benchmarks/quality_mnist.py`: {len(SEEDS)} seeds of every recipe, mean +- standard deviation over seeds.
-10,000 fakes against the 10,000 test images; the last row is what 10,000 real training images score in the place of
-fakes. docs/numbers.md explains the numbers; "confident" is the share of fakes that the digit classifier is at least
-90% confident of. "Minutes" is training alone, of the fastest seed, on one core of a shared server
-(AMD EPYC, no GPU) with other runs beside it.
+10,000 fakes are compared with the 10,000 test images; the last row is what 10,000 real training images score in
+the place of the fakes. [numbers.md](../numbers.md) explains the numbers; "confident" is the share of the fakes in
+which the digit classifier sees one digit with a probability of 90% or more. "Minutes" is the training time of the
+fastest seed, without evaluation, on one core of a shared server (AMD EPYC, no GPU) with other runs beside it.
 """
 FOOT = """
-Parzen windows on MNIST by the same protocol (10,000 samples, window chosen on validation images, mean over the test
-set), as published: adversarial nets 225 +- 2, deep GSN 214 +- 1.1, DBN 138 +- 2, stacked CAE 121 +- 1.6 (Goodfellow
-et al. 2014, table 1). Theis et al. 2016 advise against ranking models by it: it rewards smooth pictures.
+Published Parzen log-likelihoods on MNIST, by the same protocol (10,000 samples, window chosen on validation
+images, mean over the test set): adversarial nets 225 +- 2, deep GSN 214 +- 1.1, DBN 138 +- 2, stacked CAE 121 +-
+1.6 (Goodfellow et al. 2014, table 1). Theis et al. 2016 advise against ranking models by this number, because it
+rewards smooth pictures.
 
 Recipe `dnn` has the tutorial's network and settings, and they do not learn: the fakes are noise in two or three
-shapes. The Frechet digit distance is on the features of this project's digit classifier; Inception distances do not
-compare. Precision says little where fakes have collapsed: a few points can all lie within the real images' largest
-ball."""
+shapes. The Frechet digit distance is measured in the features of this project's digit classifier, and so it cannot
+be compared with Inception distances. Precision says little where the fakes have collapsed: a few points can all
+lie within the largest ball around a real image."""
 
 
 def main() -> None:
@@ -50,10 +51,7 @@ def main() -> None:
         results = [cell("quality_mnist", module, seed, recipe) for seed in SEEDS]
         script = Path(module.__file__).stem
         numbers = [spread([r[key] for r in results], digits) for key, digits in COLUMNS.values()]
-        print(
-            row(f"`{script} {recipe}`", results[0]["steps"], *numbers, minutes(results)),
-            flush=True,
-        )
+        print(row(f"`{script} {recipe}`", results[0]["steps"], *numbers, minutes(results)), flush=True)
     floors = [f"{results[0][f'{key}_floor']:.{digits}f}" for key, digits in COLUMNS.values()]
     print(row("real training images", "", *floors, ""))
     print(FOOT)

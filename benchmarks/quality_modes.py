@@ -2,8 +2,8 @@
 
     MNIST_NPZ=mnist.npz python benchmarks/quality_modes.py > docs/results/modes.md
 
-Three hours on two cores, most of them the plain GAN with as many steps as PacGAN's. Each cell is a run in
-runs/quality_modes/; finished ones are not run again, interrupted ones resume.
+It takes three hours on two cores, most of them for the plain GAN with as many steps as PacGAN's. Each row is made of
+runs in runs/quality_modes/: finished ones are not run again, interrupted ones resume.
 """
 
 import math
@@ -16,18 +16,19 @@ from experiments import mixture_2d, stacked_mnist
 
 HEAD = """# Does it cover every mode?
 
-`python benchmarks/quality_modes.py`: mean +- standard error, over the seeds of a row. CPU minutes are of the whole
-process for all its seeds together, on a shared server (AMD EPYC, no GPU)."""
+`python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are those of a
+whole process, for all of its seeds together, on a shared server (AMD EPYC, no GPU)."""
 
 PROTOCOL = """
 ## Ring of 8, grid of 25
 
-PacGAN's protocol (Lin et al. 2018, section 4.1): 100,000 training points, 2500 samples; a sample is of high quality
-within 3 standard deviations of a mode; a mode counts from one such sample on; reverse KL is that of the high-quality
-samples' modes against uniform, nats. `stable` and `classic` are recipes of `mixture_2d.py`, seeds 0 to 9, on which
-nothing was tuned. `classic` is the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), batch of 100, latents,
-400,000 steps and loss, but smaller networks: 4 and 3 layers of 64 ReLU units in the place of 4 x 400 with batch norm
-and 3 x 200 with maxout.
+PacGAN's protocol (Lin et al. 2018, section 4.1): there are 100,000 training points and 2500 samples. A sample is
+of high quality if it lies within 3 standard deviations of a mode, and a mode counts as reached from one such
+sample on. The reverse KL, in nats, compares the shares of the modes among these samples with equal shares.
+`stable` and `classic` are recipes of `mixture_2d.py`, with seeds 0 to 9, on which nothing was tuned. `classic` is
+the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), batch of 100, latents, loss and, here, its 400,000
+steps, but with smaller networks: G has 4 layers and D 3 layers of 64 ReLU units, where PacGAN's have 4 x 400 with
+batch norm and 3 x 200 with maxout.
 """
 
 RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; the same of the grid
@@ -37,7 +38,7 @@ RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; t
     "PacGAN3": ("7.8 +- .1", "97.7 +- .3", ".10 +- .02", "24.6 +- .4", "94.2 +- .4", ".06 +- .02"),
     "PacGAN4": ("7.8 +- .1", "95.9 +- 1.4", ".07 +- .02", "24.8 +- .2", "93.6 +- .6", ".04 +- .01"),
 }
-VEEGAN = {  # modes and high quality % of ring and grid; no reverse KL, no spread
+VEEGAN = {  # published without reverse KL and spread: modes and high quality % of ring and grid
     "GAN": ("1", "99.3", "", "3.3", "0.5", ""),
     "ALI": ("2.8", "0.13", "", "15.8", "1.6", ""),
     "Unrolled GAN": ("7.6", "35.6", "", "23.6", "16", ""),
@@ -53,10 +54,10 @@ OURS = {  # label -> recipe and flags
 
 
 TRICKS = """
-## Packing and unrolling, at as many steps
+## Packing and unrolling, with as many steps
 
-`mixture_2d.py --recipe classic --loss minimax --steps 10000`, seeds 0 to 9, with and without the trick, all on the
-same data.
+`mixture_2d.py --recipe classic --loss minimax --steps 10000`, with seeds 0 to 9, with each trick and without it.
+All rows have the same training points.
 """
 SHORT = ["--loss", "minimax", "--steps", "10000", "--eval-every", "2000", "--checkpoint-every", "10000"]
 TRICK_FLAGS = {
@@ -69,10 +70,11 @@ TRICK_FLAGS = {
 STACKED = """
 ## Stacked MNIST
 
-VEEGAN's and PacGAN's protocol: 128,000 triples of MNIST digits as colours, 26,000 samples, each channel read by a
-digit classifier (ours: 99.3% right); KL(1000 modes || uniform), nats. In `stable` D's first layers read each colour
-with the same filters (`--network alike`), so that D knows that the three are of one kind; the published networks do
-not know it, nor does `dcgan`.
+VEEGAN's and PacGAN's protocol: the data are 128,000 triples of MNIST digits, as the three colours of an image. In
+each colour of 26,000 samples a digit classifier recognises a digit (ours is right in 99.3% of the test images).
+The KL, in nats, compares the frequencies of the 1000 triples with equal ones. In recipe `stable` D's first layers
+read each colour with the same filters (`--network alike`), so that D knows that all three are of one kind. The
+published networks do not know it, and neither does recipe `dcgan`.
 """
 STACKED_PUBLISHED = {  # modes, KL, source
     "DCGAN": ("99", "3.40", "VEEGAN"),
@@ -94,8 +96,8 @@ STACKED_OURS = {  # label -> folder, recipe, flags, seeds
 
 
 def with_error(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
-    """Mean +- standard error; infinite values are counted."""
-    if not all(v is not None for v in values):
+    """Mean +- standard error, both multiplied by `scale`; if some values are infinite (None), how many are."""
+    if any(v is None for v in values):
         return f"infinite in {sum(v is None for v in values)} of {len(values)}"
     mean = statistics.mean(values)
     if len(set(values)) == 1:
@@ -113,6 +115,7 @@ def of_points(label: str, target: str) -> dict:
 
 
 def numbers(result: dict) -> list[str]:
+    """Modes, high quality in percent and reverse KL of a run, for its row."""
     return [
         with_error(result["modes"]["per_seed"], 1),
         with_error(result["high_quality"]["per_seed"], 1, 100),
@@ -121,15 +124,16 @@ def numbers(result: dict) -> list[str]:
 
 
 def difference(ours: Sequence[float], theirs: str) -> str:
-    """The difference of two means in standard errors; only beyond two it is called one."""
+    """The difference of two means in standard errors; up to two of them it may be chance."""
     mean, error = map(float, theirs.split(" +- "))
     own = statistics.stdev(ours) / math.sqrt(len(ours))
     distance = round((statistics.mean(ours) - mean) / math.hypot(own, error), 1)
-    verdict = "" if abs(distance) > 2 else ", which cannot be told apart"
-    return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{verdict}"
+    doubt = "" if abs(distance) > 2 else ", which may be chance"
+    return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{doubt}"
 
 
 def ring_and_grid() -> None:
+    """The recipes on the ring and on the grid, beside published numbers."""
     print(PROTOCOL)
     names = ("modes", "high quality %", "reverse KL")
     print(row("", *(f"{target}: {name}" for target in ("ring", "grid") for name in names), "source"))
@@ -154,12 +158,13 @@ def ring_and_grid() -> None:
         modes, quality, kl = RING_AND_GRID["PacGAN4"][0 if target == "ring" else 3 :][:3]
         scores = [result[name]["per_seed"] for name in ("modes", "high_quality", "reverse_kl")]
         print(
-            f"Beside PacGAN4's published means: modes {difference(scores[0], modes)}; high quality "
+            f"Compared with PacGAN4's published means: modes {difference(scores[0], modes)}; high quality "
             f"{difference([100 * v for v in scores[1]], quality)}; reverse KL {difference(scores[2], kl)}.\n"
         )
 
 
 def tricks() -> None:
+    """The plain GAN with packing or unrolling, and without."""
     print(TRICKS)
     names = ("modes", "high quality %", "reverse KL")
     print(row("", *(f"{target}: {name}" for target in ("ring", "grid") for name in names), "CPU minutes"))
@@ -175,6 +180,7 @@ def tricks() -> None:
 
 
 def stacked() -> None:
+    """Stacked MNIST, beside published numbers."""
     print(STACKED)
     print(row("", "modes", "KL", "source"))
     print(row(*["---"] * 4))

@@ -1,35 +1,44 @@
-"""The runs of a study, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
+"""The runs behind a table, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
 
 import json
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from lab import cli, runs
-
 
 def cell(study: str, module: ModuleType, seed: int, recipe: str = "stable", extra: Sequence[str] = ()) -> dict:
-    """The result of one run of an experiment's script, which is made if it is not there yet."""
-    name = Path(str(module.__file__)).stem
-    folder = Path("runs") / study / "-".join([name, recipe, str(seed)])
+    """The result of one run of an experiment's script, which is made if it is not there yet.
+
+    Every run has a process of its own: the CPU time in its result is that of a process from its start.
+
+    Args:
+        study: the folder of the runs, within runs/.
+        module: the script, as a module.
+        extra: further flags of the script.
+    """
+    script = Path(str(module.__file__))
+    folder = Path("runs") / study / f"{script.stem}-{recipe}-{seed}"
     flags = ["--resume", str(folder)]
     if not (folder / "config.json").exists():
         chosen = ["--recipe", recipe] if len(module.RECIPES) > 1 else []
         flags = [*chosen, "--seed", str(seed), "--out", str(folder), *extra]
     if not (folder / "result.json").exists():
         print(folder, file=sys.stderr)
-        runs.console.stderr = True  # progress is not part of the table
-        cli.main("", module.RECIPES, module.train, module.evaluate, module.figures, module.TABLE, flags)
+        command = [sys.executable, str(script), *flags]
+        done = subprocess.run(command, stdout=sys.stderr)  # what the script prints is not part of the table
+        if done.returncode:
+            sys.exit(done.returncode)  # the script has said why
     return json.loads((folder / "result.json").read_text())
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Mean +- standard deviation over seeds."""
+    """Mean +- standard deviation over seeds; rounding never leaves -0."""
     if len(set(values)) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{statistics.mean(values):.{digits}f} +- {statistics.stdev(values):.{digits}f}"
+        return f"{values[0]:z.{digits}f}"
+    return f"{statistics.mean(values):z.{digits}f} +- {statistics.stdev(values):.{digits}f}"
 
 
 def row(*cells: object) -> str:

@@ -12,22 +12,10 @@ def cache_folder(tmp_path_factory):
         yield
 
 
+LONG = ("scripts", "notebooks", "sample", "normal_1d", "plot", "stacked_mnist", "cyclegan", "points", "mixture_2d")
+
+
 def pytest_collection_modifyitems(items):
-    """Tests that share a fixture run in one worker: those of a script in test_scripts.py, elsewhere those of a file.
-
-    The largest groups come first, so that two workers end at about the same time.
-    """
-    sizes: dict[str, int] = {}
-    names = {}
-    for item in items:
-        name = item.path.stem
-        if name in ("test_scripts", "test_notebooks") and hasattr(item, "callspec"):
-            parameters = item.callspec.params
-            name = f"{name}-{parameters.get('finished') or parameters.get('name') or parameters.get('path')}"
-        names[item] = name
-        sizes[name] = sizes.get(name, 0) + WEIGHTS.get(name.split("-")[0], 1)
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: (-sizes[names[item]], names[item]))  # stable: a group stays together, in its order
-
-
-WEIGHTS = {"test_scripts": 20, "test_notebooks": 500}  # seconds a test, roughly, in units of a short one
+    """The longest files come first, so that two workers, which take a file at a time, end at about the same time."""
+    names = [f"test_{name}" for name in LONG]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))

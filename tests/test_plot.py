@@ -127,9 +127,8 @@ def test_only_shared_numbers_are_compared_and_a_missing_floor_is_a_dash(capsys):
 
 
 def test_curves_are_those_of_the_logs_with_bands(finished, tmp_path, monkeypatch):
-    figures = []
+    figures, folders = [], [finished("stable"), finished("classic")]
     monkeypatch.setattr(plot.plots, "save", lambda figure, path: figures.append(figure))
-    folders = [finished("stable"), finished("classic")]
     assert command(*folders, "--numbers", "kl", "--out", tmp_path / "a.png") == 0
     (figure,) = figures
     (ax,) = figure.axes
