@@ -122,7 +122,7 @@ def main(
         table: what is printed of the result at the end, or a function that prints it.
         args: the words of the command line, by default those of this process.
     """
-    experiment = Path(inspect.getfile(figures)).stem
+    experiment = Path(inspect.getfile(evaluate)).stem
     args = sys.argv[1:] if args is None else args
     with one_line_errors() as advice:
         command = parsed(recipes, description, args)

@@ -16,21 +16,22 @@ def one_line(capsys):
     return error
 
 
-def command(module, *args):
-    """Run a script's command line in this process; returns its exit code."""
+def command(module, *args, draw=True):
+    """Run a script's command line in this process, with or without its figures; returns its exit code."""
     table = getattr(module, "TABLE", None)
+    figures = module.figures if draw else lambda trained, result, folder: None
     words = [str(a) for a in args]
     try:
-        cli.main("", module.RECIPES, module.train, module.evaluate, module.figures, table, words)
+        cli.main("", module.RECIPES, module.train, module.evaluate, figures, table, words)
     except SystemExit as stop:
         return stop.code
     return 0
 
 
-def quiet_command(module, *args):
+def quiet_command(module, *args, draw=True):
     """The same where pytest's `capsys` is not at hand: exit code and standard output."""
     with contextlib.redirect_stdout(io.StringIO()) as screen:
-        code = command(module, *args)
+        code = command(module, *args, draw=draw)
     return code, screen.getvalue()
 
 

@@ -48,7 +48,7 @@ def test_a_target_added_as_the_page_says_is_one_to_train_on(monkeypatch, tmp_pat
     real = targets.points("circle", 200, range(2))
     assert real.train.shape == (2, 2, 200) and np.allclose(np.linalg.norm(real.test, axis=1), 1, atol=0.15)
     flags = ["--target=circle", "--seeds=2", "--steps=20", "--samples=200", "--eval-samples=200", "--batch=50"]
-    assert quiet_command(mixture_2d, *flags, "--out", tmp_path / "run")[0] == 0
+    assert quiet_command(mixture_2d, *flags, "--out", tmp_path / "run", draw=False)[0] == 0
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

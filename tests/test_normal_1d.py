@@ -77,7 +77,7 @@ FLAGS = [
 
 @pytest.mark.parametrize("flags", FLAGS)
 def test_flags_lead_to_a_finite_result(flags, tmp_path):
-    assert command(normal_1d, *TINY_FLAGS, "--out", tmp_path, *flags.split()) == 0
+    assert command(normal_1d, *TINY_FLAGS, "--out", tmp_path, *flags.split(), draw=False) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert np.isfinite(result["kl"]["median"]) and result["steps"] == (40 if "epochs" in flags else 60)
 
@@ -90,8 +90,8 @@ def test_epochs_count_the_samples_that_are_trained_on(tmp_path):
 
 def test_steps_may_grow_on_resuming_but_nothing_else_may_change(tmp_path, capsys):
     folder = tmp_path / "run"
-    assert command(normal_1d, *TINY_FLAGS, "--out", folder) == 0
-    assert command(normal_1d, "--resume", folder, "--steps", 80) == 0
+    assert command(normal_1d, *TINY_FLAGS, "--out", folder, draw=False) == 0
+    assert command(normal_1d, "--resume", folder, "--steps", 80, draw=False) == 0
     assert json.loads((folder / "result.json").read_text())["steps"] == 80
     assert [r["step"] for r in runs.read_log(folder)] == [0, 20, 40, 60, 80]
     capsys.readouterr()
@@ -103,7 +103,10 @@ def test_steps_may_grow_on_resuming_but_nothing_else_may_change(tmp_path, capsys
 
 def test_data_file_is_judged_against_its_held_out_half(tmp_path):
     np.savetxt(tmp_path / "heights.txt", np.random.default_rng(0).normal(170, 9, 600))
-    assert command(normal_1d, *TINY_FLAGS, "--data", tmp_path / "heights.txt", "--out", tmp_path / "run") == 0
+    assert (
+        command(normal_1d, *TINY_FLAGS, "--data", tmp_path / "heights.txt", "--out", tmp_path / "run", draw=False)
+        == 0
+    )
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["target"] == "heights.txt" and np.isfinite(result["kl"]["median"])
     assert result["kl_floor"] > 41 / (2 * 200)  # two samples, of 200 and 300: far above one against exact masses

@@ -167,3 +167,14 @@ def test_a_skip_adds_a_linear_map_of_the_latents():
     plain = core.mlp(np.float32(np.stack([z, z])), gans.games[0].average[:-1], core.ACTIVATIONS["leaky_relu"]).numpy()
     expected = (plain + skip @ z) * gans.std + gans.mean
     np.testing.assert_allclose(gans.images_of(z), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_are_drawn_with_the_average_of_the_weights():
+    gans = ensemble()
+    before = gans.sample(0)
+    for weight in gans.games[0].generator.weights:
+        weight.assign_add(weight + 1.0)
+    assert (gans.sample(0) == before).all()  # the weights that train do not matter
+    for weight in gans.games[0].average:
+        weight.assign_add(weight + 1.0)
+    assert (gans.sample(0) != before).any()

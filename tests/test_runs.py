@@ -385,3 +385,8 @@ def test_result_holds_the_times(tmp_path):
 
 def test_parameters_are_counted():
     assert runs.count_parameters(a=[np.zeros((2, 3)), np.zeros(3)], b=[np.zeros(())]) == {"a": 9, "b": 1}
+
+
+def test_the_last_step_is_saved_even_if_no_checkpoint_is_due(tmp_path):
+    train(Counter(), runs.Run(tmp_path), Config(checkpoint_every=100))
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["ckpt-6.npz"]

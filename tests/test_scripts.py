@@ -115,7 +115,7 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(finished
         log.write('{"step": 60, "kl": {"med')  # a torn line
     (folder / "checkpoint" / "ckpt-40_temp").mkdir()
     (folder / "checkpoint" / "checkpoint.tmp123").touch()
-    code, screen = quiet_command(module, "--resume", folder)
+    code, screen = quiet_command(module, "--resume", folder, draw=False)
     assert code == 0 and f"resuming at step {every(name)}" in screen
     assert without_times(runs.read_log(folder)) == without_times(runs.read_log(whole))
     results = [json.loads((f / "result.json").read_text()) for f in (folder, whole)]
