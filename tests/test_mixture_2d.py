@@ -8,6 +8,7 @@ import pytest
 from helpers import command, one_line, quiet_command
 
 import gan_core as core
+import metrics
 from experiments import mixture_2d
 from lab import draws, points, runs, targets
 
@@ -188,3 +189,10 @@ def test_bad_flag_is_one_line_and_nothing_is_written(flags, complaint, tmp_path,
     (tmp_path / "nan.csv").write_text("1,2\n" * 49 + "1,nan\n")
     assert command(mixture_2d, *flags.split(), "--out", "run") == 2
     assert complaint in one_line(capsys) and not (tmp_path / "run").exists()
+
+
+def test_kl_is_over_20_bins_in_each_coordinate():
+    real = targets.points("ring", 500, range(1))
+    fakes = real.draw(400, 3).T[None]  # [1, 2, n]
+    edges = [metrics.histogram_edges(column, bins=20) for column in real.test.T]
+    assert mixture_2d.measure(real, fakes)["kl"] == metrics.plane_kl(real.test, fakes.swapaxes(1, 2), tuple(edges))

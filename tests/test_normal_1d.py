@@ -166,3 +166,10 @@ def test_bad_npy_is_one_line_and_exit_code_2(array, tmp_path, capsys):
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
     assert command(normal_1d, "--data", tmp_path / "x.npy", "--out", tmp_path / "run") == 2
     assert "x.npy" in one_line(capsys)
+
+
+def test_a_seed_is_collapsed_below_half_the_real_standard_deviation(monkeypatch):
+    trained = normal_1d.train(replace(TINY, steps=20, eval_samples=2000))
+    normal = np.random.default_rng(0).normal(size=2000)
+    monkeypatch.setattr(trained.game, "sample", lambda step: np.stack([0.4 * normal, 0.6 * normal])[:, None])
+    assert normal_1d.evaluate(trained)["collapsed"] == 1
