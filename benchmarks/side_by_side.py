@@ -53,7 +53,7 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
                 command = [sys.executable, script, "--only", name]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
-                    sys.exit(f"{name} failed:\n{done.stderr}")
+                    sys.exit(f"{name} failed with exit code {done.returncode}:\n{done.stderr}")
                 times.setdefault(name, []).append(1e6 * float(done.stdout.split()[-1]))
     ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
     width = max(36, 2 + max(map(len, contenders)))

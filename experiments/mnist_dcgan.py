@@ -8,7 +8,7 @@ logit (R1).
 
 The fakes are measured against the test images by a digit classifier, which is trained when it is first needed and
 then kept: above all by the Frechet distance between its features of fakes and of test images (lower is better).
-Beside every number stands its floor, which is what as many real training images score in the place of the fakes.
+Beside every number stands its floor: the score of as many real training images instead of fakes.
 
     python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
@@ -40,7 +40,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; 50,000 leaves 10,000 to choose the Parzen window
+    train_images: cli.Count = 50_000  # the first ones; the last 10,000 choose the width of a Parzen window
     # networks
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
@@ -49,15 +49,15 @@ class Config:
     momentum: cli.Decay = 0.8  # of the running mean and variance of batch norm; .8: the mean of about 5 batches
     # game
     loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; 1: Frechet distance 3 after 3000 steps
-    dropout: cli.Share = 0.0  # share of D's values set to 0, to the nearest 1/256; .25 without R1: 5 after 6000 steps
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; 1 gives Frechet 3 after 3000 steps
+    dropout: cli.Share = 0.0  # share of D's values set to 0, to the nearest 1/256; .25, no R1: Frechet 5 after 6000
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
     steps: cli.Count = 14_000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # and as many fakes
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
-    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
     beta2: cli.Decay = 0.99  # of Adam
     average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
@@ -87,10 +87,10 @@ CLASSIC = replace(  # a tutorial's settings
 def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
-    `batch` holds real images `x [B, side, side]` uint8, uniform 16-bit integers `z [B, latent_dim]` that become the
-    latents and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on fakes, and for D on
-    fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain rule in two parts:
-    through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
+    `batch` holds real images `x [B, side, side]` uint8, uniform 16-bit integers `z [B, latent_dim]`, made normal by
+    `draws`, as the latents and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on fakes,
+    and for D on fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain rule in
+    two parts: through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -115,7 +115,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             total = total + config.r1 * core.batch_mean(penalty)
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    new_real_logits, _ = discriminator(real, real_mask)  # omitted by TensorFlow if G's loss ignores it
+    new_real_logits, _ = discriminator(real, real_mask)  # for losses of G that use them; else pruned
     with tf.GradientTape() as fake_tape:
         fake_tape.watch(fake)  # a tensor, not a variable
         g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
@@ -163,7 +163,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
     run.keep_data(name=real.name, side=side)
     images, game = real.train[: config.train_images], new_game(config, side)
-    # Without XLA, TensorFlow's compiler, whose convolutions take 60 times as long on a CPU.
+    # No XLA (TensorFlow's compiler): on a CPU its convolutions take 60 times as long.
     loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
     generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:

@@ -55,7 +55,7 @@ class Config:
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
     discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
     schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare
-    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output

@@ -93,7 +93,7 @@ class Config:
     discriminator_rate: cli.Rate = 20.0  # D's learning rate divided by G's; 20 keeps D close to its optimum
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
-    beta1: cli.Decay = 0.0  # of Adam; above 0 momentum makes the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.0  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
