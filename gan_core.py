@@ -39,7 +39,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
 
     `batch` holds real samples `x [..., F, B]`, latents `z [..., Z, B]` and, for the gradient penalty alone, random
     numbers `mix [..., 1, B]`. D sees real samples and fakes only, never z. A seed's loss is the mean over its batch.
-    The losses of all seeds are summed, so that each seed's gradient is the same however many seeds train. The
+    The losses of all seeds are summed: a mean would shrink each seed's gradient as more seeds train. The
     returned losses do not include the penalties.
     """
     d, g = game.discriminator, game.generator
@@ -81,8 +81,7 @@ def discriminator_loss(
 
 
 def unrolled(rules: Rules, d: Player, batch: dict, fake: tf.Tensor, step: tf.Tensor) -> Sequence[tf.Tensor]:
-    """D's weights after `rules.unroll` more updates on this batch, as tensors that can be differentiated by the
-    fakes.
+    """D's weights after `rules.unroll` more updates on this batch, as differentiable functions of the fakes.
 
     G's gradient then also contains how D would answer a change of the fakes. Source: Metz et al. 2017, equations 7 to
     10, with Adam as D's optimiser as in their experiments. The schedules stay at this step.

@@ -1,13 +1,14 @@
 """GANs learn a 1-D distribution, many seeds at once, with plain tf.Variables and no Keras layers.
 
-G turns random numbers z into fakes; D(x) is the probability, as D sees it, that x is a real number. D never sees z.
+G turns random numbers z into fakes; D(x) is the probability, as D sees it, that x is a real sample. D never sees z.
 In the game of Goodfellow et al. 2014, D maximises E log D(x) + E log(1 - D(G(z))); G minimises it (`--loss minimax`)
 or maximises E log D(G(z)) (`--loss non_saturating`, the default).
 
 How far the fakes are from the real distribution is measured by KL(real || fake) between histograms: 40 bins of equal
-width and two open tails, exact probabilities of the real distribution, counts of 10,000 fakes with 1/2 added to each
-bin, so that an empty bin does not make it infinite. Its floor is the mean KL of a perfect sampler with the same
-number of samples; it is above 0 because samples are finite.
+width over the central 99.99% of the real distribution and two open tails; its exact probabilities or, with --data,
+the counts of the file's held-out half; and the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an
+empty bin does not make it infinite. The floor is the mean KL of a perfect sampler with the same number of samples; it
+is above 0 because samples are finite.
 
     python experiments/normal_1d.py                                         the recipe that learns
     python experiments/normal_1d.py --target laplace                        another target, or --data FILE
@@ -78,7 +79,7 @@ class Config:
     # training
     seeds: cli.Count = 16  # GANs that train at once, one for each seed; their spread is the error bar
     seed: cli.Seed = (
-        0  # the first seed, the others follow; a seed sets real samples, first weights, batches and latents
+        0  # the first seed, the others follow; a seed sets first weights, batches, z and, without --data, samples
     )
     steps: cli.Count = 8000  # training steps; each updates D once and G once
     epochs: cli.Count | None = (
@@ -90,7 +91,7 @@ class Config:
     learning_rate: cli.Rate = (
         1e-3  # of G's Adam; at .05 most seeds of the classic recipe collapse to a std below half the real one
     )
-    discriminator_rate: cli.Rate = 20.0  # D's learning rate divided by G's; 20 keeps D close to its optimum
+    discriminator_rate: cli.Rate = 20.0  # D's first learning rate divided by G's; 20 keeps D close to its optimum
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
@@ -180,8 +181,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers of every seed.
 
-    The floor of a distance is what a perfect sampler gets from as many samples. The floors of D's loss and of the
-    game's value are their values at the equilibrium, where p = q and D = 1/2; a D that wins has a lower loss.
+    The floor of a distance is what a perfect sampler gets from as many samples. For D's loss and the game's value it
+    is no bound but the value at the equilibrium, where real and fake are alike and D = 1/2: a D that wins has a lower
+    loss.
     """
     config, real, gans = trained.config, trained.real, trained.game
     fakes = gans.sample(config.steps)[:, 0]  # [S, eval_samples]
@@ -252,7 +254,7 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
-    """Latent bits `[S, n, latent_dim]` -> numbers `[S, n]` of every seed of the run, without its data."""
+    """z as random bits `[S, n, latent_dim]` -> numbers `[S, n]` of every seed of the run, without its data."""
     gans = points.restored(config, run)
     return lambda bits: gans.from_bits(np.moveaxis(bits, 2, 1))[:, 0]
 

@@ -13,7 +13,8 @@ from gan_core import tf
 from lab import runs
 
 TINY_FLAGS = ["--seeds=2", "--steps=60", "--eval-every=20", "--eval-samples=200", "--checkpoint-every=20"]
-TINY = replace(normal_1d.Config(), seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200)
+SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,)}  # a small program compiles sooner
+TINY = replace(normal_1d.Config(), seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200, **SMALL)
 
 
 def test_result_holds_every_seed_and_floors_and_the_log_its_bands():

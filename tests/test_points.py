@@ -9,8 +9,10 @@ import gan_core as core
 from experiments import mixture_2d, normal_1d
 from lab import draws, points, runs, targets
 
-NUMBERS = replace(normal_1d.Config(), seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200)
 SMALL = {"discriminator_hidden": (8,), "generator_hidden": (8,)}  # a small program compiles sooner
+NUMBERS = replace(
+    normal_1d.Config(), seeds=2, steps=60, eval_every=20, checkpoint_every=20, eval_samples=200, **SMALL
+)
 PLANE = replace(
     mixture_2d.Config(), seeds=2, steps=40, eval_every=20, samples=500, checkpoint_every=20, batch=20, **SMALL
 )

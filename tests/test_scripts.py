@@ -18,7 +18,7 @@ STACKED = "--data digits --steps 20 --eval-every 10 --checkpoint-every 10 --eval
 SMALL_MAPS = " --generator-maps 16 16 8 --discriminator-maps 4 8 8 16"
 POINTS = "--seeds 2 --steps 60 --eval-every 20 --eval-samples 200 --checkpoint-every 20"
 FLAGS = {  # short runs of three records, saved at each
-    "normal_1d": POINTS,
+    "normal_1d": POINTS + " --generator-hidden 8 --discriminator-hidden 8",
     "mixture_2d": POINTS + " --samples 500 --batch 50 --generator-hidden 16 16 --discriminator-hidden 16",
     "mnist_mlp": IMAGES + " --latent-dim 8 --generator-hidden 32 --discriminator-hidden 32",
     "mnist_dcgan": IMAGES + SMALL_MAPS,
