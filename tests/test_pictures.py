@@ -7,6 +7,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from helpers import write_pngs
 from PIL import Image
 
 from lab import draws, pictures
@@ -252,15 +253,6 @@ def test_file_that_may_not_be_read(tmp_path):
 
 
 # ---- folders of PNG
-
-
-def write_pngs(folder, count, height, width, mode="L", seed=0):
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for k in range(count):
-        shape = (height, width) if mode == "L" else (height, width, len(mode))
-        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{k:03d}.png")
-    return folder
 
 
 def test_a_tenth_of_a_folder_is_held_out_and_every_picture_is_on_one_side(tmp_path):
