@@ -16,6 +16,7 @@ losses that are built from log D are in nats.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -444,6 +445,9 @@ def warm_up(loop: Any, game: Any, batches: dict[str, tf.Tensor]) -> None:
         loop.get_concrete_function(game, batches)
 
 
+importing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext  # is entered while it lasts
+
+
 class _TensorFlow:
     """TensorFlow, imported at its first use, so that --help and wrong input need not wait 3 to 9 s for it."""
 
@@ -452,7 +456,7 @@ class _TensorFlow:
     def __getattr__(self, name: str) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: twice the convolutions
-        with self._lock:
+        with self._lock, importing() if "Variable" not in self.__dict__ else contextlib.nullcontext():
             stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)  # at import TensorFlow prints lines about absent GPUs that no setting turns off
             try:

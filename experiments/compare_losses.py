@@ -9,7 +9,8 @@ and says which other losses each loss beats beyond chance.
     python experiments/compare_losses.py --losses minimax hinge --targets laplace spiral
 
 About 8 minutes on two cores, the grid 4 more. Finished cells are kept in the folder --out and not trained again: a
-stopped study goes on with the same command, and several machines that share the folder share the work.
+stopped study goes on with the same command, and several machines that share the folder share the work. `--docs docs`
+puts the table into docs/results and the figure into docs/figures; by default they go into the folder --out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import contextlib
 import csv
 import itertools
 import json
+import math
 import os
 import socket
 import sys
@@ -31,7 +33,7 @@ import psutil
 from scipy import stats
 
 import gan_core as core
-from lab import cli, plots, runs, targets
+from lab import cli, files, memory, plots, points, runs, signals, storage, targets
 
 LEVEL = 0.05  # chance of calling any difference real on a target where none is
 Results = dict[tuple[str, str], dict[str, Any]]  # (target, loss) -> the result of the cell
@@ -43,20 +45,24 @@ class Config:
 
     targets: tuple[str, ...] = ("norm", "ring")  # of normal_1d.py or of mixture_2d.py
     losses: Annotated[tuple[str, ...], cli.one_of(core.LOSSES)] = tuple(core.LOSSES)
-    seeds: Annotated[int, cli.Accepted("at least 2, to tell a difference from chance", lambda v: v >= 2)] = 32
+    seeds: Annotated[int, cli.Accepted("at least 6: with fewer no p-value is below .05", lambda v: v >= 6)] = 32
     """GANs in a cell"""
     seed: cli.Seed = 0  # the first of them
     steps: cli.Count = 8000  # updates of each player, in every cell
     eval_every: cli.Count = 1000  # steps between records
     eval_samples: cli.Count = 10_000  # fakes of each seed behind the final numbers
     out: str = "runs/compare_losses"  # folder of the cells, which may hold finished ones
-    docs: str = "docs"  # folder for results/losses.md, results/losses.csv and figures/losses.png
+    docs: str | None = None  # folder for results/losses.md and .csv and figures/losses.png; by default that of --out
 
     def __post_init__(self) -> None:
         cli.check(self)
+        for name in ("out", "docs"):
+            if getattr(self, name) == "":
+                raise runs.BadInput(f"--{name} '': expected a folder")
         for name in ("targets", "losses"):
             if len(set(getattr(self, name))) < len(getattr(self, name)) or not getattr(self, name):
-                raise runs.BadInput(f"--{name} {' '.join(getattr(self, name))}: expected one or more, each once")
+                given = " ".join([f"--{name}", *getattr(self, name)])
+                raise runs.BadInput(f"{given}: expected one or more, each once")
         for target in self.targets:
             require_target(target)
         for target, loss in self.cells():
@@ -80,6 +86,17 @@ class Config:
         )
 
 
+def bytes_needed(config: Config) -> int:
+    """About how much memory the largest cell takes, for `memory.require`."""
+
+    def of_cells(target: str) -> int:
+        recipe = cli.script(experiment_of(target)).RECIPES["stable"]
+        sizes = {name: getattr(config, name) for name in ("seeds", "eval_every", "eval_samples")}
+        return points.bytes_needed(memory.resized(recipe, **sizes), features=1 + (target in targets.PLANE_TARGETS))
+
+    return max(map(of_cells, config.targets))
+
+
 def experiment_of(target: str) -> str:
     """The name of the script that a target belongs to."""
     return "mixture_2d" if target in targets.PLANE_TARGETS else "normal_1d"
@@ -94,8 +111,8 @@ def require_target(target: str) -> None:
     except runs.BadInput:
         named = ", ".join([*targets.PLANE_TARGETS, *targets.NAMED_TARGETS])
         raise runs.BadInput(
-            f"--targets {target}: expected {named} or a continuous distribution of scipy.stats that needs no "
-            "arguments, such as norm"
+            f"--targets {target or repr('')}: expected {named} or a continuous distribution of scipy.stats that "
+            "needs no arguments, such as norm"
         ) from None
 
 
@@ -126,20 +143,20 @@ def play(cell: Any, path: Path) -> None:
     if resume:
         require_same(cell, path)
     else:
-        runs.create(runs.folder_for("compare_losses", cell.seed, str(path)))
-        runs.save_config(path, experiment_of(cell.target), "stable", cell)
+        storage.create(storage.folder_for("compare_losses", cell.seed, str(path)))
+        storage.save_config(path, experiment_of(cell.target), "stable", cell)
     run = runs.Run(path, resume)
     try:
         run.finish(module.evaluate(module.train(cell, run)))
     except runs.Stopped as stop:
         if stop.code != 1:
             raise runs.Stopped(f"{path}: interrupted; the same command goes on", stop.code) from None
-        runs.write_json(path / "result.json", {"steps": cell.steps, "stopped": str(stop)})
+        files.write_json(path / "result.json", {"steps": cell.steps, "stopped": str(stop)})
 
 
 def require_same(cell: Any, path: Path) -> None:
     """BadInput if the cell in this folder was made with other settings."""
-    kept = runs.read_config(path, "--out")["config"]
+    kept = storage.read_config(path, "--out").config
     asked = json.loads(json.dumps(asdict(cell)))
     for name, value in asked.items():
         if kept.get(name) != value:
@@ -238,7 +255,7 @@ def better(values: dict[str, np.ndarray]) -> dict[str, list[str]]:
 def write_csv(path: Path, config: Config, found: Results) -> None:
     """A line for each seed of each cell."""
     names = ("kl", "modes", "high_quality", "reverse_kl", "sliced_wasserstein", "wasserstein")
-    with runs.replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("target", "loss", "seed", *names))
         for (target, loss), result in found.items():
@@ -252,8 +269,7 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
     lines = [
         "# Losses compared",
         "",
-        f"`python experiments/compare_losses.py --targets {' '.join(config.targets)} --seeds {config.seeds} --steps "
-        f"{config.steps}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
+        f"`{command(config)}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
         "latents. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, Holm's "
         f"correction over the pairs of a target, level {LEVEL:g}; if neither of two losses beats the other, they "
         "cannot be told apart. The penalty and the learning rates are those of the stable recipes, which were tuned "
@@ -271,23 +287,43 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
         spread = f"{row['low']:.4f} to {row['high']:.4f}"
         cells = (row["target"], f"`{row['loss']}`", f"{row['median']:.4f}", spread, f"{row['q90']:.4f}")
         lines.append("| " + " | ".join((*cells, modes, quality, beats)) + " |")
+    pairs = math.comb(len(config.losses), 2)
+    if pairs and 2 ** (1 - config.seeds) > LEVEL / pairs:
+        smallest = f"{config.seeds} seeds give no p-value below {2 ** (1 - config.seeds):.2g}"
+        lines += ["", f"{smallest}, and the best of {pairs} pairs needs {LEVEL / pairs:.2g}: more seeds are needed."]
     floors = {row["target"]: row["floor"] for row in table if row["floor"] is not None}
     listed = ", ".join(f"{target} {floor:.4f}" for target, floor in floors.items())
     return "\n".join([*lines, "", f"A perfect sampler's KL: {listed}.", ""])
 
 
+def command(config: Config) -> str:
+    """The command that makes the same table: every setting that is not the default, folders aside."""
+    words = ["python experiments/compare_losses.py"]
+    for name, value in asdict(config).items():
+        if value != getattr(Config(), name) and name not in ("out", "docs"):
+            words += [cli.flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
+    return " ".join(words)
+
+
 def compare(config: Config) -> list[dict[str, Any]] | None:
     """Train what is missing, compare, write; None while cells are being trained elsewhere."""
+    memory.require(memory.resized(config, eval_every=min(config.eval_every, config.steps)), bytes_needed)
+    for name, folder in (("--out", config.out), ("--docs", config.docs or config.out)):
+        there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+        if not there.is_dir():  # said before minutes of training
+            raise runs.BadInput(f"{name} {folder}: {there} is a file; expected a folder")
+    if (Path(config.out) / "config.json").exists():
+        raise runs.BadInput(f"--out {config.out}: holds a run; expected a new folder, or one of an earlier study")
     found = results(config)
     if found is None:
         runs.say("cells are being trained elsewhere: run this again once they are done, for the table")
         return None
-    table, docs = rows(config, found), Path(config.docs)
+    table, docs = rows(config, found), Path(config.docs or config.out)
     write_csv(docs / "results" / "losses.csv", config, found)
     values = {cell: seeds_of(result, "kl", config.seeds) for cell, result in found.items()}
     plots.save(plots.losses_compared(table, values), docs / "figures" / "losses.png")
     text = markdown(config, table)
-    with runs.replacing(docs / "results" / "losses.md") as temporary:
+    with files.replacing(docs / "results" / "losses.md") as temporary:
         temporary.write_text(text)
     runs.say(text)
     runs.say(f"{docs}: results/losses.md and .csv, figures/losses.png; cells in {config.out}")
@@ -296,9 +332,9 @@ def compare(config: Config) -> list[dict[str, Any]] | None:
 
 def main(args: Sequence[str]) -> None:
     """The command line."""
-    with cli.one_line_errors() as advice:
+    with cli.one_line_errors():
         config = cli.parse(Config, __doc__, list(args))
-        advice.append("the same command goes on")
+        signals.advise("the same command goes on")
         compare(config)
 
 

@@ -27,7 +27,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
+from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
 
 SHOWN = 10  # held-out images of each domain in the pictures
 POOL = 50  # earlier fakes that each D can be shown again
@@ -66,8 +66,13 @@ class Config:
     def __post_init__(self) -> None:
         cli.check(self)
         cli.require(self, "batch", f"at most {POOL}, the size of the pool", lambda v: v <= POOL)
+        cli.require(self, "train_images", "at least 2, whose distance to real ones is a floor", lambda v: v >= 2)
         if (self.domain_a is None) != (self.domain_b is None):
             raise runs.BadInput("--domain-a, --domain-b: expected a folder for each of them, or for neither")
+        if self.domain_a is not None:
+            words = "no such flag beside --domain-a and --domain-b, whose images take its place"
+            cli.require(self, "data", words, lambda v: False)
+            cli.require(self, "frame train_images", words, lambda v: v in (Config.frame, Config.train_images))
 
 
 def read_domains(config: Config, digits: pictures.Images | None) -> tuple[pictures.Split, pictures.Split]:
@@ -198,6 +203,17 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     return d_losses[0], d_losses[1], g_loss, cycle, identity
 
 
+def bytes_needed(config: Config, size: tuple[int, ...], held_out: int) -> int:
+    """About how much memory training takes on images of `size` (H, W, C), for `memory.require`."""
+    unet, patchgan = networks.unet_size(size, config.width), networks.patchgan_size(size, config.discriminator_width)
+    images = 2 * config.batch * math.prod(size)  # uint8
+    drawn = max(images, min(min(config.eval_every, 50) * images, 2**27))
+    kept = 6 * unet.units + 4 * patchgan.units
+    players = (unet, unet, patchgan, patchgan)
+    pools = 2 * 2 * POOL * 4 * math.prod(size)  # of both domains, float32, and new values of them
+    return networks.translation_memory(config, size, players, kept, drawn, held_out) + pools
+
+
 def translator() -> Callable[[core.Weights, np.ndarray], np.ndarray]:
     """A function (weights of a U-Net, images `[n, H, W, C]` in [0, 1]) -> their translations, float32 in [0, 1]."""
 
@@ -240,6 +256,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     digits = pictures.load(config.data) if config.domain_a is None else None
     a, b = read_domains(config, digits)
     size = a.train.shape[1:]  # H, W, C
+    held_out = max(len(a.test), len(b.test))
+    memory.require(config, lambda config: bytes_needed(config, size, held_out))
     run.keep_data(name=f"{a.name} to {b.name}", size=size)
     for domain in () if digits else (a, b):
         runs.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
@@ -276,9 +294,11 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     x, y = pictures.as_pixels(a.test[:n]), pictures.as_pixels(b.test[:n])
     fake_b, fake_a = translate(g, x), translate(f, y)
     rows = x, fake_b, translate(f, fake_b), y, fake_a, translate(g, fake_a)
-    plots.save_sheet(folder / "cycles.png", np.concatenate(rows), columns=n)
+    names = "a, real", "as b: G(a)", "and back: F(G(a))", "b, real", "as a: F(b)", "and back: G(F(b))"
+    plots.save_sheet(folder / "cycles.png", np.concatenate(rows), n, "Held-out images, there and back", names)
     columns = len(a.test[:SHOWN])
-    plots.save_sheet(folder / "strip.png", plots.strip(run.snapshots, rows=8), columns)
+    title = "The same held-out images of A, as G translates them through training"
+    plots.save_strip(folder / "strip.png", run.snapshots, 8, columns, title)
     plots.sheet_animation(folder / "training.gif", run.snapshots, columns)
     curves = {"cycle_a": "a, there and back", "cycle_b": "b, there and back"}
     fig = plots.held_out_curves(run.records, "Cycle distance", curves, LOGGED[:3], unit="squared logits")
@@ -291,7 +311,7 @@ TABLE = cli.Table(
         "cycle distance a, b, a": ("cycle_a", ".4f"),
         "cycle distance b, a, b": ("cycle_b", ".4f"),
         "digits recognised (chance .1)": ("accuracy", ".3f"),
-        "Frechet digit distance": ("frechet_digit_distance", "z.2f"),
+        "Frechet digit distance": ("frechet_digit_distance", ".2f"),
     },
 )
 RECIPES = {"stable": Config()}

@@ -29,7 +29,7 @@ from rich.table import Table
 
 import gan_core as core
 from gan_core import tf
-from lab import cli, plots, runs
+from lab import cli, memory, plots, runs
 
 ORDERS = ("simultaneous", "alternating")  # alternating: G moves first, D then answers the new G
 Array = np.ndarray
@@ -49,9 +49,11 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
+        cli.require(self, "penalties start learning_rate", "at most 1e6 in size", lambda v: abs(v) <= 1e6)
         for name in ("losses", "penalties"):
-            if not getattr(self, name):
-                raise runs.BadInput(f"--{name}: none given, expected at least one")
+            given = [f"{value:g}" if name == "penalties" else value for value in getattr(self, name)]
+            if not given or len(set(given)) < len(given):
+                raise runs.BadInput(f"{' '.join([f'--{name}', *given])}: expected one or more, each once")
 
 
 @cache
@@ -72,6 +74,12 @@ def forces(loss: str) -> Callable:
         )
 
     return lambda *state: tuple(f.numpy() for f in force(*(tf.constant(s, tf.float64) for s in state)))
+
+
+def bytes_needed(config: Config) -> int:
+    """About how much memory a study takes, for `memory.require`: the paths of all games are kept, as float64."""
+    games = len(config.losses) * len(ORDERS) * len(config.penalties)
+    return memory.TENSORFLOW + config.steps * (1000 + 2 * 16 * games)  # made of small arrays, then whole and drawn
 
 
 def trajectories(config: Config, loss: str, order: str) -> Array:
@@ -117,7 +125,7 @@ def measured_contraction(path: Array) -> float | None:
 
     None if the path leaves the range of floats, or if it arrives exactly at the equilibrium.
     """
-    distance = np.linalg.norm(path[-(len(path) // 4) - 1 :], axis=-1)
+    distance = np.linalg.norm(path[-max(1, len(path) // 4) - 1 :], axis=-1)
     if not np.isfinite(distance).all() or distance[-1] < 1e-300:
         return None
     return float((distance[-1] / distance[0]) ** (1 / (len(distance) - 1)))
@@ -126,6 +134,7 @@ def measured_contraction(path: Array) -> float | None:
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Play every loss in both orders, all penalties at once; `game` is (loss, order) -> its `trajectories`."""
     run, paths = run or runs.Run(), {}
+    memory.require(config, bytes_needed)
     with run.timed(), np.errstate(all="ignore"):  # games that diverge are reported as such
         for loss in config.losses:
             for order in ORDERS:
@@ -147,10 +156,15 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
                 game |= {"distance": distance if np.isfinite(distance) else None, "contraction": contraction}
                 game["contraction_predicted"] = predicted_contraction(jacobians[k], config.learning_rate, order)
                 games.append(game)
-    stable = sum(game["contraction_predicted"] < 1 for game in games)
+    stable = sum(is_stable(game) for game in games)
     headline = f"{stable} of {len(games)} games are stable at the equilibrium: their contraction is below 1"
     settings = {"start": config.start, "learning_rate": config.learning_rate, "steps": config.steps}
     return settings | {"games": games, "headline": headline}
+
+
+def is_stable(game: dict[str, Any]) -> bool:
+    """Whether a step brings the players closer in theory; 1e-6: a pure rotation has contraction 1, up to rounding."""
+    return game["contraction_predicted"] < 1 - 1e-6
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
@@ -161,19 +175,39 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print a table with a row for each game."""
+    """Print the measured contractions: a row for each loss and order, a column for each penalty; and how far theory
+    is from them."""
+    games = result["games"]
     title = "from ({:g}, {:g}), {} steps of {:g}".format(*result["start"], result["steps"], result["learning_rate"])
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("loss", "order", "penalty", "distance", "measured", "theory"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("loss", "order") else "right")
-    for game in result["games"]:
-        distance = "diverged" if game["distance"] is None else f"{game['distance']:.4g}"
-        measured = "-" if game["contraction"] is None else f"{game['contraction']:.5f}"
-        theory = f"{game['contraction_predicted']:.5f}"
-        table.add_row(game["loss"], game["order"], f"{game['penalty']:g}", distance, measured, theory)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    penalties = list(dict.fromkeys(f"{game['penalty']:g}" for game in games))
+    for name in ("loss", "order", *penalties):
+        table.add_column(name, no_wrap=True, justify="right" if name in penalties else "left")
+    rows: dict[tuple[str, str], list[str]] = {}
+    for game in games:
+        rows.setdefault((game["loss"], game["order"]), []).append(contraction(game))
+    for names, cells in rows.items():
+        table.add_row(*names, *cells)
     runs.console.print(table)
-    runs.say("distance: to the equilibrium, after the last step")
-    runs.say("measured, theory: the factor by which a step changes this distance near the end, and the eigenvalue's")
+    runs.say("A column for each penalty: the factor by which a step changes the distance to the")
+    runs.say("equilibrium, over the last quarter of the steps. A star: by theory it is 1 or more")
+    runs.say("near the equilibrium, which therefore does not attract.")
+    if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
+        game = max(compared, key=difference_from_theory)
+        where = "{loss}, {order}, penalty {penalty:g}".format(**game)
+        runs.say(f"Elsewhere theory differs by at most {difference_from_theory(game):.4f} ({where}).")
+
+
+def difference_from_theory(game: dict[str, Any]) -> float:
+    """How far the measured contraction is from the predicted one."""
+    return abs(game["contraction"] - game["contraction_predicted"])
+
+
+def contraction(game: dict[str, Any]) -> str:
+    """The measured contraction of a game, with a star where the equilibrium is not stable."""
+    if game["contraction"] is None:
+        return "diverged" if game["distance"] is None else "arrived"
+    return f"{game['contraction']:.3f}{' ' if is_stable(game) else '*'}"
 
 
 RECIPES = {"stable": Config()}

@@ -24,7 +24,7 @@ import numpy as np
 
 import gan_core as core
 import metrics
-from lab import cli, draws, plots, points, runs, targets
+from lab import cli, draws, memory, plots, points, runs, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,10 +78,15 @@ class Config:
     def __post_init__(self) -> None:
         cli.check(self)
         points.check(self)
+        if self.standardise:
+            cli.require(self, "samples", "at least 2, which have a standard deviation", lambda v: v >= 2)
         target = targets.PLANE_TARGETS.get(self.target, lambda: None)()
         if isinstance(target, targets.Modes):
             enough = f"at least one for each of the {len(target.centres)} modes of {self.target}"
             cli.require(self, "samples eval_samples", enough, lambda v: v >= len(target.centres))
+        if target is None and Path(self.target).suffix:
+            words = f"no such flag beside --target {self.target}, whose points are all used"
+            cli.require(self, "samples", words, lambda v: v == Config.samples)
 
 
 CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; its G has 4 x 400, its D 3 x 200 (maxout of 5)
@@ -108,6 +113,8 @@ CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; its G has 4
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train all seeds at once; every `eval_every` steps measure their fakes and keep pictures of the first seed."""
     run = run or runs.Run()
+    in_file = len(targets.read_points(config.target)) // 2 if Path(config.target).suffix else None
+    memory.require(config, lambda config: points.bytes_needed(config, features=2, samples=in_file))
     real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
     gans = points.Ensemble(config, real.train)  # [S, 2, N]: every seed has its own samples and networks
     mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
@@ -159,7 +166,7 @@ def measure(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray
 def headline(real: targets.RealPoints, median: dict[str, Any]) -> str:
     """The medians over the seeds of what `measure` returns, in a few words."""
     if not real.modes:
-        return f"KL {median['kl']:.3f} nats"
+        return f"KL {median['kl']:z.3f} nats"
     return f"{median['modes']:g} of {len(real.modes.centres)} modes, high quality {median['high_quality']:.1%}"
 
 
@@ -181,7 +188,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         result["complete"] = int((scores["modes"] == result["modes_of"]).sum())
         words = f"{result['complete']} of {config.seeds} seeds reach all {result['modes_of']} modes"
     else:
-        words = f"median KL {result['kl']['median']:.3f} nats, a perfect sampler's {result['kl_floor']:.3f}"
+        words = f"median KL {result['kl']['median']:z.3f} nats, a perfect sampler's {result['kl_floor']:.3f}"
     return result | {"headline": words}
 
 
@@ -215,7 +222,8 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     titles = {}
     for r in trained.run.records:
         median = {name: value["median"] for name, value in r.items() if isinstance(value, dict)}
-        titles[r["step"]] = f"step {r['step']}: {headline(real, median)}, medians over the seeds"
+        of = "medians over the seeds" if trained.config.seeds > 1 else "one seed"
+        titles[r["step"]] = f"step {r['step']}: {headline(real, median)}, {of}"
     plots.plane_animation(folder, real.test, trained.run.snapshots, titles, square)
 
 
@@ -228,14 +236,16 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     plots.latent_lattice(axes[0, 1], last, square)
     plots.losses(axes[1, 0], records, None)
     if real.modes:
-        plots.mode_shares(axes[0, 2], real.modes.centres, trained.game.sample(trained.config.steps))
-        plots.history(axes[1, 1], records, "high_quality", "Share within 3 standard deviations", result, "")
-        plots.history(axes[1, 2], records, "reverse_kl", "KL(modes || uniform)", result, "nats", scale="log")
+        fakes, (centres, std) = trained.game.sample(trained.config.steps), real.modes
+        plots.mode_shares(axes[0, 2], centres, std, fakes)
+        title = "Fakes of high quality (within 3 sd of a mode)"
+        plots.history(axes[1, 1], records, "high_quality", title, result, "share of a seed's fakes", "share")
+        plots.history(axes[1, 2], records, "reverse_kl", "KL(modes || uniform), high quality", result, "nats")
     else:
         plots.per_seed(axes[0, 2], result["kl"]["per_seed"], None)
-        plots.history(axes[1, 1], records, "kl", "KL(real || fake), 20 x 20 bins", result, "nats", scale="log")
+        plots.history(axes[1, 1], records, "kl", "KL(real || fake), 20 x 20 bins", result, "nats")
         axes[1, 2].remove()
-    return fig
+    return plots.headed(fig, plots.described(result, records))
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
@@ -247,7 +257,7 @@ def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.n
 TABLE = cli.Table(
     cli.OVER_SEEDS,
     {
-        "modes with a sample of high quality": ("modes", ".4f"),
+        "modes with a sample of high quality": ("modes", ".1f"),
         "share of high quality": ("high_quality", ".4f"),
         "KL(modes || uniform), nats": ("reverse_kl", ".4f"),
         "KL(real || fake), 20 x 20 bins, nats": ("kl", ".4f"),

@@ -24,7 +24,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
+from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
 
 DIGITS = 10
 TAKES_LABEL = True  # the generator of a run can be asked for a digit
@@ -131,6 +131,12 @@ def new_game(config: Config, side: int) -> networks.Game:
     return networks.new_game(d, g)
 
 
+def bytes_needed(config: Config, side: int, images: int = 0) -> int:
+    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    d, g = networks.dcgan_sizes(config, side, config.latent_dim + DIGITS, label=DIGITS)
+    return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
+
+
 def batches(config: Config, real: pictures.Images, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Real images with their labels, and random bits, for at most 50 steps at a time."""
     images, labels = real.train[: config.train_images], real.train_labels[: config.train_images]
@@ -182,6 +188,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
+    memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     labels = real.train_labels[: config.train_images]
     class_frequencies = np.bincount(labels, minlength=DIGITS) / len(labels)
     run.keep_data(name=real.name, side=side, class_frequencies=class_frequencies.tolist())
@@ -216,9 +223,9 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     probabilities, features = scorer.classifier.classify(fakes)
     _, train_features = scorer.classifier.classify(pictures.as_pixels(real.train[: config.eval_samples]))
 
-    def frechet_by_digit(others: np.ndarray, digits: np.ndarray) -> list[float]:
+    def frechet_by_digit(others: np.ndarray, digits: np.ndarray) -> list[float | None]:
         pairs = [(scorer.features[real.test_labels == k], others[digits == k]) for k in range(DIGITS)]
-        return [image_metrics.frechet_digit_distance(*pair) for pair in pairs]
+        return [image_metrics.frechet_digit_distance(*pair) if min(map(len, pair)) > 1 else None for pair in pairs]
 
     result = {
         "data": real.name,
@@ -245,8 +252,9 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     generate = generator(config, trained.game, np.array(data["class_frequencies"]))
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim), digits_by_row(100))
     between = draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12)
-    nearest = trained.scorer.nearest_real(samples[:20])
-    plots.image_figures(folder, samples, trained.run.snapshots, generate(between, digits_by_row(120)), nearest)
+    between, nearest = generate(between, digits_by_row(120)), trained.scorer.nearest_real(samples[:20])
+    asked = [f"asked for {digit}" for digit in range(DIGITS)]
+    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, rows=asked)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 

@@ -31,7 +31,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, networks, pictures, plots, runs
+from lab import classifier, cli, draws, memory, networks, pictures, plots, runs
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,12 @@ def new_game(config: Config, side: int) -> networks.Game:
     return networks.new_game(d, g)
 
 
+def bytes_needed(config: Config, side: int, images: int = 0) -> int:
+    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    d, g = networks.dcgan_sizes(config, side, config.latent_dim)
+    return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
+
+
 def batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Real images out of `images [N, side, side]` and random bits, for at most 50 steps at a time."""
     mask_sizes = networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps)
@@ -161,6 +167,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure new fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
+    memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
     images, game = real.train[: config.train_images], new_game(config, side)
     # No XLA (TensorFlow's compiler): on a CPU its convolutions take 60 times as long.

@@ -26,7 +26,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, pictures, plots, runs
+from lab import classifier, cli, draws, memory, pictures, plots, runs
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,19 @@ def new_game(config: Config, side: int) -> core.Game:
     return core.new_game(d, g)
 
 
+def bytes_needed(config: Config, side: int, images: int = 0) -> int:
+    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    d = memory.mlp((side**2, *config.discriminator_hidden, 1))
+    g = memory.mlp((config.latent_dim, *config.generator_hidden, side**2))
+    return (
+        memory.TENSORFLOW
+        + memory.losses(config)
+        + memory.xla(d, g, config.batch, side**2 + config.latent_dim)
+        + memory.drawn(min(config.eval_every, 50), config.batch * (4 + 2 * config.latent_dim))
+        + classifier.scoring_memory(config, side, images)
+    )
+
+
 def generator(config: Config, game: core.Game) -> Callable[[np.ndarray], np.ndarray]:
     """Latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G's weights."""
     _, g = networks(config)
@@ -140,6 +153,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
+    memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
     pixels = tf.constant(real.train[: config.train_images].reshape(-1, side**2))  # [N, pixels] uint8
     d, g = networks(config)

@@ -32,7 +32,7 @@ from scipy.special import expit
 
 import gan_core as core
 import metrics
-from lab import cli, draws, plots, points, runs, targets
+from lab import cli, draws, memory, plots, points, runs, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -107,10 +107,16 @@ class Config:
     def __post_init__(self) -> None:
         cli.check(self)
         points.check(self)
-        if not self.data:
+        if self.standardise:
+            cli.require(self, "samples", "at least 2, which have a standard deviation", lambda v: v >= 2)
+        if self.data is None:
             targets.distribution(self.target, self.target_args)  # raises BadInput for a wrong one
+        else:
+            words = f"no such flag beside --data {self.data}, whose numbers take its place"
+            cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))
+            cli.require(self, "target_args", words, lambda v: False)
         if self.epochs:
-            samples = len(targets.read_numbers(self.data)) // 2 if self.data else self.samples
+            samples = self.samples if self.data is None else len(targets.read_numbers(self.data)) // 2
             object.__setattr__(self, "steps", self.epochs * -(-samples // self.batch))
             object.__setattr__(self, "epochs", None)
 
@@ -142,6 +148,8 @@ CLASSIC = replace(  # a tutorial's networks and settings; its latent_dim and sam
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
     run = run or runs.Run()
+    in_file = len(targets.read_numbers(config.data)) // 2 if config.data is not None else None
+    memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
     gans = points.Ensemble(config, real.train[:, None])  # [S, 1, N]: S seeds with N numbers each
@@ -174,7 +182,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             run.require_finite(period, fakes)
             kl = metrics.histogram_kl(real.truth, fakes, edges)  # [S]
             counts = metrics.bin_counts(fakes[0], edges).tolist()  # of the first seed, for the animation
-            run.record(period, losses, f"KL {np.median(kl):.4f} nats", kl=kl, fake_counts=counts)
+            run.record(period, losses, f"KL {np.median(kl):z.4f} nats", kl=kl, fake_counts=counts)
     return runs.Trained(config, real, gans, run)
 
 
@@ -191,7 +199,8 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     masses = metrics.bin_masses(real.truth, edges)
     fake_masses = metrics.bin_counts(fakes, edges) / config.eval_samples
     sizes = {"n": config.eval_samples, "n_real": real.held_out}
-    floor, reverse_floor = metrics.kl_floor(masses, **sizes), metrics.kl_floor(masses, **sizes, reverse=True)
+    floor, gap = metrics.kl_floor(masses, **sizes), real.held_out is None and masses.min() == 0
+    reverse_floor = None if gap else metrics.kl_floor(masses, **sizes, reverse=True).mean  # in a gap it is infinite
     perfect = np.stack([real.draw(config.eval_samples, seed) for seed in range(20)])  # twenty perfect samplers
     fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])  # for D
     loss = core.LOSSES[config.loss]
@@ -205,7 +214,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "kl_floor_q10": floor.q10,
         "kl_floor_q90": floor.q90,
         "kl_reverse": metrics.summary(metrics.histogram_kl(real.truth, fakes, edges, reverse=True)),
-        "kl_reverse_floor": reverse_floor.mean,
+        "kl_reverse_floor": reverse_floor,
         "wasserstein": metrics.summary(metrics.wasserstein_1(real.truth, fakes)),
         "wasserstein_floor": float(metrics.wasserstein_1(real.truth, perfect).mean()),
         "kolmogorov_smirnov": metrics.summary(metrics.kolmogorov_smirnov(real.truth, fakes)),
@@ -219,16 +228,16 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
     }
     kl = np.inf if result["kl"]["median"] is None else result["kl"]["median"]
-    times = f"{kl / floor.mean:.1f} times what a perfect sampler gets ({floor.mean:.4f})"
+    times = f"{kl / floor.mean:z.1f} times what a perfect sampler gets ({floor.mean:.4f})"
     collapsed = f"{result['collapsed']} of {config.seeds} seeds collapsed"
-    return result | {"headline": f"median KL {kl:.4f} nats, {times}; {collapsed}"}
+    return result | {"headline": f"median KL {kl:z.4f} nats, {times}; {collapsed}"}
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """overview.png and training.gif, the first seed's fakes through training."""
     real, edges = trained.real, metrics.histogram_edges(trained.real.truth)
     plots.save(overview(trained, result), folder / "overview.png")
-    plots.animation(folder / "training.gif", trained.run.records, edges, real.density)
+    plots.animation(folder / "training.gif", trained.run.records, edges, real.density, trained.config.seeds)
 
 
 def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
@@ -245,12 +254,12 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
 
     fig, axes = plots.figure(2, 3, 12, 6.4)
     plots.losses(axes[0, 0], records, LN4 if logistic else None)
-    plots.kl_history(axes[0, 1], records, result["kl_floor"])
+    plots.history(axes[0, 1], records, "kl", "KL(real || fake)", result, "nats")
     plots.per_seed(axes[0, 2], result["kl"]["per_seed"], (result["kl_floor_q10"], result["kl_floor_q90"]))
     plots.densities(axes[1, 0], x, p, q)
     plots.discriminator(axes[1, 1], x, d, optimal if logistic else None)
     plots.discriminator_outputs(axes[1, 2], d_real, d_fake)
-    return fig
+    return plots.headed(fig, plots.described(result, records))
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:

@@ -25,8 +25,7 @@ of D, where the input of the layer belongs.)
     python experiments/numpy_gan.py                  8x8 digits: ten to twenty seconds
     python experiments/numpy_gan.py --data mnist     28x28: three times as long
 
-MNIST is read from the file that the environment variable MNIST_NPZ names. Without it Keras downloads MNIST, and
-imports TensorFlow, which nothing here uses.
+MNIST is read from the file that the environment variable MNIST_NPZ names, or downloaded when it is first used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,10 +36,11 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from lab import cli, draws, image_metrics, pictures, plots, runs
+from lab import cli, draws, image_metrics, memory, pictures, plots, runs
 
 Array = np.ndarray
 Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
+Rate = Annotated[float, cli.Accepted("above 0 and finite", lambda v: 0 < v < np.inf)]  # here in float64
 LOGGED = ("fake_error", "fake_accuracy", "real_error", "real_accuracy", "generator_error")
 
 
@@ -57,7 +57,7 @@ class Config:
     seed: cli.Seed = 0
     steps: cli.Count = 10_000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("an even number from 2 on", lambda v: v >= 2 and v % 2 == 0)] = 64  # half real
-    learning_rate: cli.Rate = 1e-3  # of both players' Adam
+    learning_rate: Rate = 1e-3  # of both players' Adam
     beta1: cli.Decay = 0.5  # as in DCGAN; at .9 the errors oscillate
     beta2: cli.Decay = 0.999
     # output
@@ -187,6 +187,20 @@ def new_game(config: Config, side: int) -> Game:
     return Game(d, g, Adam(d, config), Adam(g, config))
 
 
+def bytes_needed(config: Config, side: int, images: int = 0) -> int:
+    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`.
+
+    All numbers are float64.
+    """
+    latent, pixels, steps = config.latent_dim, side**2, min(config.eval_every, 500)
+    weights = latent * 32 + 32 * 64 + 64 * pixels + pixels * 64 + 64 * 32
+    fakes = max(config.log_samples, config.eval_samples, 256)
+    drawn = config.batch * (steps * latent * 39 + 16 * (2 * 96 + 2 * pixels))  # latents; inputs and outputs of layers
+    scored = fakes * (26 * latent + 8 * 96 + 40 * pixels)
+    real = 16 * min(config.train_images, images) * pixels
+    return 64 * weights + 300 * config.eval_every + max(drawn, scored) + real  # weights to gradients; losses of steps
+
+
 def adversarial_step(game: Game, x: Array, z: Array) -> tuple[float, ...]:
     """One update of D, then one of G, on real images `x [pixels, B/2]` and latents `z [Z, B/2 + B]`.
 
@@ -243,6 +257,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 256 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
+    memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
     rows = real.train[: config.train_images].reshape(-1, side**2).T / 127.5 - 1  # [pixels, N], as tanh in [-1, 1]
     game, half = new_game(config, side), config.batch // 2
@@ -256,11 +271,10 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             z = draws.normal_from_bits(bits).reshape(-1, config.latent_dim, 3 * half)
             yield from ((rows[:, i], z_of_step) for i, z_of_step in zip(chosen, z, strict=True))
 
-    with run.training(game.state(), config, LOGGED, runs.ArrayCheckpoints) as periods:
+    with run.training(game.state(), config, LOGGED) as periods:
         for period in periods:
-            with run.timed(), np.errstate(all="ignore"):  # numbers that are not finite stop the run on the next line
-                losses = np.array([adversarial_step(game, x, z) for x, z in batches(period)])  # [n, 5]
-            run.require_finite_losses(period, losses)
+            with np.errstate(all="ignore"):  # numbers that are not finite stop the run
+                losses = run.collect(period, (adversarial_step(game, x, z) for x, z in batches(period)))  # [n, 5]
             bits = draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last)
             fakes = generate(game, bits)
             run.require_finite(period, fakes)
@@ -287,7 +301,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """samples, curves (.png) and training.gif."""
     fakes = generate(trained.game, draws.latent_bits(trained.config.seed, 256, trained.config.latent_dim))
-    plots.save_sheet(folder / "samples.png", fakes, columns=16)
+    plots.save_sheet(folder / "samples.png", fakes, 16, f"{len(fakes)} fakes, not selected")
     plots.sheet_animation(folder / "training.gif", trained.run.snapshots, columns=16)
     plots.save(plots.errors_and_accuracies(trained.run.records), folder / "curves.png")
 
@@ -295,7 +309,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 def load_generator(config: Config, run: runs.Run) -> Callable[[Array], Array]:
     """`generate` of a finished or interrupted run, without its data: latent bits `[n, Z]` -> images in [0, 1]."""
     game = new_game(config, run.data["side"])
-    with run.training(game.state(), config, LOGGED, runs.ArrayCheckpoints):
+    with run.training(game.state(), config, LOGGED):
         return partial(generate, game)
 
 

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
+from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
 
 SHOWN = 10  # held-out pairs in the pictures
 LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
@@ -60,6 +60,9 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
+        if self.pairs is not None:
+            words = f"no such flag beside --pairs {self.pairs}, whose images take its place"
+            cli.require(self, "data", words, lambda v: False)
 
 
 def read_pairs(config: Config, digits: pictures.Images | None) -> tuple[pictures.Split, pictures.Split]:
@@ -152,6 +155,16 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     return d_loss, g_loss, distance(fake), l1_loss
 
 
+def bytes_needed(config: Config, size: tuple[int, ...], held_out: int) -> int:
+    """About how much memory training takes on images of `size` (H, W, C), for `memory.require`."""
+    unet = networks.unet_size(size, config.width)
+    patchgan = networks.patchgan_size((*size[:2], 2 * size[2]), config.width)
+    steps, masks = min(config.eval_every, 50), 2 * config.batch * sum(networks.unet_mask_sizes(size, config.width))
+    drawn = max(masks, min(steps * masks, 2**27)) + 2 * steps * config.batch * math.prod(size)  # uint8
+    kept = 2 * unet.units + 2 * patchgan.units
+    return networks.translation_memory(config, size, (unet, unet, patchgan), kept, drawn, held_out)
+
+
 def translator(config: Config) -> Callable[[core.Weights, np.ndarray], np.ndarray]:
     """A function (weights of a U-Net, uint8 A `[n, H, W, C]`) -> B as it draws it, float32 `[n, H, W, C]` in [0, 1].
 
@@ -200,6 +213,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     digits = pictures.load(config.data) if config.pairs is None else None
     a, b = read_pairs(config, digits)
     size = a.train.shape[1:]  # H, W, C
+    memory.require(config, lambda config: bytes_needed(config, size, len(a.test)))
     run.keep_data(name=a.name, size=size)
     if not digits:
         runs.say(f"{a.name}: {pictures.described(a.train, a.test)}")
@@ -234,8 +248,10 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     (a, b), game, run, translate = trained.real, trained.game, trained.run, translator(trained.config)
     x, y = a.test[:SHOWN], pictures.as_pixels(b.test[:SHOWN])
     rows = pictures.as_pixels(x), translate(game.l1_only.weights, x), translate(game.generator.weights, x), y
-    plots.save_sheet(folder / "translations.png", np.concatenate(rows), columns=len(x))
-    plots.save_sheet(folder / "strip.png", plots.strip(run.snapshots, rows=8), columns=len(x))
+    names = "A", "B by L1 alone", "B by pix2pix", "real B"
+    plots.save_sheet(folder / "translations.png", np.concatenate(rows), len(x), "Held-out pairs", names)
+    title = "The same held-out images, as pix2pix translates them through training"
+    plots.save_strip(folder / "strip.png", run.snapshots, 8, len(x), title)
     plots.sheet_animation(folder / "training.gif", run.snapshots, columns=len(x))
     curves = {"l1": "pix2pix", "l1_of_l1_only": "L1 alone"}
     plots.save(plots.held_out_curves(run.records, "L1 distance", curves, LOGGED[:2]), folder / "curves.png")
@@ -246,7 +262,7 @@ TABLE = cli.Table(
     {
         "L1 distance to B": ("l1", ".4f"),
         "digits recognised": ("agreement", ".3f"),
-        "Frechet digit distance": ("frechet_digit_distance", "z.2f"),
+        "Frechet digit distance": ("frechet_digit_distance", ".2f"),
     },
 )
 RECIPES = {"stable": Config()}

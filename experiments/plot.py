@@ -11,7 +11,6 @@ log.jsonl and result.json alone.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import tyro
 from rich import box
 from rich.table import Table
 
-from lab import cli, plots, runs
+from lab import cli, files, plots, runs, screen, storage
 
 
 def _flag(name: str, words: str) -> Any:
@@ -43,25 +42,28 @@ class Command:
 
 def draw_again(folder: Path) -> Path:
     """Draw the figures of the run in `folder` from its data, last checkpoint and result; returns where they are."""
-    experiment = runs.read_config(folder, "RUN")["experiment"]
-    module = cli.script(experiment)
+    experiment = storage.read_config(folder, "RUN").experiment
+    module = cli.script(experiment, f"RUN {folder}: ")
     if not hasattr(module, "figures"):
         raise runs.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
-    config, result = runs.load_config(folder, "RUN", type(next(iter(module.RECIPES.values())))), read_result(folder)
-    trained = module.train(config, runs.Run(folder, reopen=True))
-    if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
-        result = module.evaluate(trained)
-    module.figures(trained, result, folder / "figures")
+    config = storage.load_config(folder, "RUN", type(next(iter(module.RECIPES.values()))))
+    if hasattr(config, "checkpoint_every") and not storage.steps(folder):
+        raise runs.BadInput(f"RUN {folder}: no checkpoint yet")
+    with storage.only_writer(folder, "RUN"):
+        result, trained = read_result(folder), module.train(config, runs.Run(folder, reopen=True))
+        if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
+            with screen.waiting("evaluating"):
+                result = module.evaluate(trained)
+        cli.draw(module.figures, trained, result, folder)
     return folder / "figures"
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
     """result.json of a run, or None if it is not finished."""
-    path = folder / "result.json"
     try:
-        return json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
-        raise runs.BadInput(f"RUN {folder}: result.json cannot be used ({error})") from None
+        return storage.read_result(folder)
+    except (OSError, ValueError) as error:
+        raise runs.BadInput(f"RUN {folder}: result.json cannot be used: {files.why(error)}") from None
 
 
 # ------------------------------------------------------------------------------------------------ several
@@ -72,8 +74,8 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
     names = short_names(folders)
     logs = {}
     for name, folder in zip(names, folders, strict=True):
-        runs.read_config(folder, "RUN")
-        logs[name] = runs.read_log(folder)
+        storage.read_config(folder, "RUN")
+        logs[name] = storage.read_log(folder)
         if not logs[name]:
             raise runs.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
     shared = plots.shared_numbers(logs)
@@ -135,7 +137,7 @@ def number(result: dict[str, Any], key: str) -> float | None:
 
 def shown(value: float | None) -> str:
     """A number with four digits; an integer with all."""
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:z.4g}"
 
 
 def main(args: list[str]) -> None:
@@ -145,11 +147,16 @@ def main(args: list[str]) -> None:
         folders, out = [Path(run) for run in command.runs], Path(command.out)
         if not folders:
             raise runs.BadInput("RUN: expected the folder of a run, or several")
+        if "" in command.runs:
+            raise runs.BadInput("RUN '': expected the folder of a run")
         if len(folders) == 1:
+            words = "nothing with a single RUN, whose figures have their own names"
+            cli.require(command, "out", words, lambda v: v == Command.out)
+            cli.require(command, "numbers", words, lambda v: False)
             runs.say(f"{draw_again(folders[0])}: drawn again")
             return
         if out.suffix != ".png":
-            raise runs.BadInput(f"--out {out}: expected a .png file")
+            raise runs.BadInput(f"--out {command.out or repr('')}: expected a .png file")
         if out.exists():
             raise runs.BadInput(f"--out {out}: exists already; choose a new file")
         compare(folders, out, command.numbers)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from lab import cli, draws, export, plots, runs
+from lab import cli, draws, export, memory, plots, points, runs, storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,11 +62,13 @@ class Command:
     def checked(self) -> Command:
         """The same with its output; BadInput for a flag that is wrong whatever the run."""
         cli.check(self)
-        command = self if self.out or self.export else dataclasses.replace(self, out="samples.png")
-        for name, endings in (("out", (".png", ".npy", ".csv")), ("export", (".npz",))):
+        if not self.run:
+            raise runs.BadInput("RUN '': expected the folder of a run")
+        command = dataclasses.replace(self, out="samples.png") if self.out is self.export is None else self
+        for name, endings in (("out", ".png, .npy or .csv"), ("export", ".npz")):
             if (value := getattr(command, name)) is not None:
-                if Path(value).suffix not in endings:
-                    raise runs.BadInput(f"--{name} {value}: expected a {' or '.join(endings)} file")
+                if Path(value).suffix not in re.findall(r"\.\w+", endings):
+                    raise runs.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
                 for path in (Path(value), export.readme(Path(value)))[: 1 + (name == "export")]:
                     if path.exists():
                         raise runs.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
@@ -91,18 +94,32 @@ class Restored(NamedTuple):
         return every if seed_index is None else every[seed_index : seed_index + 1]
 
 
-def restored(folder: Path) -> Restored:
-    """The generators of the run in `folder`; BadInput if there is no run, checkpoint or generator from latents."""
-    experiment = runs.read_config(folder, "RUN")["experiment"]
+def restored(folder: Path, command: Command | None = None) -> Restored:
+    """The generators of the run in `folder`; BadInput if there is no run, checkpoint or generator from latents, or
+    if the samples of the `command` do not fit into the memory.
+    """
+    experiment = storage.read_config(folder, "RUN").experiment
     if experiment in NO_SAMPLES:
         raise runs.BadInput(
             f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
         )
-    module = cli.script(experiment)
-    config, run = runs.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
+    module = cli.script(experiment, f"RUN {folder}: ")
+    config, run = storage.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
     if not run.data:  # it was stopped before it read its data
         raise runs.BadInput(f"RUN {folder}: no checkpoint yet")
+    if command:
+        memory.require(command, lambda command: bytes_needed(command, module, config, run.data))
     return Restored(module, config, run, module.load_generator(config, run))
+
+
+def bytes_needed(command: Command, module: Any, config: Any, data: dict[str, Any]) -> int:
+    """About how much memory the generators of a run and so many samples take, for `memory.require`."""
+    alone = memory.resized(config, batch=1, samples=1, stacked_images=1, eval_every=1, eval_samples=1, log_samples=1)
+    if "side" in data:  # pixels: float32, whole and in parts or scaled, then bytes
+        of_sample = 16 * getattr(module, "COLOURS", 1) * data["side"] ** 2 + 16 * config.latent_dim + 1500
+        return int(module.bytes_needed(alone, data["side"])) + command.count * of_sample
+    of_sample = 4 * config.latent_dim + 16 * data["features"]  # random bits and float64, each with a copy
+    return points.bytes_needed(alone, data["features"]) + command.count * config.seeds * of_sample
 
 
 def require_fitting(gan: Restored, label: int | None, seed_index: int | None) -> None:
@@ -200,8 +217,8 @@ def points_picture(samples: np.ndarray, seeds: range, at_most: int = 20) -> Figu
     middle, reach = (low + high) / 2, 0.6 * max(float((high - low).max()), 1e-6)
     for ax in axes.flat[count:]:
         ax.remove()
-    for ax, seed, points in zip(axes.flat, seeds, samples, strict=False):
-        ax.scatter(*points.T, s=4 if n <= 1000 else 1, color=plots.FAKE, lw=0)
+    for ax, seed, row in zip(axes.flat, seeds, samples, strict=False):
+        ax.scatter(*row.T, s=4 if n <= 1000 else 1, color=plots.FAKE, lw=0)
         ax.set(xlim=middle[0] + np.array([-reach, reach]), ylim=middle[1] + np.array([-reach, reach]), aspect="equal")
         ax.set_title(f"seed {seed}", fontsize="small")
     each = f" of each of {len(seeds)} seeds" if len(seeds) > 1 else ""
@@ -268,7 +285,7 @@ def main(args: list[str]) -> None:
     """Restore the run, and write samples or the generator or both."""
     with cli.one_line_errors():
         command = cli.parse(Command, __doc__, args).checked()
-        gan = restored(Path(command.run))
+        gan = restored(Path(command.run), command)
         require_fitting(gan, command.label, command.seed_index)
         if command.out:
             write_samples(Path(command.out), gan, command)

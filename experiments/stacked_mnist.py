@@ -32,7 +32,7 @@ import numpy as np
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, networks, pictures, plots, runs
+from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
 
 COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
@@ -239,6 +239,24 @@ def new_game(config: Config, side: int) -> networks.Game | core.Game:
     return networks.new_game(d, g)
 
 
+def bytes_needed(config: Config, side: int) -> int:
+    """About how much memory training takes on digits of side x side pixels, for `memory.require`."""
+    fakes, features = max(config.log_samples, config.eval_samples), COLOURS * classifier.FEATURES
+    pixels = COLOURS * side**2
+    d, g = networks.dcgan_sizes(config, side, config.latent_dim, COLOURS)
+    if config.network == "alike":  # the first maps are made of each colour
+        d = d._replace(units=COLOURS * d.units)
+    training = networks.dcgan_memory(config, d, g, bytes_of_image=12)
+    if config.network == "dense":
+        d = memory.mlp((config.pack * pixels, *config.discriminator_hidden, 1))
+        g = memory.mlp((config.latent_dim, *config.generator_hidden, pixels))
+        training = memory.TENSORFLOW + memory.losses(config)
+        training += memory.xla(d, g, config.batch, 2 * pixels + config.latent_dim, pack=config.pack)
+        training += memory.drawn(min(config.eval_every, 50), config.batch * (12 + 2 * config.latent_dim))
+    scoring = fakes * (12 * pixels + 24 * features + 2 * config.latent_dim)  # float32, features also as float64
+    return training + scoring + 60 * config.stacked_images  # three int32 each, and the order of an epoch, int64
+
+
 def stacked(grey: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
     """Grey images `[N, side, side]` and indices `[n, 3]` -> colour images `[n, side, side, 3]`."""
     return tf.transpose(tf.gather(grey, triples), (0, 2, 3, 1))
@@ -314,6 +332,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps read the fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)
+    memory.require(config, lambda config: bytes_needed(config, side))
     run.keep_data(name=real.name, side=side)
     grey = real.train[: config.train_images]
     triples = pictures.random_triples(config.stacked_images, len(grey), config.seed)
@@ -330,7 +349,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             run.require_finite(period, fakes)
             plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
             scores = scorer.log(fakes)
-            run.record(period, losses, "{modes} modes, KL {kl:.3f} (floor {kl_floor:.3f})".format(**scores), **scores)
+            words = "{modes} modes, KL {kl:z.3f} (floor {kl_floor:.3f})"
+            run.record(period, losses, words.format(**scores), **scores)
     return runs.Trained(config, real, game, run, scorer)
 
 
@@ -350,7 +370,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     }
     result |= trained.scorer.final(fakes)
     result |= {name: getattr(config, name) for name in ("network", "loss", "pack", "batch", "eval_samples")}
-    words = "{modes} of 1000 modes, KL {kl:.4f}; a perfect sampler has {kl_floor:.4f}, real digits {kl_real:.4f}"
+    words = "{modes} of 1000 modes, KL {kl:z.4f}; a perfect sampler has {kl_floor:.4f}, real digits {kl_real:z.4f}"
     return result | {"headline": words.format(**result)}
 
 

@@ -8,8 +8,6 @@ measured by what the classifier sees in them, ten probabilities and the 64 numbe
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +20,7 @@ from scipy.special import softmax
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import cli, draws, image_metrics, pictures, runs
+from lab import cli, draws, files, image_metrics, memory, pictures, runs
 
 VERSION = 1  # of the network and its training; after a change, raise it, and kept classifiers are no longer used
 LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
@@ -127,6 +125,7 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
     height, width = images.train.shape[1:]
     if config.shift >= min(height, width):
         raise runs.BadInput(f"--shift {config.shift}: expected less than the images' side, {min(height, width)}")
+    memory.require(config, lambda config: bytes_needed(config, images))
     run.keep_data(name=images.name, height=height, width=width)
     places = shifted(images.train, config.shift)
 
@@ -163,6 +162,20 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
     return runs.Trained(config, images, trained._replace(test_accuracy=run.records[-1]["test_accuracy"]), run)
 
 
+def bytes_needed(config: Config, images: pictures.Images) -> int:
+    """About how much memory `train` takes, for `memory.require`."""
+    count, height, width = images.train.shape
+    pixels, units = height * width, sum(height * width // 4**k * c for k, (_, c, *_) in enumerate(LAYERS, start=1))
+    return (
+        memory.TENSORFLOW
+        + memory.losses(config)
+        + count * (height + 2 * config.shift) * (width + 2 * config.shift)  # with a frame, uint8
+        + config.batch * 4 * 3 * units  # kept for the gradients
+        + memory.drawn(min(config.eval_every, 50), config.batch * (pixels + 9))
+        + len(images.test) * 8 * pixels  # float32, and as tensors
+    )
+
+
 def shifted(images: np.ndarray, shift: int) -> np.ndarray:
     """Every image at every place up to `shift` pixels away, a view `[N, 2 shift + 1, 2 shift + 1, H, W]`."""
     padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift)))
@@ -175,36 +188,55 @@ def shifted(images: np.ndarray, shift: int) -> np.ndarray:
 def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Classifier:
     """The classifier of these images: kept from an earlier call, or trained now and kept.
 
-    `cache` is the folder to keep it in, by default $GAN_LABORATORY_CACHE or ~/.cache/gan-laboratory.
+    `cache` is the folder to keep it in, by default $GAN_LABORATORY_CACHE or ~/.cache/gan-laboratory. Where nothing
+    can be kept, or what is kept is damaged, the line that announces the training says so.
     """
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = cache or Path(os.environ.get("GAN_LABORATORY_CACHE") or caches / "gan-laboratory")
-    path = cache / f"judge-{pictures.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
+    path = None
     try:
+        folder = cache or _cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"judge-{pictures.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
         return _kept(path, images)
     except FileNotFoundError:
-        pass
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        runs.say(f"{path} is damaged ({error}): training the digit classifier again")
+        fate = f"once; kept in {path}"
+        if not os.access(folder, os.W_OK):
+            path, fate = None, f"each time, because {folder} may not be written"
+    except ValueError as error:
+        fate = f"again, because {path} is damaged ({error})"
+    except (OSError, RuntimeError) as error:
+        path, fate = None, f"each time, because it cannot be kept ({error})"
     config, duration = (Config(), "a minute or two") if len(images.train) >= 10_000 else (SMALL, "5 seconds")
-    runs.say(f"training the digit classifier that all image metrics need: {duration}, once; kept in {path}")
+    runs.say(f"training the digit classifier that all image metrics need: {duration}, {fate}")
     trained = train(config, runs.Run(progress_bar=True), images).game
-    try:
-        with runs.replacing(path) as temporary:
-            arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(trained.weights)}
-            np.savez(temporary, test_accuracy=trained.test_accuracy, **arrays)
-    except OSError as error:
-        runs.say(f"{path} cannot be written ({error.strerror}): the classifier will be trained again next time")
+    if path:
+        try:
+            with files.replacing(path) as temporary:
+                arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(trained.weights)}
+                np.savez(temporary, test_accuracy=trained.test_accuracy, **arrays)
+        except OSError as error:
+            runs.say(f"the digit classifier cannot be kept ({error}): it will be trained again next time")
     return trained
 
 
+def _cache_folder() -> Path:
+    """RuntimeError: there is no home folder."""
+    if folder := os.environ.get("GAN_LABORATORY_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-laboratory"
+
+
 def _kept(path: Path, images: pictures.Images) -> Classifier:
-    """The classifier in a file; an error of NumPy's or ValueError if the file is damaged or incomplete."""
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # NumPy leaves a damaged one open
-        weights = new_weights(0, *images.train.shape[1:])
-        for i, weight in enumerate(weights):
-            weight.assign(file[f"weight_{i}"])
-        return Classifier(weights, float(file["test_accuracy"]))
+    """The classifier in a file; ValueError if the file is damaged or incomplete."""
+    weights = new_weights(0, *images.train.shape[1:])
+    shapes = {f"weight_{i}": tuple(w.shape) for i, w in enumerate(weights)} | {"test_accuracy": ()}
+    arrays = files.read_npz(path, shapes)
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or arrays[name].dtype.kind != "f":
+            raise ValueError(f"{name} is {arrays[name].dtype} {list(arrays[name].shape)}")
+    *values, accuracy = arrays.values()
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
+    return Classifier(weights, float(accuracy))
 
 
 # --------------------------------------------------------------------------------------------- the scores
@@ -226,7 +258,14 @@ ROWS = {  # label -> key and format, for the table at the end of a run
 def headline(scores: dict[str, Any]) -> str:
     """The number that says most about a record or a result, beside its floor."""
     distance, floor = scores["frechet_digit_distance"], scores["frechet_digit_distance_floor"]
-    return f"Frechet digit distance {distance:.2f} (real training images {floor:.2f})"
+    return f"Frechet digit distance {distance:z.2f} (real training images {floor:z.2f})"
+
+
+def scoring_memory(config: Any, side: int, images: int) -> int:
+    """About how many bytes an `ImageScorer` takes for fakes of side x side pixels; of so many real `images`."""
+    fakes, train = max(config.log_samples, config.eval_samples), min(config.train_images, images)
+    of_fake = 40 * side**2 + 2000 + 2 * config.latent_dim  # pixels, mostly as float64; features; random bits
+    return fakes * of_fake + train * 13 * side**2  # float32 and float64, to find the nearest image
 
 
 class ImageScorer:

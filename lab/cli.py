@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import inspect
 import io
 import itertools
-import json
+import os
 import re
+import shlex
 import sys
 import types
 import typing
@@ -29,14 +31,14 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 import tyro
 from rich import box
 from rich import table as rich_table
 
 import gan_core as core
-from lab import draws, runs
-from lab.runs import BadInput, Stopped
+from lab import draws, files, runs, screen, signals, storage
+from lab.files import BadInput
+from lab.runs import Stopped
 
 # ------------------------------------------------------------------------------------ what a flag accepts
 
@@ -57,9 +59,9 @@ def one_of(names: Collection[str]) -> Accepted:
 Count = Annotated[int, Accepted("at least 1", lambda v: v >= 1)]
 Sizes = Annotated[tuple[int, ...], Accepted("at least 1", lambda v: v >= 1)]  # of layers
 Seed = Annotated[int, Accepted("at least 0 and below 2^31", lambda v: 0 <= v < 2**31)]
-Rate = Annotated[float, Accepted("above 0", lambda v: 0 < v < np.inf)]
-Weight = Annotated[float, Accepted("0 or more", lambda v: 0 <= v < np.inf)]
-Decay = Annotated[float, Accepted("at least 0 and below 1", lambda v: 0 <= v < 1)]
+Rate = Annotated[float, Accepted("above 0 and below 1e38", lambda v: 0 < v < 1e38)]  # float32 ends at 3e38
+Weight = Annotated[float, Accepted("0 or more and below 1e38", lambda v: 0 <= v < 1e38)]
+Decay = Annotated[float, Accepted("at least 0 and below 1", lambda v: 0 <= v < 1 - 2**-25)]  # float32(1 - 2^-25) is 1
 Share = Annotated[float, Accepted("at least 0 and at most .99", lambda v: 0 <= v <= 0.99)]
 Loss = Annotated[str, one_of(core.LOSSES)]
 Schedule = Annotated[str, one_of(core.SCHEDULES)]
@@ -73,6 +75,7 @@ def check(config: Any) -> None:
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         for accepted in _accepted(hint):
             require(config, name, accepted.words, accepted.good)
+        require(config, name, "below 2^63", lambda v: not isinstance(v, int) or v < 2**63)
 
 
 def require(config: Any, names: str, words: str, good: Callable[[Any], bool]) -> None:
@@ -124,36 +127,72 @@ def main(
     """
     experiment = Path(inspect.getfile(evaluate)).stem
     args = sys.argv[1:] if args is None else args
-    with one_line_errors() as advice:
+    with one_line_errors(), contextlib.ExitStack() as stack:
         command = parsed(recipes, description, args)
-        if command.resume:
-            config, folder = _resume(experiment, command, args)
+        if command.resume is None:
+            config, flag = shrunk(command.config), "--out"
+            folder = storage.folder_for(experiment, getattr(config, "seed", 0), command.out)
+            created = storage.create(folder)
         else:
-            config = shrunk(command.config)
-            folder = runs.folder_for(experiment, getattr(config, "seed", 0), command.out)
-            created = runs.create(folder)
-            runs.save_config(folder, experiment, command.recipe, config)
-        if _is_finished(folder, config):
-            runs.say(f"{folder}: finished, all {config.steps} steps are done; --steps N goes on to N")
-            return
-        advice.append(f"continue with --resume {folder}")
+            folder, flag = _existing(command.resume), "--resume"
+        stack.enter_context(storage.only_writer(folder, flag))
+        signals.advise(f"continue with --resume {folder}")
+        if command.resume is None:
+            storage.save_config(folder, experiment, command.recipe, config)
+            screen.say(f"{experiment}, recipe {command.recipe}: {folder}")
+        else:
+            config = _resumed(experiment, command, args, folder)
+            if _is_finished(folder, config):
+                if not is_drawn(folder):
+                    result = storage.read_result(folder) or {}
+                    draw(figures, train(config, runs.Run(folder, reopen=True)), result, folder)
+                screen.say(f"{folder}: finished, all {config.steps} steps are done; --steps N goes on to N")
+                return
+            files.sweep(folder)
         run = runs.Run(folder, resume=command.resume is not None)
         try:
             trained = train(config, run)
         except BadInput:  # of the data, which are read only now
-            if not command.resume:
+            if command.resume is None:
+                stack.close()
                 _remove(folder, created)
             raise
-        result = run.finish(evaluate(trained))
-        figures(trained, result, folder / "figures")
+        with screen.waiting("evaluating"):
+            result = run.finish(evaluate(trained))
+        draw(figures, trained, result, folder)
         if isinstance(table, Table):
             show(table, result)
         elif table:
             table(result)
         log = " and log.jsonl" if run.records else ""
-        runs.say(f"{folder}: pictures in figures/, every number in result.json{log}")
+        screen.say(f"{folder}: pictures in figures/, every number in result.json{log}")
         speed = f", {result['seed_steps_per_second']:,} seed-steps a second" if run.records else ""
-        runs.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
+        screen.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
+
+
+def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+    """Draw the figures of a run into a temporary folder, and move them to its figures/ once all are there.
+
+    Stopped: they cannot be drawn; the numbers are safe in result.json by then.
+    """
+    target, temporary = folder / "figures", folder / ".figures.tmp"
+    try:
+        with screen.waiting("drawing the figures"):
+            temporary.mkdir(exist_ok=True)
+            figures(trained, result, temporary)
+            target.mkdir(exist_ok=True)
+            for path in temporary.iterdir():
+                path.replace(target / path.name)
+            temporary.rmdir()
+    except Exception as error:  # of whatever kind
+        again = f"python experiments/plot.py {folder} draws them again"
+        what = f"{folder}: the numbers are in result.json, but the figures cannot be drawn"
+        raise Stopped(f"{what}: {files.why(error)}; {again}", 1) from None
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether all figures of a finished run are there."""
+    return (folder / "figures").exists() and not (folder / ".figures.tmp").exists()
 
 
 def _remove(folder: Path, created: list[Path]) -> None:
@@ -166,21 +205,46 @@ def _remove(folder: Path, created: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def one_line_errors() -> Iterator[list[str]]:
-    """Invalid input and interruptions end the process with one line; the list holds what to say after Ctrl-C."""
-    advice = ["interrupted"]
-    try:
-        yield advice
-    except BadInput as error:
-        _exit(str(error), code=2)
-    except Stopped as error:
-        _exit(str(error), error.code)
-    except KeyboardInterrupt:
-        _exit("; ".join(advice), code=130)
+def one_line_errors() -> Iterator[None]:
+    """Invalid input, signals, a full disk and the like end the process with one line and an exit code."""
+    if sys.stdout is None:  # it was closed before the start; its number must not go to the next file that is opened
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    elif hasattr(sys.stdout, "reconfigure"):  # the name of a file may hold what its encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
+    core.importing = lambda: screen.waiting("importing TensorFlow")
+    with signals.handled():
+        try:
+            yield
+        except BadInput as error:
+            _exit(str(error), 2)
+        except Stopped as error:
+            _exit(str(error), error.code)
+        except KeyboardInterrupt as error:
+            words = "; ".join(filter(None, (str(error) or "interrupted", signals.advice())))
+            _exit(words, getattr(error, "code", 130))
+        except OSError as error:
+            _exit(_of_the_system(error), 1)
+        except MemoryError as error:
+            _exit(f"out of memory: {str(error) or 'use smaller sizes'}; {signals.advice()}", 1)
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which may not be imported
+                raise
+            _exit(f"out of memory: {files.why(error)[:200]}; {signals.advice()}", 1)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What happened to which file; without a file's name it was the screen."""
+    where = error.filename if error.filename is not None else "standard output"
+    return "; ".join(filter(None, (f"{where}: {files.why(error)}", signals.advice())))
 
 
 def _exit(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    message = message if len(message) < 1000 else f"{message[:500]} ... {message[-499:]}"  # of a value without an end
+    signals.last_words("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would try again at its end, and print a warning
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
 
 
@@ -195,37 +259,57 @@ def shrunk(config: Any) -> Any:
     return config
 
 
-def _resume(experiment: str, command: Any, args: list[str]) -> tuple[Any, Path]:
+def _existing(folder: str) -> Path:
+    """The folder of a run that is there. BadInput: it is not."""
+    if not folder:
+        raise BadInput("--resume '': expected the folder of a run")
+    storage.read_config(Path(folder), "--resume")
+    return Path(folder)
+
+
+def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -> Any:
     """A run goes on with its own settings; only `--steps`, the total, may grow."""
-    folder = Path(command.resume)
     flags = {arg.split("=")[0] for arg in args if arg.startswith("--")}
     if other := flags - {"--resume", "--steps"}:
         raise BadInput(f"--resume {folder}: the run keeps its own settings; drop {', '.join(sorted(other))}")
-    saved = runs.read_config(folder, "--resume")
-    if saved["experiment"] != experiment:
-        raise BadInput(f"--resume {folder}: a run of {saved['experiment']}, not of {experiment}")
-    config = runs.load_config(folder, "--resume", type(command.config))
+    saved = storage.read_config(folder, "--resume")
+    if saved.experiment != experiment:
+        raise BadInput(f"--resume {folder}: a run of {saved.experiment}, not of {experiment}")
+    config = storage.load_config(folder, "--resume", type(command.config))
+    changes = storage.changes_since(saved)
     if "--steps" in flags and command.config.steps != config.steps:
         if command.config.steps < config.steps:
             raise BadInput(
                 f"--steps {command.config.steps}: the run is set to {config.steps} steps and cannot shrink"
             )
         config = dataclasses.replace(config, steps=command.config.steps)
-        runs.save_config(folder, experiment, saved["recipe"], config)
-    return config, folder
+    elif not changes and (folder / "config.json").exists():
+        return config
+    if not (folder / "config.json").exists():
+        screen.say(f"{folder}: config.json is missing; made again from its copy in the newest checkpoint")
+    for change in changes:
+        screen.say(f"{folder}: {change}; its bits may differ from an uninterrupted run's")
+    storage.save_config(folder, experiment, saved.recipe, config, saved)
+    return config
 
 
 def _is_finished(folder: Path, config: Any) -> bool:
-    result = folder / "result.json"
-    return result.exists() and json.loads(result.read_text())["steps"] == config.steps
+    """Whether result.json holds the result of all steps; one that cannot be read is set aside, and made again."""
+    try:
+        result = storage.read_result(folder)
+    except (OSError, ValueError) as error:
+        aside = files.set_aside(folder / "result.json")
+        screen.say(f"{folder}: result.json is damaged ({files.why(error)}), now {aside.name}; it is made again")
+        return False
+    return result is not None and result["steps"] == config.steps
 
 
-def script(name: str) -> Any:
-    """The module of an experiment by its name: a run's folder names the experiment that can read it."""
+def script(name: str, given: str = "") -> Any:
+    """The module of an experiment by its name, which a run's folder holds; `given`: where the name is from."""
     try:
         return importlib.import_module(f"experiments.{name}")
     except ImportError:
-        raise BadInput(f"{name}: no experiment of this name in experiments/") from None
+        raise BadInput(f"{given}{name}: no experiment of this name in experiments/") from None
 
 
 # ------------------------------------------------------------------------------------------------- parsing
@@ -254,7 +338,8 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
         chosen = Annotated[Literal[tuple(recipes)], tyro.conf.arg(help=words, help_behavior_hint="")]  # type: ignore
         groups = {"recipe": [("recipe", chosen, recipe)]} | groups
     classes = {name: _group(name, members) for name, members in groups.items()}
-    fields = [(name, group, dataclasses.field(default=group())) for name, group in classes.items()]
+    no_help = {"help": ""}  # of the group; otherwise tyro looks for a comment in the source, for half of its time
+    fields = [(name, group, dataclasses.field(default=group(), metadata=no_help)) for name, group in classes.items()]
     parsed = parse(dataclasses.make_dataclass("Command", fields, frozen=True), description, args)
     values = {name: value for group in groups for name, value in vars(getattr(parsed, group)).items()}
     out, resume, recipe = values.pop("out"), values.pop("resume"), values.pop("recipe", recipe)
@@ -262,10 +347,10 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
 
 
 def _recipe(recipes: dict[str, Any], args: list[str]) -> str:
-    """The recipe that the words of the command line name; the first one if they name none that exists."""
-    named = [b for a, b in itertools.pairwise(args) if a == "--recipe"]
-    named += [arg.removeprefix("--recipe=") for arg in args if arg.startswith("--recipe=")]
-    return next((name for name in named if name in recipes), next(iter(recipes)))
+    """The recipe that the words of the command line name; the default if they name none that exists."""
+    words = [word for arg in args for word in (arg.split("=", 1) if arg.startswith("--recipe=") else [arg])]
+    named = [b for a, b in itertools.pairwise(words) if a == "--recipe" and b in recipes]
+    return [next(iter(recipes)), *named][-1]  # of several, tyro too takes the last one
 
 
 def _groups(config: Any) -> dict[str, list[tuple[str, Any, Any]]]:
@@ -297,13 +382,12 @@ def _help(words: str, metavar: str | None = None, no_default: bool = True) -> An
 
 
 def _plain(hint: Any) -> Any:
-    """An annotation as tyro reads it: without `Accepted`, and names that are accepted as a Literal."""
+    """An annotation as tyro reads it: the names that are accepted become a Literal."""
     choices = next((a.choices for a in getattr(hint, "__metadata__", ()) if isinstance(a, Accepted)), ())
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Annotated:
-        inner = _plain(arguments[0])
-        literal = Literal[choices] if choices else None  # type: ignore[valid-type]
-        return inner if not choices else tuple[literal, ...] if typing.get_origin(inner) is tuple else literal  # type: ignore
+    if choices:
+        literal = Literal[choices]  # type: ignore[valid-type]
+        return tuple[literal, ...] if typing.get_origin(arguments[0]) is tuple else literal  # type: ignore
     if origin is tuple:
         return tuple[tuple(a if a is ... else _plain(a) for a in arguments)]  # type: ignore[misc]
     if origin in (typing.Union, types.UnionType):
@@ -313,25 +397,97 @@ def _plain(hint: Any) -> Any:
 
 def parse(command: type, description: str, args: list[str]) -> Any:
     """The command line as tyro reads it; a wrong one is BadInput, and `--help` prints and ends the process."""
-    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(io.StringIO()):  # tyro's messages have several lines, and break long words
             return tyro.cli(command, description=description, args=args, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
-        if stop.code:
-            raise BadInput(_one_line(errors.getvalue())) from None
-        raise
+        if not stop.code:
+            raise
+        cause: BaseException | None = stop
+        while cause and not isinstance(cause, BadInput):  # the command itself may have raised it
+            cause = cause.__context__
+        raise cause or BadInput(_complaint(_flags(command), args)) from None
 
 
-def _one_line(frame: str) -> str:
-    """The message of tyro's framed error: what stands before the first rule, without the title."""
-    rows = [row.strip(" │|") for row in frame.splitlines() if not row.startswith(("╭", "╰"))]
-    sections = [
-        " ".join(group) for rule, group in itertools.groupby(rows, lambda r: not set(r) - set("─-")) if not rule
-    ]
-    message = sections[0 if frame.startswith("╭") else 1]  # without Unicode the title is a section of its own
-    message = re.sub(r"^Error parsing \w+: ", "", message)  # of BadInput that the command itself raised
-    return f"{message.rstrip('.')}; see --help"
+def _flags(command: type) -> dict[str, Any]:
+    """flag -> type of its value, of a dataclass of flags or of groups of flags; RUN is a word without a flag."""
+    found: dict[str, Any] = {}
+    for name, hint in typing.get_type_hints(command, include_extras=True).items():
+        if dataclasses.is_dataclass(hint):
+            found |= _flags(typing.cast(type, hint))
+        else:
+            positional = tyro.conf.Positional in getattr(hint, "__metadata__", ())
+            found["RUN" if positional else flag(name)] = hint
+    return found
+
+
+def _complaint(flags: dict[str, Any], args: list[str]) -> str:
+    """What is wrong with a command line that tyro refuses: the first wrong flag, its value, what is accepted."""
+    starts = [k for k, arg in enumerate(args) if _is_flag(arg)]
+    loose = args[: starts[0]] if starts else args
+    for first, last in itertools.pairwise([*starts, len(args)]):
+        given, *values = [*args[first].split("=", 1), *args[first + 1 : last]]
+        name = given.replace("_", "-")
+        if name not in flags and _bare(flags.get(positive := name.replace("--no-", "--", 1))) is bool:
+            name = positive
+        if name not in flags:
+            return f"{shlex.quote(given)}: no such flag; {_nearest(given, flags)}"
+        count, words, good = _expected(flags[name])
+        if "RUN" in flags and count:  # it may stand behind the values of any flag
+            values, loose = values[:count], loose + values[count:]
+        if count not in (None, len(values)) or not all(map(good, values)):
+            return f"{shlex.join([given, *values])}: expected {words}"
+    if "RUN" in flags:
+        return f"{shlex.join(['RUN', *loose])}: expected the folder of one run"
+    return f"{shlex.join(loose or args)}: not a flag; {_nearest((loose or args)[0], flags)}"
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word starts as a flag does, and is no negative number."""
+    try:
+        float(word)
+    except ValueError:
+        return word.startswith("-")
+    return False
+
+
+def _nearest(word: str, flags: Collection[str]) -> str:
+    """Which flags may have been meant."""
+    names, word = [name.lstrip("-") for name in flags if name != "RUN"], word.strip("-").replace("_", "-").lower()
+    near = difflib.get_close_matches(word, names, n=2, cutoff=0.7)
+    near = near or [name for name in names if set(name.split("-")) & set(word.split("-"))][:3]
+    return f"did you mean {' or '.join(f'--{name}' for name in near)}?" if near else "--help lists all flags"
+
+
+def _expected(hint: Any) -> tuple[int | None, str, Callable[[str], bool]]:
+    """What a flag takes: how many values, None for any number; which in words; whether a word is one of them."""
+    kind = _bare(hint)
+    parts = typing.get_args(kind) if typing.get_origin(kind) is tuple else (kind,)
+    kind, count = _bare(parts[0]), None if ... in parts else len(parts)
+    if kind is bool:
+        return 0, "no value; --no- before its name turns it off", bool
+    if names := typing.get_args(kind):
+        return count, f"one of {', '.join(names)}", names.__contains__
+    noun = {int: "whole number", float: "number"}.get(kind, "name, file or folder")
+    words = f"a {noun}" if count == 1 else f"{noun}s" if count is None else f"{count} {noun}s"
+
+    def good(word: str) -> bool:
+        try:
+            kind(word)
+        except ValueError:
+            return False
+        return True
+
+    return count, ", ".join([words, *{a.words: 0 for a in _accepted(hint)}]), good
+
+
+def _bare(hint: Any) -> Any:
+    """The type within `Annotated` and `... | None`."""
+    if typing.get_origin(hint) is Annotated:
+        return _bare(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return _bare(next(h for h in typing.get_args(hint) if h is not type(None)))
+    return hint
 
 
 # -------------------------------------------------------------------------------------------------- tables
@@ -342,7 +498,7 @@ class Table(NamedTuple):
 
     columns: heading -> pattern of a key of result.json: `{}_floor`, or `{}.median` for a number within a summary.
     rows: label -> the name that goes into the patterns, and the format of its numbers. A row without a first number
-    is left out.
+    is left out, unless no seed has a finite one.
     """
 
     columns: dict[str, str]
@@ -354,18 +510,21 @@ IMAGES = {"fakes": "{}", "floor: real images": "{}_floor"}
 
 
 def show(table: Table, result: dict[str, Any]) -> None:
-    """Print the table of a result."""
+    """Print the table of a result. A label counts seeds without a finite number, which the quantiles leave out."""
     data = result.get("target", result.get("data", ""))
-    seeds = f"{result['seeds']} seeds" if "seeds" in result else f"seed {result.get('seed', 0)}"
+    count = result.get("seeds")
+    seeds = f"seed {result.get('seed', 0)}" if count is None else f"{count} seed{'s' * (count > 1)}"
     title = f"{data}, recipe {result['recipe']}, {seeds}, {result['steps']} steps"
     drawn = rich_table.Table("", *table.columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"
     for label, (name, form) in table.rows.items():
         values = [lookup(result, pattern.format(name)) for pattern in table.columns.values()]
-        if values[0] is not None:
-            drawn.add_row(label, *("-" if value is None else format(value, form) for value in values))
-    runs.console.print(drawn)
+        failed, form = lookup(result, f"{name}.failed"), form if form == "d" else f"z{form}"  # z: never -0.00
+        if values[0] is not None or failed:
+            words = f"{label} ({failed} of {count} seeds not finite)" if failed else label
+            drawn.add_row(words, *("-" if value is None else format(value, form) for value in values))
+    screen.console.print(drawn)
 
 
 def lookup(result: dict[str, Any], key: str) -> Any:

@@ -11,13 +11,15 @@ and offset. The function `unet_weights` makes the list that the network `unet` t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import gan_core as core
 from gan_core import tf
+from lab import memory
 
 EPSILON = 1e-3  # added to the variance in every norm, as in Keras
 WIDEST = 256  # no layer of the U-Net has more channels than this
@@ -346,6 +348,39 @@ def dcgan_images(inputs: tf.Tensor, game: Game) -> tf.Tensor:
     return (images + 1) / 2
 
 
+def dcgan_sizes(
+    config: Any, side: int, inputs: int, channels: int = 1, label: int = 0
+) -> tuple[memory.Size, memory.Size]:
+    """The sizes of D and G for images `[B, side, side, channels]`; D sees `label` channels more.
+
+    With `config.pack` D sees so many images side by side, and its units are still those of one image.
+    """
+    maps, pack = config.generator_maps, getattr(config, "pack", 1)
+    first_side = side // 2 ** (len(maps) - 1)
+    kernels = 2 * sum(9 * a * b for a, b in itertools.pairwise((*maps, channels)))  # `upsampled_conv` copies them
+    units = sum((first_side * 2**k) ** 2 * size for k, size in enumerate(maps)) + side**2 * channels
+    g = memory.Size(inputs * first_side**2 * maps[0] + kernels, units)
+    seen, sizes = channels + label, dcgan_mask_sizes(side, config.discriminator_maps)
+    kernels = sum(9 * a * b for a, b in itertools.pairwise((pack * seen, *config.discriminator_maps)))
+    return memory.Size(kernels + sizes[-1], side**2 * seen + sum(sizes) // pack), g
+
+
+def dcgan_memory(config: Any, d: memory.Size, g: memory.Size, bytes_of_image: int = 0) -> int:
+    """About how many bytes it takes to train networks of these sizes, and to draw 500 fakes at a time.
+
+    `bytes_of_image`: of a real image in a drawn batch.
+    """
+    masks = 3 * d.units if config.dropout else 0  # random bytes; then they are multiplied as float32
+    return (
+        memory.TENSORFLOW
+        + memory.losses(config)
+        + 48 * (d.weights + g.weights)  # float32: weights, moments, average, gradients; copies for a checkpoint
+        + 4 * config.batch * (4 * g.units + 5 * d.units + 3 * masks)  # kept for the gradients, or gradients
+        + memory.drawn(min(config.eval_every, 50), config.batch * (bytes_of_image + 2 * config.latent_dim + masks))
+        + 8 * 500 * g.units
+    )
+
+
 # ----------------------------------------------------------------------------------- image to image: U-Net
 
 
@@ -362,8 +397,7 @@ def unet_weights(rng: np.random.Generator, size: Sequence[int], width: int) -> c
 
     The first layer has `width` channels, and each next one on the way down twice as many, up to `WIDEST`.
     """
-    levels, channels = unet_depth(*size[:2]), size[2]
-    widths = [min(width * 2**k, WIDEST) for k in range(levels)]
+    channels, widths = size[2], _unet_widths(size, width)
     weights = glorot(rng, 4, 4, channels, widths[0])
     for inputs, outputs in itertools.pairwise(widths):
         weights += glorot(rng, 4, 4, inputs, outputs) + norm_weights(outputs)
@@ -372,6 +406,11 @@ def unet_weights(rng: np.random.Generator, size: Sequence[int], width: int) -> c
         weights += glorot(rng, 3, 3, inputs, outputs) + norm_weights(outputs)
         inputs = 2 * outputs  # the skip connection brings as many channels again
     return weights + glorot(rng, 3, 3, inputs, channels)
+
+
+def _unet_widths(size: Sequence[int], width: int) -> list[int]:
+    """The channels of each layer on the way down."""
+    return [min(width * 2**k, WIDEST) for k in range(unet_depth(*size[:2]))]
 
 
 def unet_mask_sizes(size: Sequence[int], width: int) -> list[int]:
@@ -405,6 +444,16 @@ def unet(x: tf.Tensor, weights: Sequence, bits: tf.Tensor | None = None, rate: f
     return tf.tanh(upsampled_conv(h, *last))
 
 
+def unet_size(size: Sequence[int], width: int) -> memory.Size:
+    """The size of `unet` for images of `size` (H, W, C)."""
+    pixels, channels, widths = size[0] * size[1], size[2], _unet_widths(size, width)
+    pairs = list(itertools.pairwise((channels, *widths)))
+    # 4 x 4 pixels on the way down; on the way up 3 x 3, from twice as many channels, and `upsampled_conv` copies them
+    weights = sum((16 + 2 * 9 * 2) * inputs * outputs for inputs, outputs in pairs)
+    maps = sum(pixels // 4**k * outputs for k, outputs in enumerate(widths, start=1))
+    return memory.Size(weights, 3 * maps + pixels * channels)  # on the way down, on the way up, and both joined
+
+
 # -------------------------------------------------------------------------------- image to image: PatchGAN
 
 
@@ -423,3 +472,32 @@ def patchgan(x: tf.Tensor, weights: Sequence) -> tf.Tensor:
     h = leaky_relu(conv(x, *first, stride=2))
     h = leaky_relu(instance_norm(conv(h, kernel, bias, stride=2), *norm))
     return tf.reshape(conv(h, *last), (-1,))
+
+
+def patchgan_size(size: Sequence[int], width: int) -> memory.Size:
+    """The size of `patchgan` for images of `size` (H, W, C)."""
+    pixels, channels = size[0] * size[1], size[2]
+    return memory.Size(16 * width * (channels + 2 * width + 2), pixels // 4 * width + pixels // 16 * (2 * width + 1))
+
+
+def translation_memory(
+    config: Any, size: Sequence[int], players: Sequence[memory.Size], kept: int, bytes_of_step: int, held_out: int
+) -> int:
+    """About how many bytes it takes to train U-Nets and PatchGANs of these sizes on images of `size` (H, W, C).
+
+    Args:
+        kept: how many numbers the layers make of an image in a step, all of which are kept for the gradients.
+        bytes_of_step: of the drawn images and random numbers.
+        held_out: how many held-out images there are to measure.
+    """
+    pixels = math.prod(size)
+    part = min(500, max(1, 2**19 // (size[0] * size[1])))  # images that are measured at a time
+    return (
+        memory.TENSORFLOW
+        + memory.losses(config, kinds=5)
+        + 40 * sum(player.weights for player in players)  # float32: as in `dcgan_memory`, without an average
+        + 4 * config.batch * 3 * kept
+        + memory.drawn(1, bytes_of_step)
+        + 8 * part * max(player.units for player in players)
+        + 32 * min(held_out, max(config.log_samples, config.eval_samples)) * pixels  # eight copies as float32
+    )

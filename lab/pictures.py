@@ -1,21 +1,21 @@
 """Real images to learn from: MNIST, files in its formats, scikit-learn's 8x8 digits, and folders of PNG files."""
 
 import contextlib
-import gzip
 import hashlib
 import io
+import itertools
 import math
 import os
-import zipfile
-import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from rich import progress
 
-from lab import draws
-from lab.runs import BadInput
+from lab import draws, files, screen
+from lab.files import BadInput
 
 
 class Images(NamedTuple):
@@ -30,24 +30,30 @@ class Images(NamedTuple):
 
 NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
 IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+LEAST = 6  # images: a sixth of the training set chooses the width of a Parzen window
+MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"  # as in Keras, with the same hash
+MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+MNIST_BYTES = 11_490_434
 IMAGE_FILE = "an .npz with x_train, y_train, x_test, y_test or a folder with the four IDX files of MNIST"
 
 
 def load(source: str | None) -> Images:
     """The images that `--data` names; nothing is downloaded twice. BadInput names the file and what is wrong with it.
 
-    None or `mnist`: the file or folder in the environment variable MNIST_NPZ if it is set, otherwise MNIST as Keras
-    downloads, checks and stores it. `digits`: the 1797 8x8 digits inside scikit-learn, 1437 to train on and 360 to
-    test; they are shuffled, because they are sorted by writer. Anything else: the path of an .npz or of a folder with
-    four IDX files, gzipped or not, such as those of MNIST, Fashion-MNIST and KMNIST.
+    None or `mnist`: the file or folder in the environment variable MNIST_NPZ if it is set, otherwise MNIST, which is
+    downloaded once, checked, and kept where Keras keeps it. `digits`: the 1797 8x8 digits inside scikit-learn, 1437
+    to train on and 360 to test; they are shuffled, because they are sorted by writer. Anything else: the path of an
+    .npz or of a folder with four IDX files, gzipped or not, such as those of MNIST, Fashion-MNIST and KMNIST.
     """
+    if source == "":
+        raise BadInput(f"--data '': expected {IMAGE_FILE}; or mnist, or digits")
     if source == "digits":
         return _digits()
     if source not in (None, "mnist"):
         return _from_path(Path(source), f"--data {source}")
     if path := os.environ.get("MNIST_NPZ"):
         return _from_path(Path(path), f"MNIST_NPZ={path}")._replace(name="mnist")
-    return _keras_mnist()
+    return _mnist()
 
 
 def square_side(images: Images, source: str | None = None, multiple_of: int = 1) -> int:
@@ -88,46 +94,69 @@ def _digits() -> Images:
     return Images(pixels[:1437], labels[:1437], pixels[1437:], labels[1437:], "digits")
 
 
-def _keras_mnist() -> Images:
-    from keras.datasets import mnist  # imported here because it takes seconds
-
+def _mnist() -> Images:
+    content = b""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Keras prints a progress bar
-            (train, train_labels), (test, test_labels) = mnist.load_data()
-    except Exception as error:  # without a network, Keras raises a bare Exception
-        problem = f"MNIST is not on this machine and cannot be downloaded ({' '.join(str(error).split())})"
+        with files.open_regular(_place_of_mnist()) as file:
+            content = file.read(2 * MNIST_BYTES)
+    except (OSError, ValueError):
+        pass  # it is not there, and is downloaded next
+    if hashlib.sha256(content).hexdigest() != MNIST_SHA256:
+        content = _downloaded_mnist()
+        try:
+            with files.replacing(_place_of_mnist()) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            screen.say(f"MNIST cannot be kept ({error}): it will be downloaded again next time")
+    train, train_labels, test, test_labels = map(np.load(io.BytesIO(content)).get, NPZ_NAMES)
+    return Images(train, train_labels, test, test_labels, "mnist")
+
+
+def _place_of_mnist() -> Path:
+    """The file in which Keras keeps MNIST; OSError if there is no home folder."""
+    try:
+        return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets" / "mnist.npz"
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+
+
+def _downloaded_mnist() -> bytes:
+    """The content of Keras' file, with its hash checked; BadInput names the alternatives to a download."""
+    import urllib.request  # imported here because few runs need it
+    from http.client import HTTPException
+
+    screen.say(f"downloading MNIST, {files.in_words(MNIST_BYTES)}, once")
+    words, hidden = "downloading MNIST", not screen.console.is_terminal
+    try:
+        with (
+            urllib.request.urlopen(MNIST_URL, timeout=30) as answer,
+            progress.wrap_file(
+                answer, MNIST_BYTES, description=words, console=screen.console, transient=True, disable=hidden
+            ) as file,
+        ):
+            content = b"".join(itertools.islice(iter(partial(file.read, 2**16), b""), 2**8))
+        if hashlib.sha256(content).hexdigest() != MNIST_SHA256:
+            raise ValueError(f"{files.in_words(len(content))} came, which are not MNIST")
+    except (OSError, ValueError, HTTPException) as error:
+        problem = f"MNIST is not on this machine and cannot be downloaded from {MNIST_URL} ({files.why(error)})"
         expected = f"--data PATH or MNIST_NPZ=PATH, {IMAGE_FILE}; or --data digits, which needs no download"
         raise BadInput(f"{problem}; expected {expected}") from None
-    return Images(train, train_labels, test, test_labels, "mnist")
+    return content
 
 
 def _from_path(path: Path, given: str) -> Images:
     try:
-        arrays = [_idx_file(path, name) for name in IDX_NAMES] if path.is_dir() else _npz_file(path)
-        train, train_labels, test, test_labels = arrays
+        if path.is_dir():
+            train, train_labels, test, test_labels = (_idx_file(path, name) for name in IDX_NAMES)
+        else:
+            train, train_labels, test, test_labels = files.read_npz(path, NPZ_NAMES).values()
         _check("train", train, train_labels)
         _check("test", test, test_labels)
         if train.shape[1:] != test.shape[1:]:
             raise ValueError("training and test images differ in size")
         return Images(train, train_labels.astype(np.uint8), test, test_labels.astype(np.uint8), path.name)
-    except OSError as error:
-        raise BadInput(f"{given}: {(error.strerror or str(error)).lower()}; expected {IMAGE_FILE}") from None
-    except ValueError as error:
-        raise BadInput(f"{given}: {error}; expected {IMAGE_FILE}") from None
-
-
-def _npz_file(path: Path) -> list[np.ndarray]:
-    try:
-        with path.open("rb") as opened:  # opened here, because NumPy does not close a damaged file
-            if not zipfile.is_zipfile(opened):
-                raise ValueError("not an .npz file")
-            opened.seek(0)
-            file = np.load(opened, allow_pickle=False)
-            if missing := [name for name in NPZ_NAMES if name not in file.files]:
-                raise ValueError(f"holds no {', '.join(missing)}")
-            return [np.asarray(file[name]) for name in NPZ_NAMES]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"damaged ({error})") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{given}: {files.why(error)}; expected {IMAGE_FILE}") from None
 
 
 def _idx_file(folder: Path, name: str) -> np.ndarray:
@@ -137,27 +166,17 @@ def _idx_file(folder: Path, name: str) -> np.ndarray:
     if path is None:
         raise ValueError(f"holds no {name}, with or without .gz")
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path.name}: damaged ({error})") from None
-    dimensions = int(name[name.index("idx") + 3])
-    magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
-    if content[:4] != magic:
-        raise ValueError(f"{path.name}: starts with {content[:4].hex() or 'nothing'}, not with {magic.hex()}")
-    if len(content) < start:
-        raise ValueError(f"{path.name}: ends within its header")
-    shape = [int(n) for n in np.frombuffer(content, ">u4", dimensions, offset=4)]
-    if (size := len(content) - start) != math.prod(shape):
-        raise ValueError(f"{path.name}: {size} bytes of data, not the {math.prod(shape)} it announces")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+        return files.read_idx(path, int(name[name.index("idx") + 3]))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name}: {files.why(error)}") from None
 
 
 def _check(name: str, images: np.ndarray, labels: np.ndarray) -> None:
     """ValueError says what is wrong with the images or with their labels."""
     if images.dtype != np.uint8 or images.ndim != 3:
         raise ValueError(f"x_{name} is {images.dtype} {list(images.shape)}, not uint8 [N, H, W]")
-    if images.size == 0:
-        raise ValueError(f"x_{name} is empty")
+    if len(images) < LEAST or images.size == 0:
+        raise ValueError(f"x_{name} is {list(images.shape)}, not at least {LEAST} images")
     if images.min() == images.max():
         raise ValueError(f"every pixel of x_{name} is {images.min()}")
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
@@ -181,18 +200,20 @@ def read_folder(flag: str, folder: str | Path, seed: int, columns: int = 1) -> S
 
     Grey images have one channel; if any image is in colour, all are read as RGB. Transparency is dropped. `flag` is
     the flag that names the folder; `seed` decides which tenth is held out; `columns` pictures stand side by side in
-    each image. BadInput: no PNG, fewer than two, different sizes, sides that 4 does not divide.
+    each image. BadInput: no PNG, fewer than two, different sizes, sides that 4 does not divide, more than fits.
     """
+    if str(folder) == "":
+        raise BadInput(f"{flag} '': expected a folder with PNG files")
     root = Path(folder)
     held_out = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
     if (root / "train").is_dir() and held_out:
         train, test = _png_files(flag, root / "train"), _png_files(flag, held_out)
         images = _read(flag, [*train, *test], columns)
         return Split(images[: len(train)], images[len(train) :], None, root.name)
-    files = _png_files(flag, root)
-    if len(files) < 2:
+    paths = _png_files(flag, root)
+    if len(paths) < 2:
         raise BadInput(f"{flag} {root}: one PNG file, expected at least two: one is held out")
-    images = _read(flag, files, columns)
+    images = _read(flag, paths, columns)
     chosen = draws.generator(seed, draws.SPLIT).permutation(len(images))[: max(1, len(images) // 10)]
     return Split(np.delete(images, chosen, axis=0), images[chosen], None, root.name)
 
@@ -207,34 +228,44 @@ def described(train: np.ndarray, test: np.ndarray) -> str:
 def _png_files(flag: str, folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise BadInput(f"{flag} {folder}: no such folder; expected one with PNG files")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
-    if not files:
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+    except OSError as error:
+        raise BadInput(f"{flag} {folder}: {files.why(error)}; expected a folder with PNG files") from None
+    if not paths:
         raise BadInput(f"{flag} {folder}: holds no PNG file")
-    return files
+    return paths
 
 
-def _read(flag: str, files: list[Path], columns: int) -> np.ndarray:
-    """uint8 `[N, H, W, C]`; BadInput if a file cannot be read, or its size differs or is not divisible."""
-    images: list[np.ndarray] = []
-    for path in files:
-        try:
-            with Image.open(path) as opened:
-                images.append(np.atleast_3d(_pixels(opened)))
-        except (OSError, SyntaxError) as error:
-            raise BadInput(f"{flag} {path}: not a PNG image that can be read ({error})") from None
-        height, width = images[0].shape[:2]
-        size, expected = (f"{x.shape[1]} x {x.shape[0]}" for x in (images[-1], images[0]))
-        if size != expected:
-            raise BadInput(f"{flag} {path}: {size} pixels, expected {expected} as {files[0].name}")
+def _read(flag: str, paths: list[Path], columns: int) -> np.ndarray:
+    """uint8 `[N, H, W, C]`; BadInput if a file cannot be read, or its size differs or is not divisible.
+
+    The headers of all files are read first: whatever is wrong with one of them is told before the first is decoded.
+    """
+    shapes: list[tuple[int, int, int]] = []
+    for path in paths:
+        shapes.append(_of_png(flag, path, files.png_shape))
+        (height, width, _), (found, expected) = shapes[0], (f"{w} x {h}" for h, w, _ in (shapes[-1], shapes[0]))
+        if found != expected:
+            raise BadInput(f"{flag} {path}: {found} pixels, expected {expected} as {paths[0].name}")
         if height % 4 or width % (4 * columns):
             wanted = "sides that 4 divides" if columns == 1 else "A|B side by side, the sides of each divisible by 4"
-            raise BadInput(f"{flag} {path}: {size} pixels, expected {wanted}")
-    channels = max(image.shape[2] for image in images)
-    return np.stack([np.broadcast_to(image, (height, width, channels)) for image in images])
+            raise BadInput(f"{flag} {path}: {found} pixels, expected {wanted}")
+    shape = len(paths), height, width, max(channels for *_, channels in shapes)
+    try:
+        files.require_room(math.prod(shape))
+    except ValueError as error:
+        raise BadInput(f"{flag} {paths[0].parent}: {len(paths)} images of {found} pixels: {error}") from None
+    images = np.empty(shape, np.uint8)
+    with screen.waiting(f"reading {len(paths)} images") if images.nbytes > 2**24 else contextlib.nullcontext():
+        for image, path in zip(images, paths, strict=True):
+            image[:] = _of_png(flag, path, files.read_png)
+    return images
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
-    """uint8 `[H, W]` if the picture is grey, otherwise `[H, W, 3]`."""
-    if picture.mode in ("I", "I;16"):  # 16 bits, which Pillow would clip at 255
-        return np.round(np.asarray(picture, np.float64) / 257).astype(np.uint8)
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
+def _of_png(flag: str, path: Path, read: Callable[[Path], Any]) -> Any:
+    """What this function reads of a file; BadInput if it cannot."""
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{flag} {path}: not a PNG image that can be read ({files.why(error)})") from None

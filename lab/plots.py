@@ -1,20 +1,38 @@
 """Arrays in, figures out: nothing here trains, and no window opens.
 
-`figure` makes every figure. Functions of an `ax` draw one panel; the others return a `Figure`, or write files.
-Matplotlib and seaborn take a second to import, for which `--help` should not wait: they are imported where needed.
+Functions of an `ax` draw one panel; the others return a `Figure`, or write files. style.py holds what all figures
+share, and player.py makes the moving pictures.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
+from scipy import stats
 from scipy.special import expit
 
-from lab import runs
+from lab import files, player, runs
+from lab.style import (  # fmt: skip
+    FAKE,
+    IDEAL,
+    LEGEND,
+    OF_D,
+    OF_G,
+    OTHERS,
+    REAL,
+    figure,
+    headed,
+    key,
+    level,
+    logarithmic,
+    panels,
+    probabilities,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,66 +41,28 @@ if TYPE_CHECKING:
     Array = np.ndarray
     Records = Sequence[dict[str, Any]]  # of log.jsonl
 
-REAL, FAKE, IDEAL = "#31688e", "#d9622b", "0.35"  # the same three colours in every figure; they differ in grey, too
-COLOURS = (REAL, FAKE, "black")  # of curves that share a panel
 
-
-def figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Array]:
-    """A figure in the project's style, sizes in inches, and its axes `[rows, columns]`.
-
-    Unlike pyplot's it opens no window and needs no closing. A notebook shows it after `%matplotlib inline`.
-    """
-    import seaborn as sns
-    from matplotlib.figure import Figure
-
-    sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
-    fig = Figure(figsize=(width, height), layout="constrained")
-    return fig, fig.subplots(rows, columns, squeeze=False)
-
-
-def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, Array]:
-    """A figure of `count` panels, row by row, each `width` by `height` inches, and their axes `[count]`."""
-    rows = -(-count // columns)
-    fig, axes = figure(rows, columns, width * columns, height * rows)
-    for ax in axes.flat[count:]:
-        ax.remove()
-    return fig, axes.flat[:count]
+def described(result: dict[str, Any], records: Records) -> str:
+    """What a figure of many seeds shows, for `headed`: `norm, 8000 steps, 16 seeds: lines are medians ...`."""
+    many = "lines are medians over the seeds, bands reach from their 10% to their 90% quantile"
+    seeds = f"{result['seeds']} seeds: {many}" if result["seeds"] > 1 else "one seed"
+    return f"{result['target']}, {records[-1]['step']} steps, {seeds}"
 
 
 def save(fig: Figure, path: Path) -> None:
     """Write the figure as a PNG, whole or not at all."""
-    with runs.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         fig.savefig(temporary, dpi=110)
 
 
-def _save_animation(path: Path, fig: Figure, draw: Callable, frames: list[int], fps: int, dpi: int) -> None:
-    """Write the figure after each `draw(i)`, i in `frames`: a GIF, or with .html a player with a slider."""
-    from matplotlib.animation import HTMLWriter, PillowWriter
-
-    draw(frames[0])
-    fig.draw_without_rendering()
-    fig.set_layout_engine("none")  # laid out once: nothing jumps, and a layout for each frame takes most of the time
-    gif = path.suffix == ".gif"
-    writer = PillowWriter(fps) if gif else HTMLWriter(fps, embed_frames=True)
-    with runs.replacing(path) as temporary, writer.saving(fig, temporary, dpi):
-        for i in frames + frames[-1:] * 4 * gif:  # a GIF starts again: its last frame stays for a while
-            draw(i)
-            writer.grab_frame()
-
-
-def _frames(n: int, at_most: int) -> list[int]:
-    """Which of n records an animation shows: the first, the last, and more of the early ones."""
-    return np.unique((np.linspace(0, 1, at_most) ** 2 * (n - 1)).round().astype(int)).tolist()
-
-
-def curve(ax: Axes, records: Records, name: str, label: str, colour: str) -> None:
+def curve(ax: Axes, records: Records, name: str, label: str, colour: str, style: str = "-") -> None:
     """One logged number against the step; if it was logged for many seeds, their median and 10% to 90% band."""
     records = [r for r in records if name in r]
     steps, values = [r["step"] for r in records], [r[name] for r in records]
     if values and isinstance(values[0], dict):
-        _median_and_band(ax, steps, [[v[q] for v in values] for q in ("q10", "median", "q90")], label, colour)
+        _median_and_band(ax, steps, [[v[q] for v in values] for q in ("q10", "median", "q90")], label, colour, style)
     else:
-        ax.plot(steps, np.array(values, float), color=colour, label=label, lw=1.2)
+        _line(ax, steps, np.array(values, float), label, colour, style)
 
 
 def band(ax: Axes, x: Array, rows: Array, label: str, colour: str) -> None:
@@ -91,31 +71,27 @@ def band(ax: Axes, x: Array, rows: Array, label: str, colour: str) -> None:
     _median_and_band(ax, x[valid], np.nanquantile(rows[:, valid], [0.1, 0.5, 0.9], axis=0), label, colour)
 
 
-def _median_and_band(ax: Axes, x: Sequence | Array, quantiles: Sequence | Array, label: str, colour: str) -> None:
+def _median_and_band(
+    ax: Axes, x: Sequence | Array, quantiles: Sequence | Array, label: str, colour: str, style: str = "-"
+) -> None:
     q10, median, q90 = np.array(quantiles, float)  # None, where all seeds failed, becomes NaN
-    ax.plot(x, median, color=colour, label=label, lw=1.2)
-    ax.fill_between(x, q10, q90, color=colour, alpha=0.25, lw=0)
+    _line(ax, x, median, label, colour, style)
+    if len(x) == 1:  # a band of no width
+        ax.vlines(x, q10, q90, color=colour, alpha=0.25, lw=6)
+    else:
+        ax.fill_between(x, q10, q90, color=colour, alpha=0.25, lw=0)
 
 
-def curves(ax: Axes, records: Records, labels: Mapping[str, str], colours=COLOURS, **settings: Any) -> None:
-    """Several logged numbers in one panel against the step, with a legend; `labels`: number -> label."""
+def _line(ax: Axes, x: Sequence | Array, y: Array, label: str, colour: str, style: str) -> None:
+    """A line, or a dot where there is a single point, of which a line would show nothing."""
+    ax.plot(x, y, color=colour, label=label, lw=1.2, ls=style, marker="o" if len(x) == 1 else None, ms=4)
+
+
+def curves(ax: Axes, records: Records, labels: Mapping[str, str], colours: Sequence[str], **settings: Any) -> None:
+    """Several logged numbers in one panel against the step; `labels`: number -> label. `key` names them."""
     for (name, label), colour in zip(labels.items(), colours, strict=False):
         curve(ax, records, name, label, colour)
     ax.set(xlabel="step", **settings)
-    ax.legend(frameon=False)
-
-
-def level(ax: Axes, y: float, text: str, above: bool = True, colour: str = IDEAL) -> None:
-    """A dashed horizontal line at y, with its name at the right end."""
-    ax.axhline(y, color=colour, ls="--", lw=1)
-    _label(ax, y, text, colour, above)
-
-
-def _label(ax: Axes, y: float, text: str, colour: str, above: bool = True) -> None:
-    """A small text at the right end, just above or below height y."""
-    offset, side = (2, "bottom") if above else (-2, "top")
-    where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    ax.annotate(text, (1, y), (-2, offset), color=colour, fontsize="small", ha="right", va=side, **where)
 
 
 # ---------------------------------------------------------------------------------------------- real numbers
@@ -123,116 +99,141 @@ def _label(ax: Axes, y: float, text: str, colour: str, above: bool = True) -> No
 
 def losses(ax: Axes, records: Records, equilibrium: float | None = None) -> None:
     """Both players' losses against the step, and D's loss at the equilibrium, ln 4, if the loss has one."""
-    seeds = ": median over seeds, 10% to 90%" if isinstance(records[-1].get("generator_loss"), dict) else ""
     labels = {"discriminator_loss": "discriminator", "generator_loss": "generator"}
-    curves(ax, records, labels, title=f"Losses{seeds}", ylabel="loss")
+    curves(ax, records, labels, OTHERS, title="Losses", ylabel="loss")
     if equilibrium is not None:
-        level(ax, equilibrium, "ln 4: D at the equilibrium", above=False)  # D's curve ends above it
-        ax.margins(y=0.15)  # room for that name
+        level(ax, equilibrium, "D's equilibrium: ln 4")
+    key(ax)
 
 
 def history(
-    ax: Axes, records: Records, name: str, title: str, floors: dict, unit, scale="linear", whose="a perfect sampler"
+    ax: Axes, records: Records, name: str, title: str, floors: dict, unit, scale="log", whose="a perfect sampler"
 ) -> None:
-    """One logged number against the step (median and band, if over seeds); dashed, its floor, `<name>_floor`."""
-    curve(ax, records, name, title, FAKE)
-    ax.set(title=title, xlabel="step", ylabel=unit, yscale=scale)
-    ax.margins(y=0.18)  # room for the floor's name, away from the curve: what has a log scale is best when small
-    level(ax, floors[f"{name}_floor"], whose, above=scale == "linear")
+    """One logged number of the fakes against the step (median and band, if over seeds); dashed, its floor.
 
-
-def kl_history(ax: Axes, records: Records, floor: float) -> None:
-    """The KL divergence against the step on a log scale, median and band over seeds, and a perfect sampler's KL."""
-    history(ax, records, "kl", "KL(real || fake)", {"kl_floor": floor}, "nats", "log")
+    `scale`: log, linear (from 0 on), or share (from 0 to 1). The floor is `floors[<name>_floor]`, and `whose` it is.
+    """
+    curve(ax, records, name, "fakes", FAKE)
+    level(ax, floors[f"{name}_floor"], whose)
+    ax.set(title=title, xlabel="step", ylabel=unit)
+    if scale == "log":
+        ax.margins(y=0.1)
+        logarithmic(ax.yaxis)
+    elif scale == "share":
+        probabilities(ax.yaxis)
+    else:
+        ax.set_ylim(bottom=0)
+    key(ax)
 
 
 def densities(ax: Axes, x: Array, p: Array, q: Array) -> None:
     """The real density p `[n]` as a line, and the fakes' densities q `[S, n]` as their median and band over seeds."""
     ax.plot(x, p, color=REAL, label="real", lw=1.5)
-    band(ax, x, q, "fake", FAKE)
-    ax.set(title="Real and fake density", xlabel="x", ylabel="density", ylim=(0, None))
-    ax.legend(frameon=False)
+    band(ax, x, q, "fakes", FAKE)
+    ax.set(title="Densities", xlabel="x", ylabel="density", ylim=(0, None))
+    key(ax)
 
 
 def discriminator(ax: Axes, x: Array, d: Array, optimal: Array | None) -> None:
     """D(x) `[S, n]` and, if given, the optimal D* = p / (p + q) `[S, n]` against the same fakes; NaN is left out."""
-    band(ax, x, d, "D(x)", FAKE)
+    band(ax, x, d, "D(x)", OF_D)
     if optimal is not None:
-        band(ax, x, optimal, "optimal D*(x) = p / (p + q)", REAL)
+        band(ax, x, optimal, "optimal, p / (p + q)", IDEAL)
     level(ax, 0.5, "1/2")
-    ax.set(title="Discriminator", xlabel="x", ylabel="probability of real", ylim=(0, 1))
-    ax.legend(frameon=False)
+    ax.set(title="Discriminator", xlabel="x", ylabel="probability of real")
+    probabilities(ax.yaxis)
+    key(ax, columns=3)
 
 
 def discriminator_outputs(ax: Axes, d_real: Array, d_fake: Array) -> None:
     """Histograms of D's outputs on real samples and on fakes, all seeds together; dashed, 1/2: D cannot tell."""
     bins = np.linspace(0, 1, 51)
-    for values, label, colour in ((d_real, "on real", REAL), (d_fake, "on fake", FAKE)):
+    for values, label, colour in ((d_real, "on real", REAL), (d_fake, "on fakes", FAKE)):
         density, _ = np.histogram(np.ravel(values), bins, density=True)
         ax.stairs(density, bins, fill=True, color=colour, alpha=0.25, lw=0)
         ax.stairs(density, bins, color=colour, label=label)
-    ax.axvline(0.5, color=IDEAL, ls="--", lw=1)
-    ax.set(title="D on real and on fake", xlabel="D, probability of real", ylabel="density", xlim=(0, 1))
-    ax.legend(frameon=False)
+    ax.axvline(0.5, color=IDEAL, ls="--", lw=1, label="1/2")
+    ax.set(title="Discriminator on real and on fakes", xlabel="D, probability of real", ylabel="density")
+    probabilities(ax.xaxis)
+    key(ax, columns=3)
 
 
 def per_seed(ax: Axes, values: Sequence[float | None], floor: tuple[float, float] | None) -> None:
-    """The final KL of each seed as a dot, in order of size, and a perfect sampler's 10% to 90% range, if given."""
+    """The final KL of each seed as a dot, in order of size, and a perfect sampler's 10% to 90% range, if given.
+
+    Of seeds whose KL is not finite there is no dot, but the title counts them.
+    """
     found = np.sort([v for v in values if v is not None])
-    shares = (np.arange(len(found)) + 0.5) / max(len(found), 1)
-    ax.plot(shares, found, "o", color=FAKE, ms=3.5, mec="white", mew=0.3)
     if floor:
-        ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0)
-        _label(ax, floor[0], "perfect sampler, 10% to 90%", REAL, above=False)
-    ax.margins(y=0.15)
-    ax.set(title="Final KL of each seed", xlabel="share of seeds", ylabel="nats", yscale="log", xlim=(0, 1))
+        ax.axhspan(*floor, color=REAL, alpha=0.25, lw=0, label="perfect sampler, 10% to 90%")
+    ax.plot(np.arange(1, len(found) + 1), found, "o", color=FAKE, ms=3.5, mec="white", mew=0.3, label="a seed")
+    failed = f", but {len(values) - len(found)} not finite" if len(found) < len(values) else ""
+    ax.set(title=f"Final KL of each seed{failed}", xlabel="seeds, the best first", ylabel="nats")
+    ax.set(xlim=(0.5, len(values) + 0.5), xticks=_numbers(len(values)))
+    if len(found):
+        logarithmic(ax.yaxis)
+    key(ax)
 
 
-def animation(path: Path, records: Records, edges: Array, density: Callable) -> None:
+def _numbers(n: int) -> Array:
+    """At most 12 of the numbers 1 to n, for the ticks of an axis that counts."""
+    return np.arange(1, n + 1, -(-n // 12))
+
+
+def animation(path: Path, records: Records, edges: Array, density: Callable, seeds: int) -> None:
     """training.gif: the first seed's fake histogram moves onto the real density; early steps get more frames."""
     fig, ((ax,),) = figure(1, 1, 4.6, 2.8)
     x = np.linspace(edges[0], edges[-1], 400)
     p = density(x)
-    bars = ax.stairs(np.zeros(len(edges) - 1), edges, fill=True, color=FAKE, alpha=0.6, label="fake, first seed")
+    bars = ax.stairs(0 * edges[1:], edges, fill=True, color=FAKE, alpha=0.6, label="fakes of the first seed")
     ax.plot(x, p, color=REAL, lw=1.5, label="real")
-    ax.set(xlabel="x", ylabel="density", ylim=(0, 1.6 * p.max()), xlim=(edges[0], edges[-1]))
-    ax.legend(frameon=False, loc="upper right")
+    ax.set(xlabel="x", ylabel="density", ylim=(0, 1.5 * p.max()), xlim=(edges[0], edges[-1]))
+    key(ax)
 
     def draw(i: int) -> None:
         counts = np.asarray(records[i]["fake_counts"])
         bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
-        ax.set_title(f"step {records[i]['step']}: KL {records[i]['kl']['median']:.3f} nats, median over seeds")
+        kl = np.nan if records[i]["kl"]["median"] is None else records[i]["kl"]["median"]
+        of = f", the median of {seeds} seeds" if seeds > 1 else ""
+        ax.set_title(f"step {records[i]['step']}: KL {kl:z.3f} nats{of}")
 
-    _save_animation(path, fig, draw, _frames(len(records), 24), fps=6, dpi=90)
+    player.save_gif(path, player.drawn(fig, draw, player.frames(len(records), 24), dpi=90), milliseconds=170)
 
 
 def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], Array]) -> Figure:
-    """A panel for each target: the KL of every seed by loss, best median on top, its 95% interval, and the floor.
+    """A panel for each target: the KL of every seed by loss, its median and 95% interval, and the floor.
 
+    All panels have one axis and one order of losses, that of the mean rank over the targets. Beside a loss stands how
+    many of its seeds diverged, of which there are no dots.
     `table`: a dict for each target and loss, the best first; `values`: (target, loss) -> KL of every seed `[S]`.
     """
     targets = list(dict.fromkeys(row["target"] for row in table))
-    count, rng = len(table) // len(targets), np.random.default_rng(0)
-    fig, axes = figure(1, len(targets), 1 + 4.6 * len(targets), 0.9 + 0.36 * count)
+    ranked = {target: [row["loss"] for row in table if row["target"] == target] for target in targets}
+    order = sorted(ranked[targets[0]], key=lambda loss: sum(ranking.index(loss) for ranking in ranked.values()))
+    rng, shared = np.random.default_rng(0), {"sharex": True, "sharey": True}
+    fig, axes = figure(1, len(targets), 2 + 3.9 * len(targets), 1.5 + 0.36 * len(order), **shared)
     for ax, target in zip(axes[0], targets, strict=True):
-        rows = [row for row in table if row["target"] == target]
-        for k, row in enumerate(rows):
-            kl = values[target, row["loss"]]
+        rows = {row["loss"]: row for row in table if row["target"] == target}
+        for k, loss in enumerate(order):
+            kl, row = values[target, loss], rows[loss]
             heights = k + rng.uniform(-0.25, 0.25, len(kl))  # the dots lie side by side
-            ax.plot(kl, np.where(np.isfinite(kl), heights, np.nan), "o", color=FAKE, alpha=0.45, ms=3.5, mew=0)
+            finite = np.isfinite(kl)
+            ax.plot(kl[finite], heights[finite], "o", color=FAKE, alpha=0.45, ms=3.5, mew=0)
             if np.isfinite(row["median"]):
                 ax.plot([row["low"], row["high"]], [k, k], color="black", lw=2, solid_capstyle="butt", zorder=5)
                 ax.plot(row["median"], k, "|", color="black", ms=13, mew=1.6, zorder=6)
-        if rows[0]["floor"] is not None:
-            ax.axvline(rows[0]["floor"], color=IDEAL, ls="--", lw=1)
-            transform = ax.get_xaxis_transform()  # x in data, y as a share of the height
-            ax.text(rows[0]["floor"], 0.02, " a perfect sampler", color=IDEAL, fontsize="small", transform=transform)
-        ax.set_yticks(range(len(rows)), [row["loss"] for row in rows])
-        ax.set_xscale("log", subs=(2, 5))
-        ax.set(xlabel="KL(real || fake), nats (bar: 95% interval)", title=target, ylim=(len(rows) - 0.2, -0.5))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("{x:g}")
-    return fig
+            if not finite.all():
+                words = f"{np.count_nonzero(~finite)} of {len(kl)} diverged "
+                ax.text(1, k, words, fontsize="small", ha="right", va="bottom", transform=ax.get_yaxis_transform())
+        if (floor := next(iter(rows.values()))["floor"]) is not None:
+            ax.axvline(floor, color=IDEAL, ls="--", lw=1)
+            where = {"transform": ax.get_xaxis_transform()}  # x in data, y as a share of the height
+            ax.text(floor, 0.02, " a perfect sampler", color=IDEAL, fontsize="small", **where)
+        ax.set_yticks(range(len(order)), order)
+        ax.set(xlabel="KL(real || fake), nats", title=target, ylim=(len(order) - 0.2, -0.5))
+    logarithmic(axes[0, 0].xaxis)  # the others share it
+    across = "" if len(targets) == 1 else ", by their mean rank over the targets"
+    return headed(fig, f"Every seed (dots), median and its 95% interval (black); the best loss on top{across}")
 
 
 # ---------------------------------------------------------------------------------------------- the plane
@@ -250,65 +251,94 @@ def plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> None:
     """D in background colours, real points `[n, 2]`, the first seed's fakes, and arrows: where D pushes some of them.
 
     `snapshot`: `fakes [2, n]`, `pushes [2, m]` of the first m, D's `logits [r, r]` on a raster of the view.
+    The colours change fastest around D = 1/2, where D stays while R1 is strong; the bar shows the true values.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     fakes, pushes, reach = snapshot["fakes"], snapshot["pushes"], view[1]
-    names = "blue: real, D(x) = 1; orange: fake, D(x) = 0"
-    box = _frame(ax, view, title="First seed: D(x), and where it pushes fakes", xlabel=names)
-    colours = np.array([[235, 164, 130], [255, 255, 255], [141, 180, 212]]) / 255  # D is 0, 1/2, 1
-    d = np.stack([np.interp(expit(snapshot["logits"]), [0, 0.5, 1], c) for c in colours.T], axis=-1)
-    ax.imshow(d, origin="lower", extent=box, interpolation="bilinear")
-    ax.scatter(real[:1000, 0], real[:1000, 1], s=3, color=REAL, lw=0)
-    ax.scatter(fakes[0], fakes[1], s=3, color=FAKE, lw=0)
+    box = _frame(ax, view, title="First seed: what D sees")
+    colours = {0: "#f2b594", 0.4: "#f9ddce", 0.5: "white", 0.6: "#cfe0ee", 1: "#9fc0da"}  # D -> colour
+    shades: dict[str, Any] = {"cmap": LinearSegmentedColormap.from_list("D", list(colours.items()))}
+    shades |= {"vmin": 0, "vmax": 1, "interpolation": "bilinear"}
+    image = ax.imshow(expit(snapshot["logits"]), origin="lower", extent=box, **shades)
+    if _has_room(ax):
+        bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="D(x), probability of real")
+        bar.outline.set_linewidth(0.5)
+        probabilities(bar.ax.yaxis)
+    for (x, y), colour, label in ((real[:1000].T, REAL, "real"), (fakes, FAKE, "fakes")):
+        ax.scatter(x, y, s=9, color=colour, lw=0.35, ec="white", label=label)
     length = np.linalg.norm(pushes, axis=0)
     arrows = 0.12 * reach * pushes / max(np.quantile(length, 0.9), 1e-12)
     arrows *= np.minimum(1, 0.2 * reach / np.maximum(np.linalg.norm(arrows, axis=0), 1e-12))
     n = pushes.shape[1]
     ax.quiver(*fakes[:, :n], *arrows, angles="xy", scale_units="xy", scale=1, width=0.003, color="0.25")
+    ax.plot([], [], color="0.25", marker="$\\rightarrow$", ms=9, ls="", label=f"where D pushes {n} of them")
+    _names_below(ax)
+
+
+def _names_below(ax: Axes) -> None:
+    """The names of what a picture of the plane shows, below it."""
+    if _has_room(ax):
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, **LEGEND)
+
+
+def _has_room(ax: Axes) -> bool:
+    """Whether a panel is wide enough for names and a colour bar; for a narrow one the text beside it has to do."""
+    return ax.get_window_extent().width > 2.2 * ax.figure.dpi
 
 
 def latent_lattice(ax: Axes, snapshot: dict, view: tuple) -> None:
     """Lines of equal latent coordinate as G bends them: where they lie close, fakes are dense.
 
-    `snapshot["lines"]`: of each of two families x and y `[lines, n]`.
+    `snapshot["lines"]`: of each of two families x and y `[lines, n]`; along the first z1 varies, then z2.
     """
-    for (x, y), colour in zip(snapshot["lines"], (FAKE, REAL), strict=True):
-        ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
-    _frame(ax, view, title="First seed: G's image of a square of latents", xlabel="lines of equal latent coordinate")
+    for (x, y), colour, name in zip(snapshot["lines"], OTHERS, ("z1 varies", "z2 varies"), strict=False):
+        first, *_ = ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
+        first.set_label(name)
+    _frame(ax, view, title="First seed: a square of latents, as G bends it")
+    _names_below(ax)
 
 
-def mode_shares(ax: Axes, centres: Array, fakes: Array) -> None:
-    """Share of each seed's fakes `[S, 2, n]` nearest to each mode `[k, 2]`, and a perfect sampler's 10% to 90%."""
+def mode_shares(ax: Axes, centres: Array, std: float, fakes: Array) -> None:
+    """Share of each seed's fakes `[S, 2, n]` within 3 standard deviations of each mode `[k, 2]`: of high quality, as
+    in `metrics.mode_coverage`; and a perfect sampler's 10% to 90%.
+    """
     k, n = len(centres), fakes.shape[2]
-    nearest = np.argmin(((fakes[:, :, :, None] - centres.T[:, None]) ** 2).sum(axis=1), axis=-1)  # [S, n]
-    shares = np.stack([np.bincount(row, minlength=k) for row in nearest]) / n
-    low, high = 1 / k + np.array([-1.2816, 1.2816]) * np.sqrt((1 - 1 / k) / (k * n))  # of a binomial, nearly normal
-    ax.axhspan(low, high, color=REAL, alpha=0.25, lw=0)
-    ax.plot(np.tile(np.arange(1, k + 1), (len(shares), 1)), shares, "o", color=FAKE, ms=2.5, alpha=0.6, mew=0)
-    ax.set(title="Samples by mode, every seed", xlabel="mode", ylabel="share of fakes", ylim=(0, None))
-    _label(ax, 0, "blue: a perfect sampler, 10% to 90%", REAL)
+    squares = ((fakes[:, :, :, None] - centres.T[:, None]) ** 2).sum(axis=1)  # [S, n, k]
+    good = (squares == squares.min(axis=-1, keepdims=True)) & (squares < (3 * std) ** 2)
+    expected = -np.expm1(-(3**2) / 2) / k  # of a perfect sampler's samples 98.9% are of high quality
+    low, high = stats.binom.ppf([0.1, 0.9], n, expected) / n
+    ax.axhspan(low, high, color=REAL, alpha=0.25, lw=0, label="perfect sampler, 10% to 90%")
+    ax.plot(np.arange(1, k + 1), good.mean(axis=1).T, "o", color=FAKE, ms=3, alpha=0.6, mew=0, clip_on=False)
+    ax.lines[0].set_label("a seed")
+    ax.set(title="Fakes of high quality (within 3 sd) by mode", xlabel="mode", ylabel="share of a seed's fakes")
+    ax.set(xticks=_numbers(k), ylim=(0, None))
+    key(ax)
 
 
 def plane_seeds(real: Array, fakes: Array, result: dict, view: tuple, at_most: int = 20) -> Figure:
     """A small panel for each seed: its fakes `[S, 2, n]` over the real points `[n, 2]`, and its final numbers."""
     count = min(len(fakes), at_most)
-    fig, axes = panels(count, min(count, 5), 2.1, 2.3)
+    width = 4.2 if count == 1 else 2.1
+    fig, axes = panels(count, min(count, 5), width, width + 0.2)
     for k, ax in enumerate(axes):
         ax.scatter(*real[:1000].T, s=6, color=REAL, alpha=0.5, lw=0)
         ax.scatter(*fakes[k, :, :1000], s=1.5, color=FAKE, lw=0)
-        caption = f"KL {result['kl']['per_seed'][k]:.2f}"
+        caption = f"KL {result['kl']['per_seed'][k]:z.2f}"
         if "modes_of" in result:
             caption = f"{result['modes']['per_seed'][k]:g} modes, {result['high_quality']['per_seed'][k]:.1%}"
         ax.set_title(caption, fontsize="small")
         _frame(ax, view, xticks=[], yticks=[])
     meaning = "modes reached, share of high quality" if "modes_of" in result else "KL(real || fake), nats"
-    fig.suptitle(f"Every seed: real (blue), fakes (orange); {meaning}", fontsize="medium")
-    return fig
+    which = "Every seed" if count == len(fakes) else f"The first {count} of {len(fakes)} seeds"
+    return headed(fig, f"{which}: real (blue), fakes (orange); {meaning}")
 
 
 def plane_animation(folder: Path, real: Array, snapshots: dict, titles: dict, view: tuple) -> None:
     """training.gif, and training.html, a player with a slider: `plane` and `latent_lattice`, step by step."""
-    fig, ((left, right),) = figure(1, 2, 8, 4.2)
+    fig, ((left, right),) = figure(1, 2, 8.4, 4.4)
     steps = sorted(snapshots)
+    frames = player.frames(len(steps), 40)
 
     def draw(i: int) -> None:
         left.clear()
@@ -317,8 +347,10 @@ def plane_animation(folder: Path, real: Array, snapshots: dict, titles: dict, vi
         latent_lattice(right, snapshots[steps[i]], view)
         fig.suptitle(titles[steps[i]], fontsize="medium")
 
-    for name in ("training.gif", "training.html"):
-        _save_animation(folder / name, fig, draw, _frames(len(steps), 40), fps=5, dpi=72)
+    pictures = player.drawn(fig, draw, frames, dpi=72)
+    player.save_gif(folder / "training.gif", pictures, milliseconds=200)
+    captions = [titles[steps[i]] for i in frames]
+    player.save_page(folder / "training.html", pictures, captions, milliseconds=200)
 
 
 # ------------------------------------------------------------------------------------------------- images
@@ -342,11 +374,29 @@ def sheet(images: Array, columns: int, zoom: int | None = None, gap: int = 4) ->
     return picture
 
 
-def save_sheet(path: Path | None, images: Array, columns: int) -> None:
-    """Write `sheet` as a PNG, whole or not at all. A run in memory has no path: then nothing is written."""
+def labelled(picture: Array, title: str = "", rows: Sequence[str] = (), gap: int = 4) -> Image.Image:
+    """A `sheet` with a title above and a name left of each row; the pixels of the sheet stay as they are."""
+    font, sheet = ImageFont.load_default(13), Image.fromarray(picture)
+    names = [textwrap.fill(name, 14) for name in rows]
+    measure = ImageDraw.Draw(sheet).multiline_textbbox
+    left = max((int(measure((0, 0), name, font)[2]) + 10 for name in names), default=0)
+    title = textwrap.fill(title, (left + sheet.width) // 7)  # a letter is about 7 pixels wide
+    top = int(measure((0, 0), title, font)[3]) + 8 if title else 0
+    whole = Image.new(sheet.mode, (left + sheet.width, top + sheet.height), "white")
+    whole.paste(sheet, (left, top))
+    pen = ImageDraw.Draw(whole)
+    pen.multiline_text((2, 2), title, "black", font)
+    for k, name in enumerate(names):
+        middle = top + (k + 0.5) * (sheet.height + gap) / len(names) - gap / 2
+        pen.multiline_text((left - 6, middle), name, "black", font, anchor="rm", align="right")
+    return whole
+
+
+def save_sheet(path: Path | None, images: Array, columns: int, title: str = "", rows: Sequence[str] = ()) -> None:
+    """Write a `labelled` sheet as a PNG, whole or not at all; without a path, as of a run in memory, nothing."""
     if path:
-        with runs.replacing(path) as temporary:
-            Image.fromarray(sheet(images, columns)).save(temporary)
+        with files.replacing(path) as temporary:
+            labelled(sheet(images, columns), title, rows).save(temporary)
 
 
 def keep_sheet(run: runs.Run, period: runs.Period, images: np.ndarray, columns: int = 5) -> None:
@@ -360,27 +410,37 @@ def sheet_animation(path: Path, snapshots: dict, columns: int = 5) -> None:
 
     `snapshots`: step -> `{"images": uint8 [n, H, W] or [n, H, W, 1 or 3]}`, as in `strip` and `image_figures`.
     """
-    steps, pictures = sorted(snapshots), []
-    for i in _frames(len(steps), 40):
-        grid = Image.fromarray(sheet(snapshots[steps[i]]["images"] / 255, columns))
-        picture = Image.new(grid.mode, (grid.width, grid.height + 18), "white")
-        picture.paste(grid, (0, 18))
-        ImageDraw.Draw(picture).text((2, 3), f"step {steps[i]}", fill="black")
-        pictures.append(picture)
-    with runs.replacing(path) as temporary:
-        durations = [150] * (len(pictures) - 1) + [1500]  # ms; the last one stays
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    steps = sorted(snapshots)
+    shown = [steps[i] for i in player.frames(len(steps), 40)]
+    pictures = [labelled(sheet(snapshots[step]["images"] / 255, columns), f"step {step}") for step in shown]
+    player.save_gif(path, pictures, milliseconds=150)
 
 
 def strip(snapshots: dict, rows: int, columns: int = 10) -> Array:
     """The first `columns` images of up to `rows` snapshots, evenly through training, in [0, 1]: rows of a sheet."""
+    return np.concatenate([snapshots[step]["images"][:columns] / 255 for step in _evenly(snapshots, rows)])
+
+
+def _evenly(snapshots: dict, rows: int) -> list[int]:
+    """Steps of up to `rows` snapshots, evenly through training."""
     steps = sorted(snapshots)
-    chosen = np.unique(np.linspace(0, len(steps) - 1, rows).round().astype(int))
-    return np.concatenate([snapshots[steps[i]]["images"][:columns] / 255 for i in chosen])
+    return [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, rows).round().astype(int))]
+
+
+def save_strip(path: Path, snapshots: dict, rows: int, columns: int, title: str) -> None:
+    """Write `strip` with its steps as a PNG."""
+    steps = [f"step {step}" for step in _evenly(snapshots, rows)]
+    save_sheet(path, strip(snapshots, rows, columns), columns, title, steps)
 
 
 def image_figures(
-    folder: Path, samples: Array, snapshots: dict, between: Array, nearest: Array | None = None, columns: int = 10
+    folder: Path,
+    samples: Array,
+    snapshots: dict,
+    between: Array,
+    nearest: Array | None = None,
+    columns: int = 10,
+    rows: Sequence[str] = (),
 ) -> None:
     """Pictures of an image experiment, from images `[n, H, W]` or `[n, H, W, 1 or 3]` in [0, 1].
 
@@ -389,26 +449,30 @@ def image_figures(
     interpolation.png   each row goes from one latent to another in 12 images
     training.gif        fakes of the same latents through training
     neighbours.png      if `nearest` is given: the first samples, each above the training image nearest to it
+
+    `rows`: names of the rows of samples and interpolation, such as the digits that were asked for.
     """
-    save_sheet(folder / "samples.png", samples, columns)
-    save_sheet(folder / "strip.png", strip(snapshots, rows=11), columns=10)
-    save_sheet(folder / "interpolation.png", between, columns=12)
+    save_sheet(folder / "samples.png", samples, columns, f"{len(samples)} fakes, not selected", rows)
+    save_strip(folder / "strip.png", snapshots, 11, 10, "Fakes of the same latents through training")
+    words = "Each row: fakes of 12 latents on the way from one latent to another"
+    save_sheet(folder / "interpolation.png", between, 12, words, rows)
     sheet_animation(folder / "training.gif", snapshots)
     if nearest is not None:
-        n = len(nearest)
-        save_sheet(folder / "neighbours.png", np.concatenate([samples[:n], nearest]), columns=n)
+        n, names = len(nearest), ("fake", "nearest training image")
+        pairs = np.concatenate([samples[:n], nearest])
+        save_sheet(folder / "neighbours.png", pairs, n, "Are training images copied?", names)
 
 
-CONFIDENT = ("Classifier at least 90% confident", "share of images", "linear", "real images")
+CONFIDENT = ("Classifier at least 90% confident", "share of images", "share", "real images")
 IMAGE_CURVES = {  # number of log.jsonl: title, unit, scale, whose the floor is
     "frechet_digit_distance": ("Frechet digit distance", "", "log", "real images"),
-    "label_kl": ("Label KL", "nats", "log", "real images"),
+    "label_kl": ("Label KL", "nats", "log", "a perfect sampler"),
     "pixel_kl": ("Pixel KL", "nats", "log", "real images"),
     "confident_share": CONFIDENT,
 }
 STACKED_CURVES = {
-    "modes": ("Modes, of 1000", "", "linear", "perfect sampler"),
-    "kl": ("KL(triples of digits || uniform)", "nats", "log", "perfect sampler"),
+    "modes": ("Modes, of 1000", "", "linear", "a perfect sampler"),
+    "kl": ("KL(triples of digits || uniform)", "nats", "log", "a perfect sampler"),
     "frechet_digit_distance": ("Frechet distance of single digits", "", "log", "real images"),
     "confident_share": CONFIDENT,
 }
@@ -424,21 +488,21 @@ def image_curves(records: Records, numbers: Mapping[str, tuple] = IMAGE_CURVES) 
 
 
 def mode_counts(counts: Array) -> Figure:
-    """How often each of k modes came `[k]`, in order of size, over the 10% to 90% band of 200 perfect samplers."""
+    """How often each of k modes came `[k]`, in order of size, beside 200 perfect samplers: median, 10% to 90%."""
     fig, ((ax,),) = figure(1, 1, 5.6, 3.2)
     k, n = len(counts), counts.sum()
     perfect = np.sort(np.random.default_rng(0).multinomial(n, np.full(k, 1 / k), size=200), axis=1)[:, ::-1]
-    band(ax, np.arange(1, k + 1), perfect, "perfect sampler, 10% to 90%", REAL)
+    band(ax, np.arange(1, k + 1), perfect, "a perfect sampler: median, 10% to 90%", REAL)
     ax.plot(np.arange(1, k + 1), np.sort(counts)[::-1], color=FAKE, lw=1.5, label="fakes")
-    level(ax, n / k, f"{n / k:.3g}: equal parts")
+    level(ax, n / k, f"equal parts: {n / k:.3g}")
     ax.set(title=f"{np.count_nonzero(counts)} of {k} modes in {n} samples", xlabel="modes, the most frequent first")
     ax.set(ylabel="samples", xlim=(1, k), ylim=(0, None))
-    ax.legend(frameon=False)
+    key(ax)
     return fig
 
 
 def mistakes(images: Array, labels: Array, predictions: Array, confidences: Array) -> Figure:
-    """The 40 images `[N, H, W]` that a classifier gets wrong with the most confidence, under `label > prediction`.
+    """The 40 images `[N, H, W]` that a classifier gets wrong with the most confidence, under label and prediction.
 
     `labels`, `predictions`: the true and the most probable classes `[N]`; `confidences`: the latter's probabilities.
     """
@@ -448,31 +512,38 @@ def mistakes(images: Array, labels: Array, predictions: Array, confidences: Arra
     axes[0].axis("off")
     for ax, i in zip(axes, worst, strict=False):
         ax.axis("off")
-        ax.imshow(images[i], cmap="gray_r")
-        ax.set_title(f"{labels[i]} > {predictions[i]}", fontsize="small", pad=2)
+        ax.imshow(images[i], cmap="gray")
+        ax.set_title(f"{labels[i]} as {predictions[i]}", fontsize="small", pad=2)
     shown = f"{len(worst)} of {len(wrong)} mistakes on {len(labels)} test images"
-    fig.suptitle(f"label > prediction: {shown}, the most confident first", fontsize="medium")
-    return fig
+    return headed(fig, f"Label as prediction: {shown}, the most confident first")
 
 
 def errors_and_accuracies(records: Records) -> Figure:
     """D's error and accuracy on real images and on fakes, and G's error; dashed, their values when D cannot tell."""
     fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
-    errors = {"real_error": "D on real", "fake_error": "D on fake", "generator_error": "G"}
-    curves(left, records, errors, title="Cross-entropy", ylabel="nats", ylim=(0, None))
-    level(left, np.log(2), "ln 2: D says 1/2", above=False)
-    accuracies = {"real_accuracy": "on real", "fake_accuracy": "on fake"}
-    curves(right, records, accuracies, title="D's accuracy", ylabel="share correct", ylim=(0, 1))
-    level(right, 0.5, "1/2: D guesses", above=False)
+    errors = {"real_error": "D on real", "fake_error": "D on fakes", "generator_error": "G"}
+    curves(left, records, errors, (REAL, FAKE, OF_G), title="Cross-entropy", ylabel="nats", ylim=(0, None))
+    level(left, np.log(2), "ln 2: D says 1/2")
+    accuracies = {"real_accuracy": "on real", "fake_accuracy": "on fakes"}
+    curves(right, records, accuracies, (REAL, FAKE), title="D's accuracy", ylabel="share correct")
+    level(right, 0.5, "1/2: D guesses")
+    probabilities(right.yaxis)
+    key(left)
+    key(right, columns=3)
     return fig
 
 
 def held_out_curves(records: Records, title: str, labels: dict, losses: Sequence[str], unit="nats") -> Figure:
     """Numbers of held-out images against the step, `labels`: number -> label; beside them the losses so named."""
     fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
-    curves(left, records, labels, (FAKE, *COLOURS[::2]), title=f"{title}, held-out", yscale="log")
+    settings = {"title": f"{title}, held-out images", "ylabel": "mean |difference| of pixels"}
+    curves(left, records, labels, (FAKE, "black"), **settings)
+    logarithmic(left.yaxis)
     names = {name: name.replace("_loss", "").replace("_", " ") for name in losses}
-    curves(right, records, names, title="Losses", ylabel=unit)
+    colours = {"generator": OF_G, "discriminator": OF_D, "discriminator a": OF_D, "discriminator b": "black"}
+    curves(right, records, names, [colours[name] for name in names.values()], title="Losses", ylabel=unit)
+    for ax in (left, right):
+        key(ax, columns=3)
     return fig
 
 
@@ -500,15 +571,18 @@ def compared(logs: Mapping[str, Records], names: Sequence[str] = ()) -> Figure:
     for ax, name in zip(axes, names, strict=True):
         floors: dict[float, str] = {}
         for k, (label, records) in enumerate(logs.items()):
-            curve(ax, records, name, label, f"C{k}")
-            floors |= {r[f"{name}_floor"]: f"C{k}" for r in records[-1:] if f"{name}_floor" in r}
+            colour, style = OTHERS[k % len(OTHERS)], ("-", ":", "-.")[k // len(OTHERS) % 3]
+            curve(ax, records, name, label, colour, style)
+            floors |= {r[f"{name}_floor"]: colour for r in records[-1:] if f"{name}_floor" in r}
         for floor, colour in floors.items():
             ax.axhline(floor, color=colour if len(floors) > 1 else IDEAL, ls="--", lw=1)
         words = ["KL" if word == "kl" else word for word in name.split("_")]
         title = " ".join(words) + ", nats" * ("KL" in words)
-        logarithmic = {"KL", "frechet"} & {*words} and ax.dataLim.y1 > 0  # a log scale needs a positive number
-        ax.set(title=title[0].upper() + title[1:], xlabel="step", yscale="log" if logarithmic else "linear")
-        if ax.collections:  # bands
+        ax.set(title=title[0].upper() + title[1:], xlabel="step")
+        if {"KL", "frechet"} & {*words} and ax.dataLim.y1 > 0:  # a log scale needs a positive number
+            logarithmic(ax.yaxis)
+        summaries = [r[name] for records in logs.values() for r in records if isinstance(r.get(name), dict)]
+        if any(s["q10"] != s["q90"] for s in summaries):
             ax.set_ylabel("median, 10% to 90%")
     if any(name.endswith("_floor") for records in logs.values() for r in records[-1:] for name in r):
         axes[0].plot([], [], color=IDEAL, ls="--", lw=1, label="floor")
@@ -523,7 +597,8 @@ def dirac(forces: dict, paths: dict, penalties: Sequence[float], start: tuple[fl
     `forces`: loss -> (theta, psi, penalty) -> the two forces; `paths`: (loss, order) -> `[steps + 1, penalties, 2]`.
     """
     shown = sorted({0, len(penalties) // 2, len(penalties) - 1})
-    fig, axes = figure(len(forces), len(shown), 2.4 * len(shown), 2.3 * len(forces))
+    size = 2.3 * len(shown), 2.15 * len(forces) + 0.9
+    fig, axes = figure(len(forces), len(shown), *size, sharex=True, sharey=True)
     reach = 2.2 * max(0.5, *np.abs(start))
     grid = np.linspace(-reach, reach, 13)
     theta, psi = (a.reshape(-1, 1) for a in np.meshgrid(grid, grid))
@@ -532,15 +607,16 @@ def dirac(forces: dict, paths: dict, penalties: Sequence[float], start: tuple[fl
             u, v = force(theta, psi, np.full_like(theta, penalties[k]))
             length = np.hypot(u, v) + 1e-12
             ax.quiver(theta, psi, u / length, v / length, color="0.72", scale=22, width=0.006, pivot="mid")
-            for order, colour in (("simultaneous", FAKE), ("alternating", REAL)):
+            for order, colour in zip(("simultaneous", "alternating"), OTHERS, strict=False):
                 path = paths[loss, order][:, k]
                 inside = np.abs(path).max(axis=-1) < 2 * reach
                 ax.plot(*path[: len(path) if inside.all() else inside.argmin()].T, color=colour, lw=0.9, label=order)
             ax.plot(*start, "o", color="black", ms=3, label="start")
             ax.plot(0, 0, "+", color="black", ms=7, label="equilibrium")
+            ax.plot([], [], color="0.6", marker="$\\rightarrow$", ms=9, ls="", label="direction of the forces")
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach), title=f"{loss}, penalty {penalties[k]:g}")
             ax.title.set_size("small")
     fig.supxlabel("theta", fontsize="medium")
     fig.supylabel("psi", fontsize="medium")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, **LEGEND)
     return fig

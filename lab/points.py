@@ -6,6 +6,8 @@ Points are columns `[S, F, n]`: S seeds, F coordinates, n points; numbers on a l
 from __future__ import annotations
 
 import copy
+import itertools
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import draws
+from lab import draws, memory
 from lab.runs import BadInput, Period, Run
 
 COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
@@ -53,14 +55,14 @@ class Ensemble:
     # ------------------------------------------------------------------------------------------ training
 
     def batches(self, period: Period) -> Iterator[dict[str, tf.Tensor]]:
-        """The batches of a period, one dict for each block of seeds.
+        """The batches of a period: at most 500 steps of each block of seeds, one dict for each, then the next steps.
 
         Each holds real minibatches `x [n, S, F, B]`, random bits of the latents `z [n, S, Z, B]` and, for the
         gradient penalty alone, random bits `mix [n, S, 1, B / pack]`.
         """
-        config, (first, count) = self.config, (period.first, period.count)
-        for block in self.blocks if count else ():
-            seeds = self.seeds[block]
+        config = self.config
+        for chunk, block in itertools.product(period.chunks(500), self.blocks):
+            seeds, first, count = self.seeds[block], chunk.first, chunk.count
             latents = (config.latent_dim, config.batch)
             batch = {
                 "x": draws.minibatches(self.points[block], seeds, first, count, config.batch),
@@ -159,6 +161,37 @@ def check(config: Any) -> None:
         raise BadInput(
             f"--unroll {config.unroll}: not with --loss {config.loss}; expected {names}, where D gains what G loses"
         )
+
+
+def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
+    """About how much memory a run takes, for `memory.require`.
+
+    `features`: coordinates of a point. `samples`: of a file, how many each seed trains on.
+    """
+    seeds, fakes = config.seeds, config.eval_samples
+    block = min(-(-seeds // 2) if seeds >= 8 else seeds, 64)  # seeds in the largest of `draws.blocks`
+    at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
+    samples = config.samples if samples is None else samples
+    d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1))
+    g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
+    numbers = features + config.latent_dim  # of a sample and its latent
+    steps = min(config.eval_every, 500)
+    batches = steps * config.batch * (4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty))
+    # D is asked about single points: all fakes on a line, a grid of points in the plane; in packs they have company.
+    asked, company = (block * fakes, 3600)[features - 1], COMPANIONS if config.pack > 1 else 1
+    return (
+        memory.TENSORFLOW
+        + memory.losses(config, seeds=seeds)
+        + memory.xla(d, g, config.batch, numbers, seeds, at_once, config.pack, config.unroll)
+        + 28 * seeds * samples * features  # float64 and, while they are standardised, two copies; then float32
+        + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
+        + 24 * (steps * config.batch + 2 * samples)  # the order of one seed's samples
+        + fakes * (2 * seeds + 8 * block) * config.latent_dim  # random bits of all seeds, latents of a block
+        + fakes * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
+        + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions
+        + asked * company * (8 * d.units + 24 * features * (config.pack - 1))
+        + 150_000 * config.latent_dim * (features - 1)  # the lattice of latents in the pictures of the plane
+    )
 
 
 def networks(config: Any) -> tuple[Callable, Callable]:

@@ -1,6 +1,7 @@
 """Real numbers and points to learn: SciPy's distributions, mixtures, ring, grid, spiral, or the user's own file."""
 
-import re
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from lab import draws
-from lab.runs import BadInput
+import metrics
+from lab import draws, files, screen
+from lab.files import BadInput
+
+LARGEST = 1e30  # size of a number; float32 ends at 3e38
+SMALLEST = 1e-30, 1e-15  # spread of numbers, and of the columns of points, whose arrows have squares of its inverse
+MOST_UNLIKE = 1e6  # ratio of the spreads of two columns, which stand in one picture
+SLOW = {  # SciPy searches for each quantile or draw: for the ten thousands of a run from half a minute to hours
+    *("dpareto_lognorm", "gausshyper", "genhyperbolic", "geninvgauss", "irwinhall", "ksone", "kstwo", "levy_stable"),
+    *("norminvgauss", "rel_breitwigner", "studentized_range"),
+}
 
 
 class RealNumbers(NamedTuple):
@@ -49,10 +59,9 @@ def numbers(
     From a distribution each seed has `samples` draws of its own. Of a file, one random half is the training set of
     all seeds, and the other half is held out. BadInput: as `distribution` and `read_numbers`.
     """
-    if data:
-        shuffled = draws.generator(seeds[0], draws.SPLIT).permutation(read_numbers(data))
-        half = len(shuffled) // 2
-        return RealNumbers(np.tile(shuffled[:half], (len(seeds), 1)), shuffled[half:], Path(data).name)
+    if data is not None:
+        train, held_out = _halves(f"--data {data}", read_numbers(data), seeds[0])
+        return RealNumbers(np.tile(train, (len(seeds), 1)), held_out, Path(data).name)
     truth = distribution(target, target_args)
     train = np.stack([truth.rvs(samples, random_state=draws.generator(seed, draws.REAL)) for seed in seeds])
     return RealNumbers(train, truth, " ".join([target, *(f"{a:g}" for a in target_args)]))
@@ -102,7 +111,8 @@ class GaussianMixture(stats.rv_continuous):
 def mixture(args: Sequence[float]) -> Any:
     """A mixture of normals from the weight, the mean and the standard deviation of each; by default two peaks."""
     values = np.array(args or (0.5, -2, 0.5, 0.5, 2, 0.5), np.float64)
-    if len(values) % 3 or not np.isfinite(values).all() or (values[0::3] <= 0).any() or (values[2::3] <= 0).any():
+    weights_and_stds = np.concatenate([values[0::3], values[2::3]])
+    if len(values) % 3 or not math.isfinite(sum(map(abs, args))) or (weights_and_stds <= 0).any():
         given = " ".join(f"{a:g}" for a in args)
         raise BadInput(f"--target-args {given}: a mixture takes WEIGHT MEAN STD triples, weights and stds above 0")
     return GaussianMixture(values.reshape(-1, 3))()
@@ -116,22 +126,36 @@ def distribution(target: str, target_args: Sequence[float] = ()) -> Any:
 
     `target_args` are SciPy's: the shapes, then loc and scale. BadInput names what is wrong and what is accepted.
     """
+    if target in SLOW:
+        problem = "SciPy takes from half a minute to hours for its quantiles or its draws"
+        raise BadInput(f"--target {target}: {problem}; expected another continuous distribution")
     if target in NAMED_TARGETS:
-        return NAMED_TARGETS[target](target_args)
+        return _within_reach(NAMED_TARGETS[target](target_args), target_args, target)
     family = getattr(stats, target, None)
     if not isinstance(family, stats.rv_continuous):
         named = ", ".join(["norm", *NAMED_TARGETS])
-        raise BadInput(f"--target {target}: expected {named} or another continuous distribution of scipy.stats")
+        given = f"--target {target or repr(target)}"
+        raise BadInput(f"{given}: expected {named} or another continuous distribution of scipy.stats")
     shapes = family.shapes.split(", ") if family.shapes else []
     expected = " ".join([*shapes, "[loc [scale]]"])
     if not len(shapes) <= len(target_args) <= len(shapes) + 2:
         raise BadInput(f"--target-args: {len(target_args)} numbers for {target}, expected {expected}")
-    frozen = family(*target_args)
-    with np.errstate(all="ignore"):  # NaN and infinite arguments show in the quantiles, which are checked next
-        low, high = frozen.ppf([0.25, 0.75])
-    if not (np.isfinite([low, high]).all() and low < high):
-        given = " ".join(f"{a:g}" for a in target_args)
-        raise BadInput(f"--target-args {given}: outside the domain of {target} ({expected}, scale above 0)")
+    return _within_reach(family(*target_args), target_args, f"{target} ({expected}, scale above 0)")
+
+
+def _within_reach(frozen: Any, target_args: Sequence[float], domain: str) -> Any:
+    """The same distribution; BadInput unless the histogram of a run can show it, and float32 can hold its numbers."""
+    given = f"--target-args {' '.join(f'{a:g}' for a in target_args)}"
+    try:
+        with np.errstate(all="ignore"):  # what is wrong with the arguments shows in the quantiles
+            edges = metrics.histogram_edges(frozen)
+        if not np.isfinite(target_args).all():  # Student's t takes inf, and JSON does not
+            raise ValueError
+    except ValueError:
+        problem = f"outside the domain of {domain}, or its quantiles are too large or too close for float64"
+        raise BadInput(f"{given}: {problem}") from None
+    if problem := _beyond(edges):
+        raise BadInput(f"{given}: {problem}")
     return frozen
 
 
@@ -204,10 +228,23 @@ def points(target: str, samples: int, seeds: Sequence[int]) -> RealPoints:
         train = np.stack([known.draw(samples, draws.generator(seed, draws.REAL)).T for seed in seeds])
         return RealPoints(train, known.draw(100_000, draws.generator(0, draws.SPLIT)), known, target)
     if not Path(target).suffix:
-        raise BadInput(f"--target {target}: expected {', '.join(PLANE_TARGETS)}, or a .npy, .csv or .txt file")
-    shuffled = draws.generator(seeds[0], draws.SPLIT).permutation(read_points(target))
-    half = len(shuffled) // 2
-    return RealPoints(np.tile(shuffled[:half].T, (len(seeds), 1, 1)), shuffled[half:], None, Path(target).name)
+        given, named = f"--target {target or repr(target)}", ", ".join(PLANE_TARGETS)
+        raise BadInput(f"{given}: expected {named}, or a .npy, .csv or .txt file")
+    train, held_out = _halves(f"--target {target}", read_points(target), seeds[0])
+    return RealPoints(np.tile(train.T, (len(seeds), 1, 1)), held_out, None, Path(target).name)
+
+
+def _halves(given: str, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A random half of the rows, and the others; BadInput unless the columns of both vary enough for a histogram."""
+    shuffled = draws.generator(seed, draws.SPLIT).permutation(rows)
+    halves = shuffled[: len(rows) // 2], shuffled[len(rows) // 2 :]
+    for column in (column for half in halves for column in half.reshape(len(half), -1).T):
+        try:
+            metrics.histogram_edges(column)
+        except ValueError:
+            problem = "nearly all values in a random half of a column are equal, or too close for float64"
+            raise BadInput(f"{given}: {problem}; expected ones that a histogram of 40 bins can tell apart") from None
+    return halves
 
 
 def read_numbers(path: str | Path) -> np.ndarray:
@@ -215,56 +252,55 @@ def read_numbers(path: str | Path) -> np.ndarray:
 
     The first line of a text may be a header. BadInput names the file and what is wrong with it.
     """
-    return _read(Path(path), "--data", 1).reshape(-1)
+    return _read(path, "--data", 1).reshape(-1)
 
 
 def read_points(path: str | Path) -> np.ndarray:
     """Two columns of at least 40 numbers, as `read_numbers` reads one: float64 `[N, 2]`."""
-    return _read(Path(path), "--target", 2)
+    return _read(path, "--target", 2)
 
 
-def _read(path: Path, flag: str, columns: int) -> np.ndarray:
+def _read(path: str | Path, flag: str, columns: int) -> np.ndarray:
+    given, path = f"{flag} {str(path) or repr('')}", Path(path)
     try:
-        return _parsed(path.resolve(), columns, path.stat().st_size, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise BadInput(f"{flag} {path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except (ValueError, TypeError, EOFError) as error:
-        problem, expected = " ".join(str(error).split()), "one column" if columns == 1 else "two columns"
-        raise BadInput(f"{flag} {path}: {problem}; expected {expected} of numbers that vary") from None
+        return _parsed(path.absolute(), columns, path.stat().st_size, path.stat().st_mtime_ns)
+    except (OSError, ValueError, TypeError) as error:
+        expected = ("one column", "two columns")[columns - 1]
+        raise BadInput(f"{given}: {files.why(error)}; expected {expected} of numbers that vary") from None
 
 
 @lru_cache(maxsize=4)  # each file is read once; with its size and time as arguments, a changed file is read again
 def _parsed(path: Path, columns: int, size: int, modified: int) -> np.ndarray:
     """The numbers in a file `[N, columns]`; ValueError says what is wrong with them."""
-    if path.suffix == ".npy":
-        with path.open("rb") as opened:
-            values = np.atleast_1d(np.squeeze(np.lib.format.read_array(opened, allow_pickle=False)))
-    elif path.suffix in (".csv", ".txt"):
-        values = _rows(path.read_text())
-    else:
+    if path.suffix not in (".npy", ".csv", ".txt"):
         raise ValueError("expected a .npy, .csv or .txt file")
+    with screen.waiting(f"reading {path.name}") if size > 2**24 else contextlib.nullcontext():
+        values = np.atleast_1d(np.squeeze(files.read_npy(path))) if path.suffix == ".npy" else files.read_rows(path)
     if (found := values[0].size if len(values) else 1) != columns:
         raise ValueError(f"{found} column{'s' * (found != 1)}")
     if len(values) < 20 * columns:
         raise ValueError(f"{len(values)} {('numbers', 'points')[columns - 1]}, expected at least {20 * columns}")
-    values = values.reshape(-1, columns).astype(np.float64, casting="same_kind")  # TypeError if they are not numbers
+    values = values.reshape(-1, columns)
+    with np.errstate(over="ignore"):  # numbers of more than 64 bits may become infinite
+        values = values.astype(np.float64, casting="same_kind", copy=False)  # TypeError if they are no numbers
     if bad := np.count_nonzero(~np.isfinite(values)):
         raise ValueError(f"{bad} values are NaN or infinite")
-    if (constant := np.ptp(values, axis=0) == 0).any():
+    if (constant := (values == values[0]).all(axis=0)).any():
         raise ValueError(f"a column is constant: all its values are {values[0][constant][0]:g}")
+    if problem := _beyond(values):
+        raise ValueError(problem)
     values.flags.writeable = False
     return values
 
 
-def _rows(text: str) -> np.ndarray:
-    """The lines of a text as rows of numbers, of which the first line may be a header."""
-    rows = []
-    for number, line in enumerate(filter(str.strip, text.splitlines())):
-        try:
-            rows.append([float(word) for word in re.split(r"[,;\s]+", line.strip().rstrip(",;"))])
-        except ValueError:
-            if number > 0:
-                raise
-    if uneven := [row for row in rows if len(row) != len(rows[0])]:
-        raise ValueError(f"rows of {len(rows[0])} and of {len(uneven[0])} numbers")
-    return np.array(rows)
+def _beyond(values: np.ndarray) -> str:
+    """What is wrong with the size or the spread of numbers, for which float32 has no room; empty if nothing is."""
+    if (largest := np.abs(values).max()) > LARGEST:
+        return f"numbers up to {largest:.3g} in size, expected at most {LARGEST:g}; choose another unit"
+    spread = np.atleast_1d(np.ptp(values, axis=0))
+    low, high, least = spread.min(), spread.max(), SMALLEST[len(spread) - 1]
+    if low < least:
+        return f"numbers that spread over {low:.3g}, expected at least {least:g}; choose another unit"
+    if high > MOST_UNLIKE * low:
+        return f"columns that spread over {low:.3g} and {high:.3g}, expected a ratio of at most {MOST_UNLIKE:g}"
+    return ""

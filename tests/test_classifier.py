@@ -1,10 +1,13 @@
 """The digit classifier on the 8x8 digits, the cache of its weights, its script, and the scores it gives to images."""
 
+import errno
 import json
 import os
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -129,6 +132,18 @@ def test_large_sets_of_images_are_trained_on_for_longer(images, tmp_path, traini
     assert trainings == [classifier.Config().steps, classifier.SMALL.steps]
 
 
+def hostile(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("test_accuracy", *(f"weight_{i}" for i in range(10))):
+            archive.writestr(f"{name}.npy", bytes(2**22))
+
+
+def another_type(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **arrays | {"test_accuracy": np.array("high")})
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-300])
 
@@ -151,7 +166,11 @@ def another_shape(path):
     np.savez(path, **arrays | {"weight_0": arrays["weight_0"][:3]})
 
 
-DAMAGE = [truncate, flip_a_bit, drop_a_weight, another_shape, lambda path: path.write_bytes(b"")]
+def empty(path):
+    path.write_bytes(b"")
+
+
+DAMAGE = [truncate, flip_a_bit, drop_a_weight, another_shape, another_type, hostile, empty]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -162,7 +181,8 @@ def test_damaged_classifier_is_trained_again_with_a_message(damage, images, tmp_
     assert message.count("\n") == 1 and "training the digit classifier" in message and str(tmp_path) in message
     damage(path)
     classifier.digit_classifier(images, tmp_path)
-    assert len(trainings) == 2 and f"{path} is damaged" in capsys.readouterr().out
+    message = capsys.readouterr().out
+    assert len(trainings) == 2 and message.count("\n") == 1 and f"again, because {path} is damaged (" in message
     classifier.digit_classifier(images, tmp_path)
     assert len(trainings) == 2 and list(tmp_path.iterdir()) == [path]
 
@@ -184,10 +204,42 @@ def test_cache_folder_follows_the_environment(images, tmp_path, monkeypatch, tra
     assert len(list((tmp_path / "other").iterdir())) == 1 and len(trainings) == 2
 
 
-def test_cache_that_cannot_be_written_costs_a_message_and_not_the_classifier(images, tmp_path, trainings, capsys):
+def test_cache_in_the_place_of_a_file_costs_a_line_and_not_the_classifier(images, tmp_path, trainings, capsys):
     (tmp_path / "file").touch()
-    assert classifier.digit_classifier(images, tmp_path / "file" / "folder").test_accuracy > 0
-    assert "cannot be written" in capsys.readouterr().out
+    for folder, code in ((tmp_path / "file", errno.EEXIST), (tmp_path / "file" / "folder", errno.ENOTDIR)):
+        assert classifier.digit_classifier(images, folder).test_accuracy > 0
+        message = capsys.readouterr().out
+        assert message.count("\n") == 1 and f"each time, because it cannot be kept ([Errno {code}] " in message
+
+
+def test_cache_that_may_not_be_written_costs_a_line(images, tmp_path, monkeypatch, trainings, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    classifier.digit_classifier(images, tmp_path)
+    assert capsys.readouterr().out.endswith(f": 5 seconds, each time, because {tmp_path} may not be written\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_disk_costs_a_line(images, tmp_path, monkeypatch, trainings, capsys):
+    monkeypatch.setattr(np, "savez", Mock(side_effect=OSError(28, "No space left on device")))
+    classifier.digit_classifier(images, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "cannot be kept ([Errno 28] No space left on device: " in lines[1]
+
+
+def test_without_a_home_folder_the_classifier_is_trained_each_time(images, monkeypatch, trainings, capsys):
+    for name in ("GAN_LABORATORY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    classifier.digit_classifier(images)
+    message = capsys.readouterr().out
+    assert message.count("\n") == 1 and "cannot be kept (Could not determine home directory.)" in message
+
+
+def test_the_home_folder_is_not_asked_for_where_the_cache_is_named(images, tmp_path, monkeypatch, trainings):
+    monkeypatch.setenv("GAN_LABORATORY_CACHE", str(tmp_path))
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
+    classifier.digit_classifier(images)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_kept_classifier_is_plain_arrays(trained, images, cache):

@@ -1,5 +1,6 @@
 """The command line: groups and reasons in --help, what a flag accepts, recipes, tables."""
 
+import errno
 import re
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -7,7 +8,8 @@ from typing import Annotated
 import pytest
 from helpers import one_line
 
-from lab import cli, runs
+from lab import cli, runs, signals
+from lab.files import BadInput
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,31 @@ def test_short_runs_shrink_what_is_longer_and_say_so(capsys):
 
 
 def test_errors_end_in_one_line_and_their_exit_code(capsys):
-    for error, code in ((runs.BadInput("bad"), 2), (runs.Stopped("stopped", 1), 1), (KeyboardInterrupt(), 130)):
-        with pytest.raises(SystemExit) as stop, cli.one_line_errors() as advice:
-            advice.append("continue")
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's has this name."""
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    expected = {
+        "bad": (BadInput("bad"), 2),
+        "stopped": (runs.Stopped("stopped", 1), 1),
+        "interrupted; continue": (KeyboardInterrupt(), 130),
+        "SIGTERM; continue": (signals.Interrupted(15), 143),
+        "a.json: no space left on device; continue": (OSError(full.errno, full.strerror, "a.json"), 1),
+        "standard output: no space left on device; continue": (full, 1),
+        "standard output: broken pipe; continue": (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1),
+        "out of memory: use smaller sizes; continue": (MemoryError(), 1),
+        "out of memory: no room; continue": (ResourceExhaustedError("no room"), 1),
+    }
+    for line, (error, code) in expected.items():
+        with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+            signals.advise("continue")
             raise error
-        assert stop.value.code == code
-        line = one_line(capsys)
-        assert line in ("bad\n", "stopped\n", "interrupted; continue\n")
+        assert stop.value.code == code and one_line(capsys) == f"{line}\n"
+
+
+def test_error_of_the_program_itself_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), cli.one_line_errors():
+        _ = 1 / 0
 
 
 def test_table_shows_numbers_beside_their_floors(capsys):
@@ -129,6 +149,22 @@ def test_table_shows_numbers_beside_their_floors(capsys):
     cli.show(cli.Table(cli.IMAGES, {"sharpness": ("sharp", ".1f")}), image)
     text = capsys.readouterr().out
     assert "digits, recipe fast, seed 3, 7 steps" in text and re.search(r"sharpness +0\.1 +0\.2", text)
+
+
+def test_table_prints_no_negative_zero_and_counts_seeds_without_a_number(capsys):
+    failed = {"median": None, "q10": None, "q90": None, "failed": 1}
+    result = {"target": "norm", "recipe": "fast", "seeds": 1, "steps": 7, "kl": {"median": -1e-9, "failed": 0}}
+    rows = {
+        "KL": ("kl", ".3f"),
+        "reverse KL": ("reverse_kl", ".2f"),
+        "modes": ("modes", "d"),
+        "other": ("other", "d"),
+    }
+    cli.show(cli.Table(cli.OVER_SEEDS, rows), result | {"reverse_kl": failed, "modes": {"median": 3}})
+    text = capsys.readouterr().out
+    assert ", 1 seed, 7 steps" in text and "-0.0" not in text and "other" not in text
+    assert re.search(r"  KL +0\.000 ", text) and re.search(r"  modes +3 ", text)
+    assert re.search(r"  reverse KL \(1 of 1 seeds not finite\) +- +- +-", text)
 
 
 def test_unknown_experiment_is_bad_input():

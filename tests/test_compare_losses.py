@@ -13,7 +13,7 @@ from scipy import stats
 from experiments import compare_losses
 from lab import cli
 
-FLAGS = ["--targets", "norm", "ring", "--losses", "minimax", "hinge", "--seeds=2", "--steps=20", "--eval-every=20"]
+FLAGS = ["--targets", "norm", "ring", "--losses", "minimax", "hinge", "--seeds=6", "--steps=20", "--eval-every=20"]
 FLAGS += ["--eval-samples=100"]
 
 
@@ -41,12 +41,24 @@ def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
     written = {str(path.relative_to(docs)) for path in docs.rglob("*.*")}
     assert written == {"results/losses.csv", "results/losses.md", "figures/losses.png"}
     lines = (docs / "results/losses.csv").read_text().splitlines()
-    assert len(lines) == 1 + 2 * 2 * 2 and lines[0].startswith("target,loss,seed,kl,modes")
+    assert len(lines) == 1 + 2 * 2 * 6 and lines[0].startswith("target,loss,seed,kl,modes")
     result = json.loads((finished / "cells" / "ring-hinge" / "result.json").read_text())
     (line,) = (line for line in lines if line.startswith("ring,hinge,1,"))
     assert float(line.split(",")[3]) == pytest.approx(result["kl"]["per_seed"][1], rel=1e-5)
     text = (docs / "results/losses.md").read_text()
+    assert (
+        "`python experiments/compare_losses.py --losses minimax hinge --seeds 6 --steps 20 --eval-every 20 " in text
+    )
     assert text.count("| norm |") == 2 and f"{result['kl']['median']:.4f}" in text and "perfect sampler" in text
+
+
+def test_table_says_when_there_are_too_few_seeds_for_its_pairs():
+    config, row = compare_losses.Config(seeds=8), {"complete": None, "high_quality": None, "beats": [], "floor": None}
+    row |= {"target": "norm", "loss": "hinge", "median": 1.0, "low": 1.0, "high": 1.0, "q90": 1.0}
+    assert "8 seeds give no p-value below 0.0078, and the best of 21 pairs needs 0.0024" in compare_losses.markdown(
+        config, [row]
+    )
+    assert "more seeds" not in compare_losses.markdown(replace(config, seeds=10), [row])
 
 
 def test_finished_cells_are_not_run_again(finished, monkeypatch, capsys):
@@ -67,7 +79,7 @@ def test_other_settings_in_the_same_folder_are_refused(finished, capsys):
 def test_cell_claimed_elsewhere_is_left_alone(finished, tmp_path, capsys):
     claim = tmp_path / "norm-minimax.claim"
     claim.write_text("elsewhere, process 1")
-    config = replace(compare_losses.Config(), targets=("norm",), losses=("minimax",), out=str(tmp_path), seeds=2)
+    config = replace(compare_losses.Config(), targets=("norm",), losses=("minimax",), out=str(tmp_path), seeds=6)
     assert compare_losses.compare(config) is None
     assert "being trained by elsewhere, process 1" in capsys.readouterr().out and claim.exists()
     assert not (tmp_path / "norm-minimax").exists()
@@ -156,7 +168,9 @@ def test_training_that_diverged_ranks_last():
         ("--targets points.csv", "--targets points.csv: expected ring"),
         ("--losses minimax minimax", "--losses minimax minimax: expected one or more, each once"),
         ("--losses sigmoid", "sigmoid"),
-        ("--seeds 1", "--seeds 1: expected at least 2"),
+        ("--seeds 5", "--seeds 5: expected at least 6"),
+        ("--docs=", "--docs '': expected a folder"),
+        ("--out=", "--out '': expected a folder"),
         ("--steps 0", "--steps 0: expected at least 1"),
         ("--eval-samples 5", "--eval-samples 5: expected at least one for each of the 8 modes"),
     ],

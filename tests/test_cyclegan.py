@@ -9,7 +9,7 @@ from helpers import assert_first_gradients, command, one_line, write_pngs
 from PIL import Image
 
 import gan_core as core
-from experiments import cyclegan, sample
+from experiments import cyclegan
 from gan_core import tf
 from lab import cli, networks, pictures, runs
 
@@ -197,24 +197,12 @@ def test_domains_may_hold_different_numbers_of_images(tmp_path, capsys):
         assert picture.width < picture.height / 2  # two columns, as many as both have, of six rows
 
 
-def test_samples_of_a_translation_are_refused_in_one_line(tmp_path, capsys):
-    runs.save_config(tmp_path, "cyclegan", "stable", TINY)
-    with pytest.raises(SystemExit) as stop:
-        sample.main([str(tmp_path), "--out", str(tmp_path / "x.png")])
-    assert stop.value.code == 2 and "cyclegan" in one_line(capsys)
-
-
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["--domain-a={square}"], ["--domain-a", "--domain-b"]),
-        (["--domain-b={square}"], ["--domain-a", "--domain-b"]),
         (["--domain-a={square}", "--domain-b={empty}"], ["--domain-b", "empty", "no PNG"]),
         (["--domain-a={square}", "--domain-b={uneven}"], ["--domain-b", "10 x 4 pixels", "4 divides"]),
         (["--domain-a={square}", "--domain-b={wide}"], ["--domain-b", "4 x 16 x 1", "4 x 4 x 1"]),
-        (["--data=digits", "--batch=51"], ["--batch 51", "50"]),
-        (["--data=digits", "--cycle=-1"], ["--cycle -1", "0 or more"]),
-        (["--data=digits", "--frame=gold"], ["gold"]),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, capsys):

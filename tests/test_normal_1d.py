@@ -10,7 +10,7 @@ from helpers import command, one_line
 import gan_core as core
 from experiments import normal_1d
 from gan_core import tf
-from lab import runs
+from lab import storage
 
 TINY_FLAGS = ["--seeds=2", "--steps=60", "--eval-every=20", "--eval-samples=200", "--checkpoint-every=20"]
 SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,)}  # a small program compiles sooner
@@ -89,17 +89,12 @@ def test_epochs_count_the_samples_that_are_trained_on(tmp_path):
     assert normal_1d.Config(epochs=3, data=str(tmp_path / "x.npy")).steps == 12  # 350 numbers: 4 batches of 100
 
 
-def test_steps_may_grow_on_resuming_but_nothing_else_may_change(tmp_path, capsys):
+def test_steps_may_grow_on_resuming(tmp_path):
     folder = tmp_path / "run"
     assert command(normal_1d, *TINY_FLAGS, "--out", folder, draw=False) == 0
     assert command(normal_1d, "--resume", folder, "--steps", 80, draw=False) == 0
     assert json.loads((folder / "result.json").read_text())["steps"] == 80
-    assert [r["step"] for r in runs.read_log(folder)] == [0, 20, 40, 60, 80]
-    capsys.readouterr()
-    assert command(normal_1d, "--resume", folder, "--seed", 7) == 2
-    assert "drop --seed" in one_line(capsys)
-    assert command(normal_1d, "--resume", folder, "--steps", 60) == 2
-    assert "cannot shrink" in one_line(capsys)
+    assert [r["step"] for r in storage.read_log(folder)] == [0, 20, 40, 60, 80]
 
 
 def test_data_file_is_judged_against_its_held_out_half(tmp_path):
@@ -113,34 +108,7 @@ def test_data_file_is_judged_against_its_held_out_half(tmp_path):
     assert result["kl_floor"] > 41 / (2 * 200)  # two samples, of 200 and 300: far above one against exact masses
 
 
-# ---- bad input: one line, exit code 2, nothing written
-
-
-BAD = {
-    "--target nrom": "--target nrom",
-    "--target binom --target-args 3 .5": "--target binom",
-    "--target norm --target-args 1 2 3": "3 numbers for norm",
-    "--target gamma": "0 numbers for gamma",
-    "--target norm --target-args 0 -1": "scale above 0",
-    "--target mixture --target-args 1 0": "WEIGHT MEAN STD",
-    "--target norm --target-args inf 1": "scale above 0",
-    "--seeds 0": "--seeds 0: expected at least 1",
-    "--eval-samples 1": "--eval-samples 1",
-    "--discriminator-hidden 8 0": "--discriminator-hidden 8 0",
-    "--average 1": "--average 1",
-    "--loss best": "best",
-    "--recipe quick": "quick",
-    "--pack 3": "--batch 100: expected a multiple of --pack 3",
-    "--unroll 2": "--unroll 2: not with --loss non_saturating; expected minimax or wasserstein",
-}
-
-
-@pytest.mark.parametrize("flags", BAD)
-def test_bad_flag_is_one_line_and_exit_code_2(flags, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command(normal_1d, *flags.split()) == 2
-    assert BAD[flags] in one_line(capsys)
-    assert not list(tmp_path.iterdir())
+# ---- bad data: one line, exit code 2, nothing written
 
 
 FILES = {

@@ -1,17 +1,27 @@
 """Real images: digits, files and folders are read, and whatever is wrong with one of them is one clear line."""
 
 import gzip
+import hashlib
+import http.client
+import io
 import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
-import keras
 import numpy as np
 import pytest
 from helpers import write_pngs
 from PIL import Image
+from rich.console import Console
 
-from lab import draws, pictures
-from lab.runs import BadInput
+from lab import draws, files, pictures, screen
+from lab.files import BadInput
 
 SPELLINGS = ["{}", "{}.gz", "{}-dots", "{}-dots.gz"]
 
@@ -126,7 +136,7 @@ def test_triples_are_drawn_with_replacement_by_seed_and_stream():
         assert (triples == other).mean() < 0.1  # 1 in 50 by chance
 
 
-# ---- MNIST: from the environment, from Keras
+# ---- MNIST: from the environment, or downloaded
 
 
 @pytest.mark.parametrize("source", [None, "mnist"])
@@ -139,27 +149,90 @@ def test_environment_names_the_file_of_mnist(source, tmp_path, monkeypatch):
         pictures.load(source)
 
 
-def test_keras_downloads_in_silence(monkeypatch, capfd):
-    def load_data():
-        print("Downloading data from ...")
-        a = small()
-        return (a["x_train"], a["y_train"]), (a["x_test"], a["y_test"])
+@pytest.fixture
+def internet(tmp_path, monkeypatch):
+    """What is downloaded in the place of MNIST, and each download; no network is used, and no home folder."""
+    content = npz(tmp_path / "origin.npz").read_bytes()
+    web = SimpleNamespace(content=content, error=None, calls=[])
 
+    def urlopen(url, timeout):
+        web.calls.append((url, timeout))
+        if web.error:
+            raise web.error
+        return io.BytesIO(web.content)
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(pictures, "MNIST_SHA256", hashlib.sha256(content).hexdigest())
     monkeypatch.delenv("MNIST_NPZ", raising=False)
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", load_data)
-    assert (pictures.load(None).train == small()["x_train"]).all()
-    assert capfd.readouterr().out == ""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return web
 
 
-def test_without_network_and_cache_one_line_names_the_alternatives(monkeypatch):
-    def load_data():
-        raise Exception("URL fetch failure on https://...:\nNone -- [Errno -2] Name or service not known")
+def is_small(images):
+    assert images.name == "mnist"
+    return all((array == small()[name]).all() for array, name in zip(images[:4], pictures.NPZ_NAMES, strict=True))
 
-    monkeypatch.delenv("MNIST_NPZ", raising=False)
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", load_data)
+
+def test_mnist_is_downloaded_once_and_kept_where_keras_keeps_it(internet, tmp_path, capfd):
+    assert is_small(pictures.load(None))
+    assert internet.calls == [(pictures.MNIST_URL, 30)]
+    assert capfd.readouterr() == ("downloading MNIST, 11.5 MB, once\n", "")
+    assert [p.name for p in (tmp_path / "keras" / "datasets").iterdir()] == ["mnist.npz"]
+    assert is_small(pictures.load("mnist")) and len(internet.calls) == 1 and capfd.readouterr().out == ""
+
+
+def test_a_bar_shows_the_download_on_a_terminal(internet, monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(screen, "console", Console(file=terminal, force_terminal=True))
+    assert is_small(pictures.load(None)) and "downloading MNIST \x1b" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), lambda path: path.write_bytes(bytes(9000))])
+def test_a_kept_file_that_is_not_mnist_is_downloaded_again(damage, internet, tmp_path):
+    pictures.load(None)
+    damage(tmp_path / "keras" / "datasets" / "mnist.npz")
+    assert is_small(pictures.load(None)) and is_small(pictures.load(None)) and len(internet.calls) == 2
+
+
+def test_mnist_stays_in_memory_where_it_cannot_be_kept(internet, tmp_path, monkeypatch, capsys):
+    (tmp_path / "keras").touch()
+    assert is_small(pictures.load(None))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and "MNIST cannot be kept" in lines[1] and "downloaded again next time" in lines[1]
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setattr(Path, "home", home := Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    assert is_small(pictures.load(None)) and home.called and len(internet.calls) == 2
+    assert "MNIST cannot be kept (Could not determine home directory.)" in capsys.readouterr().out
+
+
+ERRORS = {
+    "Name or service not known": urllib.error.URLError("[Errno -2] Name or service not known"),
+    "timed out": TimeoutError("timed out"),
+    "IncompleteRead": http.client.IncompleteRead(b""),
+    "HTTP Error 404": urllib.error.HTTPError(pictures.MNIST_URL, 404, "Not Found", {}, None),
+    "9 kB came, which are not MNIST": bytes(9000),
+}
+
+
+@pytest.mark.parametrize("words", ERRORS)
+def test_a_failed_download_is_one_line_that_names_the_alternatives_and_leaves_nothing(words, internet, tmp_path):
+    internet.error = None if isinstance(ERRORS[words], bytes) else ERRORS[words]
+    internet.content = ERRORS[words]
     with pytest.raises(BadInput, match="--data PATH or MNIST_NPZ=PATH.*or --data digits") as error:
         pictures.load(None)
-    assert "\n" not in str(error.value) and "Name or service not known" in str(error.value)
+    assert "\n" not in str(error.value) and words in str(error.value)
+    assert not (tmp_path / "keras").exists()
+
+
+def test_a_download_ends_at_16_megabytes(internet):
+    internet.content = bytes(2**25)
+    with pytest.raises(BadInput, match="16.8 MB came, which are not MNIST"):
+        pictures.load(None)
+
+
+def test_images_are_loaded_without_keras():
+    code = "import sys; from lab.pictures import load; load('digits'); print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 # ---- what is wrong with a file
@@ -167,6 +240,8 @@ def test_without_network_and_cache_one_line_names_the_alternatives(monkeypatch):
 
 def test_missing_file(tmp_path):
     assert "no such file" in problem(tmp_path / "x.npz")
+    with pytest.raises(BadInput, match="^--data '': expected an .npz with x_train"):
+        pictures.load("")
 
 
 def test_files_that_are_no_npz(tmp_path):
@@ -199,14 +274,16 @@ CHANGES = {
     "holds no y_train, x_test": {"y_train": None, "x_test": None},
     "x_train is float32": {"x_train": SMALL["x_train"].astype("f")},
     r"x_test is uint8 [20, 6, 6, 1], not uint8 [N, H, W]": {"x_test": SMALL["x_test"][..., None]},
-    "x_test is empty": {"x_test": SMALL["x_test"][:0], "y_test": SMALL["y_test"][:0]},
+    "x_test is [0, 6, 6], not at least 6 images": {"x_test": SMALL["x_test"][:0], "y_test": SMALL["y_test"][:0]},
+    "x_train is [5, 6, 6], not at least 6": {"x_train": SMALL["x_train"][:5], "y_train": SMALL["y_train"][:5]},
+    "x_train is [30, 0, 6], not at least": {"x_train": SMALL["x_train"][:, :0]},
     "every pixel of x_train is 7": {"x_train": np.full_like(SMALL["x_train"], 7)},
     "y_train is uint8 [29], not a whole number for each of 30 images": {"y_train": SMALL["y_train"][1:]},
     "y_test is float64": {"y_test": SMALL["y_test"] / 1},
     "from 0 to 10": {"y_test": np.append(SMALL["y_test"][2:], [0, 10])},
     "from -1 to": {"y_test": np.append(SMALL["y_test"][1:].astype(int), -1)},
     "differ in size": {"x_test": SMALL["x_test"][:, 1:]},
-    "allow_pickle=False": {"y_train": np.array([None, "a"], object)},
+    "holds Python objects, not numbers": {"y_train": np.array([None, "a"], object)},
 }
 
 
@@ -226,7 +303,7 @@ CONTENTS = {
     "starts with 00000801, not with 00000803": idx(SMALL["y_train"]),
     "starts with nothing": b"",
     "ends within its header": IMAGES[:10],
-    "1079 bytes of data, not the 1080 it announces": IMAGES[:-1],
+    "1079 bytes of data, not the 1080 its header announces": IMAGES[:-1],
     "1081 bytes of data": IMAGES + b"x",
 }
 
@@ -294,9 +371,11 @@ def test_pictures_of_16_bits_keep_their_shades(tmp_path):
         ("uneven", 1, ["uneven", "10 x 4 pixels", "4 divides"]),
         ("broken", 2, ["000.png", "not a PNG image"]),
         ("one", 2, ["one PNG file", "at least two"]),
+        ("folder.png", 1, ["a.png", "not a PNG image that can be read (a folder)"]),
+        ("large", 1, ["large: 3 images of 8 x 4 pixels: 96 bytes of data, and only 150 bytes of memory are free"]),
     ],
 )
-def test_folder_that_cannot_be_used_is_named_with_its_fault(name, columns, words, tmp_path):
+def test_folder_that_cannot_be_used_is_named_with_its_fault(name, columns, words, tmp_path, monkeypatch):
     folder = tmp_path / name
     sizes = {
         "mixed": (4, (4, 16)),
@@ -304,6 +383,8 @@ def test_folder_that_cannot_be_used_is_named_with_its_fault(name, columns, words
         "uneven": (4, (4, 10)),
         "broken": (3, (4, 8)),
         "one": (1, (4, 8)),
+        "folder.png": (3, (4, 8)),
+        "large": (3, (4, 8)),
     }
     if name in sizes:
         write_pngs(folder, sizes[name][0], *sizes[name][1])
@@ -314,10 +395,28 @@ def test_folder_that_cannot_be_used_is_named_with_its_fault(name, columns, words
         (tmp_path / "extra" / "000.png").rename(folder / "z.png")
     if name == "broken":
         (folder / "000.png").write_bytes(b"not a picture")
+    if name == "folder.png":
+        (folder / "a.png").mkdir()
+    if name == "large":
+        monkeypatch.setattr(files, "free_memory", lambda: 150)
     with pytest.raises(BadInput) as error:
         pictures.read_folder("--pairs", folder, seed=0, columns=columns)
     line = str(error.value)
     assert line.startswith("--pairs ") and "\n" not in line and all(word in line for word in words), line
+
+
+def test_an_empty_name_is_not_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_pngs(tmp_path, 3, 4, 8))
+    with pytest.raises(BadInput, match="^--pairs '': expected a folder with PNG files$"):
+        pictures.read_folder("--pairs", "", seed=0)
+
+
+def test_whatever_is_wrong_with_the_last_header_is_told_before_the_first_picture_is_decoded(tmp_path, monkeypatch):
+    write_pngs(tmp_path, 3, 4, 8)
+    (tmp_path / "zzz.png").write_bytes(b"not a picture")
+    monkeypatch.setattr(files, "read_png", Mock(side_effect=AssertionError))
+    with pytest.raises(BadInput, match="zzz.png: not a PNG image that can be read"):
+        pictures.read_folder("--pairs", tmp_path, seed=0)
 
 
 # ---- minibatches

@@ -8,7 +8,7 @@ import pytest
 from helpers import one_line, quiet_command
 
 from experiments import mixture_2d, normal_1d, numpy_gan, plot
-from lab import runs
+from lab import files, runs, storage
 
 POINTS = ["--seeds=2", "--steps=20", "--eval-every=10", "--eval-samples=200", "--checkpoint-every=10", "--batch=20"]
 NUMPY = ["--steps=20", "--eval-every=10", "--checkpoint-every=10", "--eval-samples=100", "--log-samples=100"]
@@ -56,7 +56,7 @@ def test_figures_of_a_run_are_drawn_again(name, finished, tmp_path, capsys):
     shutil.rmtree(folder / "figures")
     capsys.readouterr()
     assert command(folder) == 0
-    assert capsys.readouterr().out == f"{folder / 'figures'}: drawn again\n"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{folder / 'figures'}: drawn again"
     after = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
     assert set(after) == set(before)
     assert all(after[file] == before[file] for file in before if file.endswith(".png"))
@@ -80,7 +80,7 @@ def test_a_result_of_fewer_steps_is_not_taken_for_the_runs(finished, tmp_path, m
     folder = tmp_path / "copy"
     shutil.copytree(finished("stable"), folder)
     result = json.loads((folder / "result.json").read_text())
-    runs.write_json(folder / "result.json", result | {"steps": 10, "kl_floor": 7.0})
+    files.write_json(folder / "result.json", result | {"steps": 10, "kl_floor": 7.0})
     seen = []
     monkeypatch.setattr(normal_1d, "figures", lambda trained, result, folder: seen.append(result))
     assert command(folder) == 0
@@ -134,7 +134,7 @@ def test_curves_are_those_of_the_logs_with_bands(finished, tmp_path, monkeypatch
     (ax,) = figure.axes
     assert len(ax.lines) >= 2 and len(ax.collections) == 2  # a line and a band for each run
     for line, folder in zip(ax.lines, folders, strict=False):
-        log = runs.read_log(folder)
+        log = storage.read_log(folder)
         assert line.get_xdata().tolist() == [r["step"] for r in log]
         np.testing.assert_allclose(line.get_ydata(), [r["kl"]["median"] for r in log])
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -149,7 +149,7 @@ def test_a_run_that_is_not_finished_is_shown_as_in_its_log(finished, tmp_path, c
     assert command(folder, finished("stable"), "--out", tmp_path / "a.png") == 0
     screen = capsys.readouterr().out
     assert f"{folder}: not finished, shown as in its log at step 20" in screen
-    median = runs.read_log(folder)[-1]["kl"]["median"]
+    median = storage.read_log(folder)[-1]["kl"]["median"]
     result = json.loads((finished("stable") / "result.json").read_text())
     assert ["kl (median)", f"{median:.4g}", f"{result['kl']['median']:.4g}"] in rows(screen)
 
@@ -163,41 +163,9 @@ def test_names_are_as_short_as_tells_runs_apart(tmp_path):
 # ---- wrong input
 
 
-@pytest.mark.parametrize(
-    "args, words",
-    [
-        ([], "RUN: expected the folder of a run"),
-        (["nowhere"], "RUN nowhere: no run here"),
-        (["{stable}", "nowhere"], "RUN nowhere: no run here"),
-        (["{stable}", "{new}"], "new: log.jsonl is missing or empty"),
-        (["{new}"], "new: no checkpoint yet"),
-        (["{broken}"], "broken: result.json cannot be used"),
-        (["{stable}", "{broken}"], "broken: result.json cannot be used"),
-        (["{other}"], "not_an_experiment"),
-        (["{study}"], "of a single run"),
-        (["{stable}", "{stable}"], "a run is named twice"),
-        (["{stable}", "{by_hand}"], "their logs share no number; expected runs of one kind"),
-        (["{stable}", "{plane}", "--numbers", "modes", "kl"], "--numbers modes: expected some of kl, "),
-        (["{stable}", "{classic}", "--out", "a.jpg"], "--out a.jpg: expected a .png file"),
-        (["{stable}", "{classic}", "--out", "there.png"], "--out there.png: exists already"),
-        (["{stable}", "{classic}", "--out", "there.png/a.png"], "--out there.png/a.png: "),
-        (["{stable}", "--colour", "red"], "--colour"),
-    ],
-)
-def test_wrong_input_is_one_line(args, words, finished, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    paths = {name: finished(name) for name in RUNS if f"{{{name}}}" in args}
-    paths |= {name: tmp_path / name for name in ("new", "broken", "other", "study")}
-    runs.save_config(tmp_path / "new", "normal_1d", "stable", normal_1d.Config())
-    shutil.copytree(finished("stable"), tmp_path / "broken")
-    (tmp_path / "broken" / "result.json").write_text("{")
-    runs.write_json(
-        tmp_path / "other" / "config.json", {"experiment": "not_an_experiment", "recipe": "", "config": {}}
-    )
-    runs.write_json(tmp_path / "study" / "config.json", {"experiment": "compare_losses", "recipe": "", "config": {}})
-    (tmp_path / "there.png").touch()
-    before = sorted(path for path in tmp_path.rglob("*"))
+def test_a_figure_that_cannot_be_written_is_one_line(finished, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    folders, out = [finished("stable"), finished("classic")], tmp_path / "file" / "a.png"
     capsys.readouterr()
-    assert command(*(arg.format(**paths) for arg in args)) == 2
-    assert words in one_line(capsys)
-    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert command(*folders, "--out", out) == 2
+    assert f"--out {out}: " in one_line(capsys)

@@ -7,7 +7,7 @@ import pytest
 
 import gan_core as core
 from experiments import mixture_2d, normal_1d
-from lab import draws, points, runs, targets
+from lab import draws, points, runs, storage, targets
 
 SMALL = {"discriminator_hidden": (8,), "generator_hidden": (8,)}  # a small program compiles sooner
 NUMBERS = replace(
@@ -90,7 +90,7 @@ def test_standardised_points_have_mean_0_and_std_1_and_samples_go_back():
 def test_restored_gans_draw_the_same_samples_without_the_data(tmp_path):
     config = replace(NUMBERS, target_args=(5.0, 2.0))
     trained = normal_1d.train(config, runs.Run(tmp_path)).game
-    runs.save_config(tmp_path, "normal_1d", "stable", config)
+    storage.save_config(tmp_path, "normal_1d", "stable", config)
     again = points.restored(config, runs.Run(tmp_path, reopen=True))
     assert (again.sample(60) == trained.sample(60)).all()
     generate = normal_1d.load_generator(config, runs.Run(tmp_path, reopen=True))

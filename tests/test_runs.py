@@ -1,16 +1,17 @@
-"""A run and its folder: periods, records, checkpoints, interruptions, files that are written whole or not at all."""
+"""A run: its periods, what it records, how it stops, and how it goes on."""
 
 import json
 import os
 import signal
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from helpers import without_times
 
 from gan_core import tf
-from lab import runs
+from lab import runs, storage
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def batches(periods):
 
 
 def train(counter, run, config=Config()):  # noqa: B008
-    with run.training(counter.state, config, checkpoints=runs.ArrayCheckpoints) as periods:
+    with run.training(counter.state, config) as periods:
         drawn = batches(periods)
         for period in periods:
             losses = run.play(counter, [counter.state], drawn, period)
@@ -74,6 +75,19 @@ def test_periods_start_with_the_untrained_state_and_can_be_walked_twice():
     assert ends(new) == ends(new) == [(0, 0), (0, 60), (60, 120), (120, 130)]
     assert ends(runs.Periods(done=60, steps=130, every=60)) == [(60, 120), (120, 130)]
     assert list(runs.Periods(done=130, steps=130, every=60)) == []
+
+
+@pytest.mark.parametrize(
+    ("done", "unrecorded", "expected"),
+    [
+        (70, True, [(70, 120), (120, 130)]),  # in the middle of a period
+        (120, True, [(120, 120), (120, 130)]),  # between the last step of a period and its record
+        (130, True, [(130, 130)]),
+        (130, False, []),
+    ],
+)
+def test_periods_after_an_interruption_end_where_they_would_have_ended(done, unrecorded, expected):
+    assert ends(runs.Periods(done, steps=130, every=60, unrecorded=unrecorded)) == expected
 
 
 def test_a_run_of_very_many_steps_makes_no_list():
@@ -141,8 +155,9 @@ def test_loss_that_is_not_finite_stops_with_step_name_and_seed(tmp_path):
     run._config, run._logged = Config(), ("a", "b")
     losses = np.zeros((3, 2, 4))
     losses[1, 0, 2] = np.inf
+    run._step, run._progress = 10, runs._Progress(13, 10, quiet=True)
     with pytest.raises(runs.Stopped, match=r"step 12: a is inf \(seed 7\)"):
-        run.require_finite_losses(runs.Period(10, 13), losses)
+        run.collect(runs.Period(10, 13), [losses])
 
 
 def test_fake_that_is_not_finite_stops():
@@ -153,24 +168,58 @@ def test_fake_that_is_not_finite_stops():
 # ---- interruptions
 
 
-def interrupting(at, save):
-    class Interrupted(runs.Run):
-        def snapshot(self, period, **arrays):
-            super().snapshot(period, **arrays)
-            if period.last == at:
-                os.kill(os.getpid(), signal.SIGINT)
+class Slow(Counter):
+    """Its loop gets a signal while it trains the steps in `at`."""
 
-    return Interrupted(save)
+    def __init__(self, at, signum):
+        super().__init__()
+        self.at, self.signum = at, signum
+
+    def __call__(self, game, batch):
+        if batch["x"][0] == self.at:
+            os.kill(os.getpid(), self.signum)
+        return super().__call__(game, batch)
 
 
-def test_interrupt_saves_and_says_how_to_resume(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
-    config = Config(checkpoint_every=100)
-    expected = f"interrupted at step 4 of 6, saved; continue with --resume {tmp_path}"
+class Evaluating(runs.Run):
+    """A run that gets SIGTERM while it evaluates step 4."""
+
+    def snapshot(self, period, **arrays):
+        if period.last == 4 and self.records[-1]["step"] != 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        super().snapshot(period, **arrays)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("at", range(6))
+def test_signal_while_training_saves_after_the_step_and_the_resumed_run_is_the_same(signum, at, tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = runs.Run(tmp_path / "whole")
+    train(Counter(), whole, Config(steps=6, eval_every=3))
+    before = signal.getsignal(signum)
+    name = {signal.SIGINT: "interrupted"}.get(signum, signal.Signals(signum).name)
+    expected = f"{name} at step {at + 1} of 6, saved; continue with --resume {tmp_path}"
+    config = Config(eval_every=3, checkpoint_every=100)
     with pytest.raises(runs.Stopped, match=expected) as stop:
-        train(Counter(), interrupting(4, tmp_path), config)
-    assert stop.value.code == 130 and signal.getsignal(signal.SIGINT) is before
-    assert train(Counter(), runs.Run(tmp_path, resume=True), config) == 15
+        train(Slow(at, signum), runs.Run(tmp_path), config)
+    assert stop.value.code == 128 + signum and signal.getsignal(signum) is before
+    resumed = runs.Run(tmp_path, resume=True)
+    assert train(Counter(), resumed, config) == 15
+    assert without_times(resumed.records) == without_times(whole.records)  # means over whole periods, too
+    assert without_times(storage.read_log(tmp_path)) == without_times(whole.records)
+
+
+def test_signal_while_evaluating_stops_at_once_and_the_record_is_made_after_resuming(tmp_path):
+    whole = runs.Run()
+    train(Counter(), whole)
+    config = Config(checkpoint_every=100)
+    with pytest.raises(runs.Stopped, match="SIGTERM at step 4 of 6, saved") as stop:
+        train(Counter(), Evaluating(tmp_path), config)
+    assert stop.value.code == 143
+    assert [r["step"] for r in storage.read_log(tmp_path)] == [0, 2]  # its record was not written yet
+    resumed = runs.Run(tmp_path, resume=True)
+    assert train(Counter(), resumed, config) == 15
+    assert without_times(resumed.records) == without_times(whole.records)
 
 
 def test_interrupt_outside_the_main_thread_is_not_caught():
@@ -184,7 +233,7 @@ def test_interrupt_outside_the_main_thread_is_not_caught():
 
 
 def append(folder, last_step, record):
-    log = runs.Log(folder, last_step)
+    log = storage.Log(folder, last_step)
     log.write(record)
     log.close()
 
@@ -194,14 +243,16 @@ def test_resumed_run_goes_on_from_its_checkpoint_and_drops_later_records(tmp_pat
     append(tmp_path, 4, {"step": 6, "train_seconds": 1.0})  # logged, then killed before it was saved
     resumed = runs.Run(tmp_path, resume=True)
     assert train(Counter(), resumed) == 15
-    assert [r["step"] for r in runs.read_log(tmp_path)] == [0, 2, 4, 6] and "plain" in runs.read_log(tmp_path)[-1]
+    assert [r["step"] for r in storage.read_log(tmp_path)] == [0, 2, 4, 6] and "plain" in storage.read_log(tmp_path)[
+        -1
+    ]
     assert {k: v["total"].item() for k, v in resumed.snapshots.items()} == {0: 0, 2: 1, 4: 6, 6: 15}
 
 
 def test_run_that_never_saved_starts_again(tmp_path, capsys):
     append(tmp_path, 0, {"step": 0, "train_seconds": 0.0})
     assert train(Counter(), runs.Run(tmp_path, resume=True)) == 15
-    assert [r["step"] for r in runs.read_log(tmp_path)] == [0, 2, 4, 6]
+    assert [r["step"] for r in storage.read_log(tmp_path)] == [0, 2, 4, 6]
 
 
 def test_reopened_run_restores_trains_nothing_and_writes_nothing(tmp_path, capsys):
@@ -219,158 +270,15 @@ def test_reopened_run_restores_trains_nothing_and_writes_nothing(tmp_path, capsy
 
 
 def test_what_is_known_of_the_data_is_kept(tmp_path):
-    runs.Run(tmp_path).keep_data(name="digits", side=8)
-    assert runs.Run(tmp_path).data == {"name": "digits", "side": 8}
+    run = runs.Run(tmp_path)
+    run.keep_data(name="digits", side=8)
+    assert json.loads((tmp_path / "data.json").read_text()) == {"name": "digits", "side": 8}
+    train(Counter(), run)
+    (tmp_path / "data.json").write_text("garbage")
+    assert runs.Run(tmp_path, reopen=True).data == {"name": "digits", "side": 8}  # the checkpoints keep it, too
 
 
-# ---- checkpoints
-
-
-class State:
-    """Variables or arrays with their kind of checkpoints."""
-
-    def __init__(self, kind):
-        self.kind = kind
-        self.values = [tf.Variable([0.0, 0.0]), tf.Variable(0, dtype=tf.int64)]
-        if kind is runs.ArrayCheckpoints:
-            self.values = [value.numpy() for value in self.values[:1]] + [np.zeros(1, np.int64)]
-
-    def set(self, number):
-        for value in self.values:
-            if isinstance(value, np.ndarray):
-                value[...] = number
-            else:
-                value.assign(tf.fill(value.shape, tf.cast(number, value.dtype)))
-
-    def checkpoints(self, folder):
-        return self.kind(folder, {"game": self.values})
-
-
-@pytest.fixture(params=[runs.Checkpoints, runs.ArrayCheckpoints])
-def saved(request, tmp_path):
-    """Checkpoints of steps 10, 20, 30, 40, of which three are kept."""
-    state = State(request.param)
-    checkpoints = state.checkpoints(tmp_path)
-    for step in (10, 20, 30, 40):
-        state.set(step)
-        checkpoints.save(step)
-    state.set(0)
-    return state, tmp_path
-
-
-def files_of(folder, step):
-    return sorted((folder / "checkpoint").glob(f"ckpt-{step}.*"))
-
-
-def test_newest_checkpoint_is_restored_and_three_are_kept(saved):
-    state, folder = saved
-    assert state.checkpoints(folder).restore() == 40
-    assert all((np.asarray(value) == 40).all() for value in state.values)
-    assert not files_of(folder, 10) and all(files_of(folder, step) for step in (20, 30, 40))
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def test_damaged_checkpoint_falls_back_to_the_one_before(saved, capsys):
-    state, folder = saved
-    for path in files_of(folder, 40):
-        flip_a_bit(path)
-    assert state.checkpoints(folder).restore() == 30
-    assert "ckpt-40 is damaged" in capsys.readouterr().out
-    assert all((np.asarray(value) == 30).all() for value in state.values)
-
-
-def test_every_checkpoint_damaged_is_bad_input(saved):
-    state, folder = saved
-    for path in (folder / "checkpoint").glob("ckpt-*"):
-        path.write_bytes(b"\0" * 100)
-    with pytest.raises(runs.BadInput, match="no checkpoint that can be read"):
-        state.checkpoints(folder).restore()
-
-
-def test_leftovers_of_torn_writes_are_removed(saved):
-    state, folder = saved
-    (folder / "checkpoint" / "ckpt-50_temp").mkdir()
-    (folder / "checkpoint" / "checkpoint.tmp123").touch()
-    state.checkpoints(folder).sweep()
-    assert not list((folder / "checkpoint").glob("*temp")) and not list((folder / "checkpoint").glob("*tmp*"))
-
-
-# ---- files
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "a" / "x.json"
-    runs.write_json(path, {"a": 1})
-    with pytest.raises(ValueError), runs.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise ValueError
-    assert json.loads(path.read_text()) == {"a": 1} and [p.name for p in path.parent.iterdir()] == ["x.json"]
-
-
-def test_json_has_no_nan(tmp_path):
-    with pytest.raises(ValueError):
-        runs.write_json(tmp_path / "x.json", {"a": np.nan})
-    assert not list(tmp_path.iterdir())
-
-
-def test_torn_last_line_of_the_log_is_dropped(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "k')
-    assert [r["step"] for r in runs.read_log(tmp_path)] == [1, 2]
-    log = runs.Log(tmp_path, last_step=1)
-    log.write({"step": 9})
-    log.close()
-    assert (tmp_path / "log.jsonl").read_text() == '{"step": 1}\n{"step": 9}\n'
-
-
-def test_settings_survive_the_folder(tmp_path):
-    config = Config(steps=9)
-    runs.save_config(tmp_path, "counting", "fast", config)
-    saved = runs.read_config(tmp_path, "--resume")
-    assert (saved["experiment"], saved["recipe"], saved["config"]) == ("counting", "fast", asdict(config))
-    assert runs.load_config(tmp_path, "--resume", Config) == config
-    assert runs.Run(tmp_path).about == {"experiment": "counting", "recipe": "fast"}
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"experiment": "x"}', '{"experiment": 1, "recipe": 1, "config": 3}']
-)
-def test_config_that_cannot_be_used_is_bad_input(tmp_path, text):
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(runs.BadInput, match="RUN .*config.json cannot be used"):
-        runs.load_config(tmp_path, "RUN", Config)
-
-
-def test_settings_of_another_version_are_bad_input(tmp_path):
-    runs.save_config(tmp_path, "counting", "fast", Config())
-    saved = json.loads((tmp_path / "config.json").read_text())
-    saved["config"]["colour"] = "red"
-    runs.write_json(tmp_path / "config.json", saved)
-    with pytest.raises(runs.BadInput, match="colour"):
-        runs.load_config(tmp_path, "--resume", Config)
-
-
-def test_new_folder_is_empty_and_never_another_runs(tmp_path):
-    folder = runs.folder_for("x", 3, str(tmp_path / "a" / "b"))
-    assert runs.create(folder) == [folder, folder.parent] and folder.is_dir()
-    assert runs.create(runs.folder_for("x", 3, str(folder))) == []  # it is still empty
-    (folder / "notes").touch()
-    with pytest.raises(runs.BadInput, match="not empty"):
-        runs.folder_for("x", 3, str(folder))
-    with pytest.raises(runs.BadInput, match="notes"):
-        runs.create(folder / "notes")
-    (folder / "config.json").touch()
-    with pytest.raises(runs.BadInput, match="already holds a run"):
-        runs.folder_for("x", 3, str(folder))
-
-
-def test_default_folder_names_experiment_time_and_seed():
-    folder = runs.folder_for("normal_1d", 3, None)
-    assert folder.parts[:2] == ("runs", "normal_1d") and folder.name.endswith("-seed3")
+# ---- the result
 
 
 def test_result_holds_the_times(tmp_path):

@@ -21,7 +21,7 @@ from experiments import (
     sample,
     stacked_mnist,
 )
-from lab import export, runs
+from lab import export, files, runs, storage
 from lab.runs import BadInput
 
 IMAGES = {"data": "digits", "steps": 10, "eval_every": 10, "checkpoint_every": 10, "log_samples": 100, "batch": 16}
@@ -64,7 +64,7 @@ def folders(tmp_path_factory):
             made[name].mkdir()
             module, settings = RUNS[name]
             config = replace(module.Config(), **settings)
-            runs.save_config(made[name], module.__name__.split(".")[-1], "stable", config)
+            storage.save_config(made[name], module.__name__.split(".")[-1], "stable", config)
             module.train(config, runs.Run(made[name]))
         return made[name]
 
@@ -272,64 +272,24 @@ def test_a_program_for_every_latent_gelu_and_a_skip(latent, size, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "args, words",
-    [
-        (["nowhere"], ["RUN nowhere", "no run"]),
-        (["{run}", "--count", "0"], ["--count 0", "at least 1"]),
-        (["{run}", "--seed", "-1"], ["--seed -1", "at least 0"]),
-        (["{run}", "--out", "{run}/a.jpg"], ["a.jpg", ".png or .npy"]),
-        (["{run}", "--out", "{run}/x.png"], ["x.png", "exists"]),
-        (["{run}", "--export", "{run}/G.npy"], ["--export", "G.npy", ".npz"]),
-        (["{run}", "--export", "{run}/G.npz"], ["--export", "G.md exists already"]),
-        (["{run}", "--colour", "red"], ["--colour"]),
-        (["{run}", "--label", "10"], ["--label 10", "0 to 9"]),
-        (["{run}", "--seed-index", "-1"], ["--seed-index -1", "0 or more"]),
-        (["{empty}"], ["no checkpoint"]),
-        (["{points}"], ["no checkpoint"]),
-        (["{other}"], ["not_an_experiment"]),
-    ],
-)
-def test_bad_input_is_one_line(args, words, tmp_path, capsys):
-    names = ("run", "empty", "points", "other")
-    run, empty, points, other = paths = [tmp_path / name for name in names]
-    for folder in paths:
-        folder.mkdir()
-    (run / "x.png").touch()
-    (run / "G.md").touch()
-    runs.save_config(empty, "mnist_mlp", "stable", mnist_mlp.Config())
-    runs.save_config(points, "normal_1d", "stable", normal_1d.Config(seeds=1))
-    runs.write_json(points / "data.json", {"name": "norm", "features": 1, "mean": [[[0]]], "std": [[[1]]]})
-    runs.write_json(other / "config.json", {"experiment": "not_an_experiment", "recipe": "", "config": {}})
-    assert command(*(arg.format(**dict(zip(names, paths, strict=True))) for arg in args)) == 2
-    line = one_line(capsys)
-    assert all(word in line for word in words), line
-
-
-@pytest.mark.parametrize(
     "name, flags, words",
     [
-        ("mnist_mlp", ["--label", "1"], "--label 1: a run of mnist_mlp is trained without labels"),
         ("mixture_2d", ["--label", "1"], "--label 1: a run of mixture_2d is trained without labels"),
-        ("mnist_mlp", ["--seed-index", "0"], "--seed-index 0: a run of mnist_mlp has a single seed"),
         ("normal_1d", ["--seed-index", "3"], "--seed-index 3: expected 0 to 2"),
-        ("mnist_mlp", ["--out", "a.csv"], "--out a.csv: expected a .png or .npy file"),
-        ("mnist_mlp", ["--out", "file/a.png"], "--out file/a.png: "),
-        ("mnist_mlp", ["--export", "file/G.npz"], "--export file/G.npz: "),
     ],
 )
 def test_a_flag_that_does_not_fit_the_run_is_one_line(name, flags, words, folders, tmp_path, monkeypatch, capsys):
     folder = folders(name)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").touch()
     capsys.readouterr()
     assert command(folder, *flags) == 2
     assert words in one_line(capsys)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("experiment", sample.NO_SAMPLES)
 def test_a_run_without_a_generator_from_latents_is_one_line_that_says_why(experiment, tmp_path, capsys):
-    runs.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
+    files.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
     assert command(tmp_path) == 2
     line = one_line(capsys)
     assert f"RUN {tmp_path}: of {experiment}, {sample.NO_SAMPLES[experiment]}" in line and "latents" in line

@@ -1,4 +1,4 @@
-"""What every training script does alike: its run folder, resuming, a kill, finished runs, wrong flags, --help."""
+"""What every training script does alike: its run folder, resuming, a kill, finished runs, --help."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import DyingRun, Killed, command, config_of, one_line, quiet_command, without_times
 
-from lab import cli, runs
+from lab import cli, runs, storage
 
 IMAGES = (
     "--data digits --steps 20 --eval-every 10 --checkpoint-every 10 --eval-samples 300 --log-samples 100 --batch 16"
@@ -70,7 +70,7 @@ def test_run_folder_holds_what_it_promises(finished):
     numbers = {key for key, value in result.items() if isinstance(value, float) and f"{key}_floor" in result}
     numbers |= {key for key, value in result.items() if isinstance(value, dict) and "per_seed" in value}
     assert numbers and all(np.isfinite(result[f"{key}_floor"]) for key in numbers)  # every number beside its floor
-    log = runs.read_log(folder)
+    log = storage.read_log(folder)
     assert [r["step"] for r in log] == list(range(0, steps + 1, every(name)))
     assert "train_seconds" in log[-1] and len(log[-1]) > 3
     assert {path.name for path in (folder / "figures").iterdir()} == set(PICTURES[name].split())
@@ -108,23 +108,23 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(finished
     name, module, whole, _ = finished
     config, folder = config_of(module, words(name)), tmp_path / "run"
     folder.mkdir()
-    runs.save_config(folder, name, json.loads((whole / "config.json").read_text())["recipe"], config)
+    storage.save_config(folder, name, json.loads((whole / "config.json").read_text())["recipe"], config)
     with pytest.raises(Killed):
         module.train(config, DyingRun(folder, at=2 * every(name)))  # logged, but not saved
     with (folder / "log.jsonl").open("a") as log:
         log.write('{"step": 60, "kl": {"med')  # a torn line
-    (folder / "checkpoint" / "ckpt-40_temp").mkdir()
-    (folder / "checkpoint" / "checkpoint.tmp123").touch()
+    (folder / "checkpoint" / ".ckpt-40.tmp.npz").touch()
+    (folder / ".figures.tmp").mkdir()
     code, screen = quiet_command(module, "--resume", folder, draw=False)
     assert code == 0 and f"resuming at step {every(name)}" in screen
-    assert without_times(runs.read_log(folder)) == without_times(runs.read_log(whole))
+    assert without_times(storage.read_log(folder)) == without_times(storage.read_log(whole))
     results = [json.loads((f / "result.json").read_text()) for f in (folder, whole)]
     for key, value in results[0].items():
         assert value == results[1][key] or "seconds" in key or "per_second" in key, key
     for snapshot in sorted((whole / "snapshots").glob("*.npz")):
         with np.load(snapshot) as a, np.load(folder / "snapshots" / snapshot.name) as b:
             assert set(a) == set(b) and all((a[k] == b[k]).all() for k in a)
-    assert not list((folder / "checkpoint").glob("*_temp")) and not list((folder / "checkpoint").glob("*.tmp*"))
+    assert not list(folder.rglob(".*")) and not (folder / "writer.lock").exists()
 
 
 @pytest.mark.parametrize("name", ["normal_1d", "mnist_mlp", "mnist_dcgan", "numpy_gan", "pix2pix", "cyclegan"])
@@ -133,40 +133,6 @@ def test_diverging_training_is_one_line_with_the_step(name, tmp_path, capsys):
     rate = "1e300" if name == "numpy_gan" else "1e37"  # close to the largest float64 and float32
     assert command(cli.script(name), *words(name), *extra, f"--learning-rate={rate}", "--out", tmp_path / "run") == 1
     assert "step " in one_line(capsys)
-
-
-BAD = {
-    "--steps 0": "--steps 0: expected at least 1",
-    "--steps many": "--steps",
-    "--batch -3": "--batch -3",
-    "--seed -1": "--seed -1",
-    "--seed 99999999999999999999999": "below 2^31",
-    "--learning-rate 0": "--learning-rate 0",
-    "--learning-rate nan": "--learning-rate nan",
-    "--eval-every 0": "--eval-every 0",
-    "--stepz 3": "--stepz",
-    "--resume nowhere": "no run here",
-}
-
-
-@pytest.mark.parametrize("flags", BAD)
-@pytest.mark.parametrize("name", FLAGS)
-def test_bad_flag_is_one_line_and_nothing_is_written(name, flags, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command(cli.script(name), *flags.split()) == 2
-    assert BAD[flags] in one_line(capsys)
-    assert not list(tmp_path.iterdir())
-
-
-WITH_DATA = [name for name in FLAGS if name != "mixture_2d"]
-
-
-@pytest.mark.parametrize("name", WITH_DATA)
-def test_missing_data_are_one_line_and_leave_no_folder(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command(cli.script(name), "--data", "missing.npz", "--out", "run") == 2
-    assert "missing.npz" in one_line(capsys)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", [*FLAGS, "dirac_gan"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab import draws, targets
-from lab.runs import BadInput
+from lab import draws, files, targets
+from lab.files import BadInput
 
 
 def refused(call, *words):
@@ -61,10 +61,34 @@ def test_target_takes_scipys_arguments():
         ("mixture", (1, 0, -1), ["--target-args 1 0 -1", "stds above 0"]),
         ("mixture", (0, 0, 1), ["--target-args 0 0 1", "weights and stds above 0"]),
         ("mixture", (np.nan, 0, 1), ["--target-args nan 0 1", "WEIGHT MEAN STD"]),
+        ("mixture", (1e308, 0, 1, 1e308, 1, 1), ["--target-args 1e+308 0 1", "WEIGHT MEAN STD"]),
+        ("mixture", (1, 0, 1e300), ["--target-args 1 0 1e+300", "expected at most 1e+30; choose another unit"]),
+        ("", (), ["--target '': expected norm, mixture or"]),
+        ("gamma", (1, np.inf, 1), ["--target-args 1 inf 1: outside the domain of gamma"]),
+        ("norm", (0, 1e300), ["--target-args 0 1e+300: numbers up to 3.89e+300 in size, expected at most 1e+30"]),
+        ("t", (np.inf,), ["--target-args inf: outside the domain of t"]),
+        ("norm", (0, 1e-300), ["numbers that spread over 7.78e-300, expected at least 1e-30"]),
+        ("norm", (1e16, 1), ["--target-args 1e+16 1:", "too close for float64"]),
+        ("pareto", (0.01,), ["--target-args 0.01:", "too large"]),
+        ("studentized_range", (3, 10), ["--target studentized_range: SciPy takes from half a minute to hours"]),
     ],
 )
 def test_wrong_targets_are_named_with_what_is_accepted(target, args, words):
     refused(lambda: targets.numbers(target, args, None, 100, [0]), *words)
+
+
+def test_distributions_that_take_minutes_are_refused_before_anything_is_asked_of_them(monkeypatch):
+    for name in targets.SLOW:
+        monkeypatch.setattr(stats, name, None)
+        refused(
+            lambda name=name: targets.distribution(name, (1, 2)), f"--target {name}: SciPy takes from half a minute"
+        )
+
+
+@pytest.mark.parametrize("args", [(1e12, 0.001), (0, 1e29), (0, 1e-29)])
+def test_scales_within_reach_are_taken(args):
+    real = targets.numbers("norm", args, None, 100, [0])
+    assert real.std == args[1] and np.isfinite(real.train).all() and np.ptp(real.train) > args[1]
 
 
 def test_a_new_target_is_one_entry(monkeypatch):
@@ -175,8 +199,8 @@ def test_numbers_of_any_type_become_one_column_of_float64(array, tmp_path):
 
 def test_a_file_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
     path, parsed = tmp_path / "x.csv", []
-    rows = targets._rows
-    monkeypatch.setattr(targets, "_rows", lambda text: parsed.append(text) or rows(text))
+    rows = files.read_rows
+    monkeypatch.setattr(files, "read_rows", lambda path: parsed.append(path) or rows(path))
     path.write_text("\n".join(map(str, range(20))))
     first = targets.read_numbers(path)
     assert (targets.read_numbers(path) == first).all() and len(parsed) == 1
@@ -204,12 +228,17 @@ def test_a_row_of_numbers_is_no_column(tmp_path):
     "name, text, complaint",
     [
         ("empty.csv", "", "0 numbers, expected at least 20"),
-        ("words.txt", "one\ntwo\nthree", "could not convert string to float: 'two'"),
+        ("words.txt", "one\ntwo\nthree", "line 2: 'two' is not a number"),
         ("nan.csv", "nan\n" + "1\n2\n" * 20, "1 values are NaN"),
         ("constant.txt", "5\n" * 30, "constant: all its values are 5"),
         ("few.csv", "1\n2\n3\n", "3 numbers, expected at least 20"),
         ("columns.csv", "1,2\n" * 30, "2 columns"),
         ("numbers.dat", "1\n2\n" * 30, "expected a .npy, .csv or .txt file"),
+        ("header.csv", "value\n", "0 numbers, expected at least 20"),
+        ("large.csv", "1e300\n2\n" * 30, "numbers up to 1e+300 in size, expected at most 1e+30; choose another unit"),
+        ("infinite.csv", "1e400\n2\n" * 30, "30 values are NaN or infinite"),
+        ("small.csv", "1e-300\n2e-300\n" * 30, "numbers that spread over 1e-300, expected at least 1e-30"),
+        ("underscore.csv", "1_000\n" + "1\n2\n" * 30, "line 1: '1_000' is not a number"),
     ],
 )
 def test_bad_file_of_numbers_is_named_with_its_fault(name, text, complaint, tmp_path):
@@ -222,7 +251,7 @@ def test_bad_file_of_numbers_is_named_with_its_fault(name, text, complaint, tmp_
     "array, complaint",
     [
         (np.ones((30, 2)), "2 columns"),
-        (np.array([None, "a"], object), "allow_pickle=False"),
+        (np.array([None, "a"], object), "holds Python objects, not numbers"),
         (np.array([]), "0 numbers"),
         (np.full(30, 1j), "complex128"),
         (np.array(["a"] * 30), "<U1"),
@@ -245,6 +274,54 @@ def test_what_is_no_npy_is_named(tmp_path):
 @pytest.mark.parametrize("reader, flag", [(targets.read_numbers, "--data"), (targets.read_points, "--target")])
 def test_missing_file(reader, flag, tmp_path):
     refused(lambda: reader(tmp_path / "none.csv"), f"{flag} {tmp_path / 'none.csv'}: no such file or directory")
+    refused(lambda: reader(""), f"{flag} '': expected a .npy, .csv or .txt file; expected")
+
+
+def test_empty_names_are_no_default():
+    refused(lambda: targets.numbers("norm", (), "", 100, [0]), "--data '': expected a .npy, .csv or .txt file")
+    refused(lambda: targets.points("", 100, [0]), "--target '': expected ring, grid, spiral, or a .npy")
+
+
+def test_a_byte_order_mark_costs_no_number(tmp_path):
+    (tmp_path / "x.csv").write_text("".join(f"{k}\r\n" for k in range(30)), encoding="utf-8-sig", newline="")
+    assert targets.read_numbers(tmp_path / "x.csv").tolist() == list(range(30))
+
+
+def test_the_suffix_is_that_of_the_name_and_not_of_what_it_links_to(tmp_path):
+    (tmp_path / "5d41402abc").write_text("1\n2\n" * 20)
+    (tmp_path / "x.csv").symlink_to(tmp_path / "5d41402abc")
+    assert len(targets.read_numbers(tmp_path / "x.csv")) == 40
+
+
+HALVES = {
+    "one of many": np.r_[np.full(999, 5.0), 7],
+    "a few of very many": np.r_[np.full(200_000, 5.0), 7, 8, 9],
+    "one unit in the last place": np.tile([1e6, np.nextafter(1e6, 2e6)], 50),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_numbers_that_no_histogram_tells_apart_are_refused(name, tmp_path):
+    np.save(tmp_path / "x.npy", HALVES[name])
+    line = refused(lambda: targets.numbers("norm", (), tmp_path / "x.npy", 7, [0]), "equal, or too close for float64")
+    assert line.startswith(f"--data {tmp_path / 'x.npy'}: ")
+    np.save(tmp_path / "p.npy", np.stack([HALVES[name], HALVES[name]], axis=1))
+    refused(lambda: targets.points(str(tmp_path / "p.npy"), 7, [0]), f"--target {tmp_path / 'p.npy'}: ", "too close")
+
+
+def test_mostly_equal_numbers_are_taken_while_a_histogram_shows_the_others(tmp_path):
+    np.save(tmp_path / "x.npy", np.r_[np.full(990, 5.0), np.arange(10)])
+    real = targets.numbers("norm", (), tmp_path / "x.npy", 7, [0])
+    assert np.ptp(real.train) > 0 and np.ptp(real.truth) > 0
+
+
+BEYOND_INT64 = np.arange(2**63, 2**63 + 10**6, 10**4, dtype=np.uint64)
+
+
+@pytest.mark.parametrize("array", [BEYOND_INT64, 1e12 + 1e-3 * np.arange(99)])
+def test_large_numbers_that_differ_are_taken(array, tmp_path):
+    np.save(tmp_path / "x.npy", array)
+    assert (targets.read_numbers(tmp_path / "x.npy") == array.astype(float)).all()
 
 
 @pytest.mark.parametrize(
@@ -256,14 +333,18 @@ def test_missing_file(reader, flag, tmp_path):
         ("p.csv", "1,2\n3,4\n", "2 points, expected at least 40"),
         ("p.csv", "1,2\n" * 30 + "1,2,3\n" * 30, "rows of 2 and of 3 numbers"),
         ("p.txt", "1 5\n2 5\n" * 30, "a column is constant"),
-        ("p.csv", "x,y\n" + "a,b\n" * 50, "could not convert"),
+        ("p.csv", "x,y\n" + "a,b\n" * 50, "line 2: 'a' is not a number"),
         ("p.csv", "", "1 column"),
         ("p.json", "[]", "expected a .npy, .csv or .txt file"),
+        ("p.csv", "1e-16,1e-16\n2e-16,2e-16\n" * 30, "numbers that spread over 1e-16, expected at least 1e-15"),
+        (
+            "p.csv",
+            "1,1e20\n2,2e20\n" * 30,
+            "columns that spread over 1 and 1e+20, expected a ratio of at",
+        ),
     ],
 )
 def test_bad_point_file_is_named_with_its_fault(tmp_path, name, text, complaint):
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=complaint) as error:
-        targets.read_points(tmp_path / name)
-    assert str(tmp_path / name) in str(error.value) and "expected two columns" in str(error.value)
-    refused(lambda: targets.points(str(tmp_path / name), 7, [0]), complaint)
+    line = refused(lambda: targets.points(str(tmp_path / name), 7, [0]), complaint, "expected two columns of numbers")
+    assert line.startswith(f"--target {tmp_path / name}: ")

@@ -1,0 +1,127 @@
+"""Ctrl-C, SIGTERM and SIGHUP: they wait for a training step that is under way and stop everything else at once.
+
+Clusters send SIGTERM, and kill some seconds later; a terminal that closes sends SIGHUP. Python's own handlers run
+only between two of its instructions, so that a long call into compiled code would hold them up. For these two signals
+a second thread therefore ends the process after `GRACE` seconds, whatever it is doing. This loses no saved state,
+because files are replaced whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+GRACE = 4.0  # seconds
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+class Interrupted(KeyboardInterrupt):
+    """One of the signals arrived."""
+
+    def __init__(self, signum: int):
+        super().__init__(SIGNALS[signal.Signals(signum)])
+        self.code = 128 + signum  # as shells count
+
+
+class _State:
+    """There is one for the process, as there is one set of handlers."""
+
+    handled = False  # our handlers are installed
+    deferring = False  # a signal has to wait
+    arrived: int | None = None  # the signal that waits
+    advice = ""  # how to go on, for the line that the process ends with
+
+
+_state = _State()
+
+
+def advise(words: str) -> None:
+    """Set what an interrupted process says last, such as `continue with --resume FOLDER`."""
+    _state.advice = words
+
+
+def advice() -> str:
+    """What `advise` set."""
+    return _state.advice
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """Raise `Interrupted` for the signals within the block; nothing changes inside another such block.
+
+    A signal that is ignored stays ignored, as SIGHUP under nohup. Outside the main thread Python has no signals.
+    """
+    if _state.handled or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.getsignal(s) for s in SIGNALS}
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    _state.handled, _state.arrived, _state.advice = True, None, ""
+    for s, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(s, _handle)
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # C writes each signal's number there at once
+    ended = threading.Event()
+    thread = threading.Thread(target=_end_in_time, args=(reading, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for s, handler in before.items():
+            signal.signal(s, handler)
+        ended.set()
+        os.close(writing)  # ends the thread
+        thread.join()
+        _state.handled = False
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """A signal within the block waits for its end, which raises `Interrupted`; a second signal does not wait."""
+    if _state.deferring or not _state.handled:
+        yield
+        return
+    _state.deferring = True
+    try:
+        yield
+    finally:
+        _state.deferring = False
+    if _state.arrived is not None:
+        raise Interrupted(_state.arrived)
+
+
+def arrived() -> bool:
+    """Whether a signal is waiting."""
+    return _state.arrived is not None
+
+
+def _handle(signum: int, frame: object) -> None:
+    first = _state.arrived is None
+    _state.arrived = signum
+    if not (first and _state.deferring):
+        raise Interrupted(signum)
+
+
+def _end_in_time(reading: int, ended: threading.Event) -> None:
+    """End the process `GRACE` seconds after SIGTERM or SIGHUP, unless the block of `handled` ends before."""
+    with open(reading, "rb", buffering=0) as signals:
+        while number := signals.read(1):
+            signum = number[0]
+            if signum == signal.SIGINT or signum not in SIGNALS or signal.getsignal(signum) is not _handle:
+                continue
+            if not ended.wait(GRACE):
+                last_words(f"{SIGNALS[signal.Signals(signum)]}: ended without saving; {_state.advice}")
+                os._exit(128 + signum)
+
+
+def last_words(line: str) -> None:
+    """Write a line on standard error, which may be closed by now."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
