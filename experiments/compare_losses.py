@@ -33,7 +33,7 @@ import psutil
 from scipy import stats
 
 import gan_core as core
-from lab import cli, files, memory, plots, points, runs, signals, storage, targets
+from lab import cli, files, memory, plots, points, runs, screen, signals, storage, targets
 
 LEVEL = 0.05  # chance of calling any difference real on a target where none is
 Results = dict[tuple[str, str], dict[str, Any]]  # (target, loss) -> the result of the cell
@@ -58,11 +58,11 @@ class Config:
         cli.check(self)
         for name in ("out", "docs"):
             if getattr(self, name) == "":
-                raise runs.BadInput(f"--{name} '': expected a folder")
+                raise files.BadInput(f"--{name} '': expected a folder")
         for name in ("targets", "losses"):
             if len(set(getattr(self, name))) < len(getattr(self, name)) or not getattr(self, name):
                 given = " ".join([f"--{name}", *getattr(self, name)])
-                raise runs.BadInput(f"{given}: expected one or more, each once")
+                raise files.BadInput(f"{given}: expected one or more, each once")
         for target in self.targets:
             require_target(target)
         for target, loss in self.cells():
@@ -108,9 +108,9 @@ def require_target(target: str) -> None:
         return
     try:
         targets.distribution(target)
-    except runs.BadInput:
+    except files.BadInput:
         named = ", ".join([*targets.PLANE_TARGETS, *targets.NAMED_TARGETS])
-        raise runs.BadInput(
+        raise files.BadInput(
             f"--targets {target or repr('')}: expected {named} or a continuous distribution of scipy.stats that "
             "needs no arguments, such as norm"
         ) from None
@@ -127,10 +127,10 @@ def results(config: Config) -> Results | None:
         if not (path / "result.json").exists():
             with claimed(path.with_suffix(".claim")) as owner:
                 if owner:
-                    runs.say(f"{path}: being trained by {owner}")
+                    screen.say(f"{path}: being trained by {owner}")
                     continue
                 if not (path / "result.json").exists():  # finished by the last owner a moment ago
-                    runs.say(f"cell {done} of {len(config.cells())}: {loss} on {target}")
+                    screen.say(f"cell {done} of {len(config.cells())}: {loss} on {target}")
                     play(cell, path)
         require_same(cell, path)
         found[target, loss] = json.loads((path / "result.json").read_text())
@@ -160,7 +160,7 @@ def require_same(cell: Any, path: Path) -> None:
     asked = json.loads(json.dumps(asdict(cell)))
     for name, value in asked.items():
         if kept.get(name) != value:
-            raise runs.BadInput(
+            raise files.BadInput(
                 f"--out {path.parent}: {path.name} was made with {name} {kept.get(name)}, not {value}; expected a "
                 "folder of cells with the same settings, or a new one"
             )
@@ -311,12 +311,12 @@ def compare(config: Config) -> list[dict[str, Any]] | None:
     for name, folder in (("--out", config.out), ("--docs", config.docs or config.out)):
         there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
         if not there.is_dir():  # said before minutes of training
-            raise runs.BadInput(f"{name} {folder}: {there} is a file; expected a folder")
+            raise files.BadInput(f"{name} {folder}: {there} is a file; expected a folder")
     if (Path(config.out) / "config.json").exists():
-        raise runs.BadInput(f"--out {config.out}: holds a run; expected a new folder, or one of an earlier study")
+        raise files.BadInput(f"--out {config.out}: holds a run; expected a new folder, or one of an earlier study")
     found = results(config)
     if found is None:
-        runs.say("cells are being trained elsewhere: run this again once they are done, for the table")
+        screen.say("cells are being trained elsewhere: run this again once they are done, for the table")
         return None
     table, docs = rows(config, found), Path(config.docs or config.out)
     write_csv(docs / "results" / "losses.csv", config, found)
@@ -325,8 +325,8 @@ def compare(config: Config) -> list[dict[str, Any]] | None:
     text = markdown(config, table)
     with files.replacing(docs / "results" / "losses.md") as temporary:
         temporary.write_text(text)
-    runs.say(text)
-    runs.say(f"{docs}: results/losses.md and .csv, figures/losses.png; cells in {config.out}")
+    screen.say(text)
+    screen.say(f"{docs}: results/losses.md and .csv, figures/losses.png; cells in {config.out}")
     return table
 
 

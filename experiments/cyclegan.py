@@ -27,7 +27,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
 
 SHOWN = 10  # held-out images of each domain in the pictures
 POOL = 50  # earlier fakes that each D can be shown again
@@ -68,7 +68,7 @@ class Config:
         cli.require(self, "batch", f"at most {POOL}, the size of the pool", lambda v: v <= POOL)
         cli.require(self, "train_images", "at least 2, whose distance to real ones is a floor", lambda v: v >= 2)
         if (self.domain_a is None) != (self.domain_b is None):
-            raise runs.BadInput("--domain-a, --domain-b: expected a folder for each of them, or for neither")
+            raise files.BadInput("--domain-a, --domain-b: expected a folder for each of them, or for neither")
         if self.domain_a is not None:
             words = "no such flag beside --domain-a and --domain-b, whose images take its place"
             cli.require(self, "data", words, lambda v: False)
@@ -88,7 +88,7 @@ def read_domains(config: Config, digits: pictures.Images | None) -> tuple[pictur
     if a.train.shape[1:] != b.train.shape[1:]:
         expected, found = (" x ".join(map(str, split.train.shape[1:])) for split in (a, b))
         message = f"height, width, channels {found}, expected {expected} as --domain-a"
-        raise runs.BadInput(f"--domain-b {config.domain_b}: {message}")
+        raise files.BadInput(f"--domain-b {config.domain_b}: {message}")
     return a, b
 
 
@@ -260,7 +260,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     memory.require(config, lambda config: bytes_needed(config, size, held_out))
     run.keep_data(name=f"{a.name} to {b.name}", size=size)
     for domain in () if digits else (a, b):
-        runs.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
+        screen.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
     game, translate = new_game(config, size), translator()
     loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)

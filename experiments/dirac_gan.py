@@ -29,7 +29,7 @@ from rich.table import Table
 
 import gan_core as core
 from gan_core import tf
-from lab import cli, memory, plots, runs
+from lab import cli, files, memory, plots, runs, screen
 
 ORDERS = ("simultaneous", "alternating")  # alternating: G moves first, D then answers the new G
 Array = np.ndarray
@@ -53,7 +53,7 @@ class Config:
         for name in ("losses", "penalties"):
             given = [f"{value:g}" if name == "penalties" else value for value in getattr(self, name)]
             if not given or len(set(given)) < len(given):
-                raise runs.BadInput(f"{' '.join([f'--{name}', *given])}: expected one or more, each once")
+                raise files.BadInput(f"{' '.join([f'--{name}', *given])}: expected one or more, each once")
 
 
 @cache
@@ -188,14 +188,14 @@ def show(result: dict[str, Any]) -> None:
         rows.setdefault((game["loss"], game["order"]), []).append(contraction(game))
     for names, cells in rows.items():
         table.add_row(*names, *cells)
-    runs.console.print(table)
-    runs.say("A column for each penalty: the factor by which a step changes the distance to the")
-    runs.say("equilibrium, over the last quarter of the steps. A star: by theory it is 1 or more")
-    runs.say("near the equilibrium, which therefore does not attract.")
+    screen.console.print(table)
+    screen.say("A column for each penalty: the factor by which a step changes the distance to the")
+    screen.say("equilibrium, over the last quarter of the steps. A star: by theory it is 1 or more")
+    screen.say("near the equilibrium, which therefore does not attract.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)
-        runs.say(f"Elsewhere theory differs by at most {difference_from_theory(game):.4f} ({where}).")
+        screen.say(f"Elsewhere theory differs by at most {difference_from_theory(game):.4f} ({where}).")
 
 
 def difference_from_theory(game: dict[str, Any]) -> float:

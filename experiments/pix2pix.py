@@ -25,7 +25,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs, screen
 
 SHOWN = 10  # held-out pairs in the pictures
 LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
@@ -216,7 +216,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     memory.require(config, lambda config: bytes_needed(config, size, len(a.test)))
     run.keep_data(name=a.name, size=size)
     if not digits:
-        runs.say(f"{a.name}: {pictures.described(a.train, a.test)}")
+        screen.say(f"{a.name}: {pictures.described(a.train, a.test)}")
     game, translate = new_game(config, size), translator(config)
     loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)

@@ -45,10 +45,10 @@ def draw_again(folder: Path) -> Path:
     experiment = storage.read_config(folder, "RUN").experiment
     module = cli.script(experiment, f"RUN {folder}: ")
     if not hasattr(module, "figures"):
-        raise runs.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
+        raise files.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
     config = storage.load_config(folder, "RUN", type(next(iter(module.RECIPES.values()))))
     if hasattr(config, "checkpoint_every") and not storage.steps(folder):
-        raise runs.BadInput(f"RUN {folder}: no checkpoint yet")
+        raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     with storage.only_writer(folder, "RUN"):
         result, trained = read_result(folder), module.train(config, runs.Run(folder, reopen=True))
         if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
@@ -63,7 +63,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     try:
         return storage.read_result(folder)
     except (OSError, ValueError) as error:
-        raise runs.BadInput(f"RUN {folder}: result.json cannot be used: {files.why(error)}") from None
+        raise files.BadInput(f"RUN {folder}: result.json cannot be used: {files.why(error)}") from None
 
 
 # ------------------------------------------------------------------------------------------------ several
@@ -77,33 +77,33 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
         storage.read_config(folder, "RUN")
         logs[name] = storage.read_log(folder)
         if not logs[name]:
-            raise runs.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
+            raise files.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
     shared = plots.shared_numbers(logs)
     if not shared:
-        raise runs.BadInput(
+        raise files.BadInput(
             f"RUN {' '.join(map(str, folders))}: their logs share no number; expected runs of one kind"
         )
     if unknown := [name for name in numbers if name not in shared]:
-        raise runs.BadInput(
-            f"--numbers {' '.join(unknown)}: expected some of {', '.join(shared)}, which every run logs"
+        raise files.BadInput(
+            f"--numbers {' '.join(unknown) or repr('')}: expected some of {', '.join(shared)}, which every run logs"
         )
     results = {}
     for name, folder in zip(names, folders, strict=True):
         results[name] = read_result(folder) or logs[name][-1]
         if "steps" not in results[name]:
-            runs.say(f"{folder}: not finished, shown as in its log at step {logs[name][-1]['step']}")
+            screen.say(f"{folder}: not finished, shown as in its log at step {logs[name][-1]['step']}")
     try:
         plots.save(plots.compared(logs, numbers), out)
     except OSError as error:
-        raise runs.BadInput(f"--out {out}: {(error.strerror or str(error)).lower()}") from None
-    runs.console.print(table(results))
+        raise files.BadInput(f"--out {out}: {(error.strerror or str(error)).lower()}") from None
+    screen.console.print(table(results))
 
 
 def short_names(folders: list[Path]) -> list[str]:
     """Names for the legend: the last parts of the folders' paths, as many as it takes to tell them apart."""
     paths = [folder.resolve().parts for folder in folders]
     if len(set(paths)) < len(paths):
-        raise runs.BadInput(f"RUN {' '.join(map(str, folders))}: a run is named twice")
+        raise files.BadInput(f"RUN {' '.join(map(str, folders))}: a run is named twice")
     length = next(n for n in range(1, 1 + max(map(len, paths))) if len({p[-n:] for p in paths}) == len(paths))
     return ["/".join(path[-length:]) for path in paths]
 
@@ -146,21 +146,21 @@ def main(args: list[str]) -> None:
         command = cli.parse(Command, __doc__, args)
         folders, out = [Path(run) for run in command.runs], Path(command.out)
         if not folders:
-            raise runs.BadInput("RUN: expected the folder of a run, or several")
+            raise files.BadInput("RUN: expected the folder of a run, or several")
         if "" in command.runs:
-            raise runs.BadInput("RUN '': expected the folder of a run")
+            raise files.BadInput("RUN '': expected the folder of a run")
         if len(folders) == 1:
             words = "nothing with a single RUN, whose figures have their own names"
             cli.require(command, "out", words, lambda v: v == Command.out)
             cli.require(command, "numbers", words, lambda v: False)
-            runs.say(f"{draw_again(folders[0])}: drawn again")
+            screen.say(f"{draw_again(folders[0])}: drawn again")
             return
         if out.suffix != ".png":
-            raise runs.BadInput(f"--out {command.out or repr('')}: expected a .png file")
+            raise files.BadInput(f"--out {command.out or repr('')}: expected a .png file")
         if out.exists():
-            raise runs.BadInput(f"--out {out}: exists already; choose a new file")
+            raise files.BadInput(f"--out {out}: exists already; choose a new file")
         compare(folders, out, command.numbers)
-        runs.say(f"{out}: the curves of {len(folders)} runs")
+        screen.say(f"{out}: the curves of {len(folders)} runs")
 
 
 if __name__ == "__main__":

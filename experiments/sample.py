@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from lab import cli, draws, export, memory, plots, points, runs, storage
+from lab import cli, draws, export, files, memory, plots, points, runs, screen, storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,15 +63,15 @@ class Command:
         """The same with its output; BadInput for a flag that is wrong whatever the run."""
         cli.check(self)
         if not self.run:
-            raise runs.BadInput("RUN '': expected the folder of a run")
+            raise files.BadInput("RUN '': expected the folder of a run")
         command = dataclasses.replace(self, out="samples.png") if self.out is self.export is None else self
         for name, endings in (("out", ".png, .npy or .csv"), ("export", ".npz")):
             if (value := getattr(command, name)) is not None:
                 if Path(value).suffix not in re.findall(r"\.\w+", endings):
-                    raise runs.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
+                    raise files.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
                 for path in (Path(value), export.readme(Path(value)))[: 1 + (name == "export")]:
                     if path.exists():
-                        raise runs.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
+                        raise files.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
         return command
 
 
@@ -100,13 +100,13 @@ def restored(folder: Path, command: Command | None = None) -> Restored:
     """
     experiment = storage.read_config(folder, "RUN").experiment
     if experiment in NO_SAMPLES:
-        raise runs.BadInput(
+        raise files.BadInput(
             f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
         )
     module = cli.script(experiment, f"RUN {folder}: ")
     config, run = storage.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
     if not run.data:  # it was stopped before it read its data
-        raise runs.BadInput(f"RUN {folder}: no checkpoint yet")
+        raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     if command:
         memory.require(command, lambda command: bytes_needed(command, module, config, run.data))
     return Restored(module, config, run, module.load_generator(config, run))
@@ -126,12 +126,12 @@ def require_fitting(gan: Restored, label: int | None, seed_index: int | None) ->
     """BadInput for a flag that is wrong for this run."""
     experiment = gan.run.about["experiment"]
     if label is not None and not getattr(gan.module, "TAKES_LABEL", False):
-        raise runs.BadInput(f"--label {label}: a run of {experiment} is trained without labels")
+        raise files.BadInput(f"--label {label}: a run of {experiment} is trained without labels")
     if seed_index is not None and gan.has_images:
-        raise runs.BadInput(f"--seed-index {seed_index}: a run of {experiment} has a single seed")
+        raise files.BadInput(f"--seed-index {seed_index}: a run of {experiment} has a single seed")
     if seed_index is not None and not gan.seeds(seed_index):
         count = gan.config.seeds
-        raise runs.BadInput(
+        raise files.BadInput(
             f"--seed-index {seed_index}: expected 0 to {count - 1}, because the run has seeds={count}"
         )
 
@@ -167,11 +167,11 @@ def drawn(gan: Restored, count: int, seed: int, label: int | None, seed_index: i
 def write_images(out: Path, images: np.ndarray) -> None:
     """Images in [0, 1] side by side in one picture (.png), or as uint8 (.npy)."""
     if out.suffix == ".csv":
-        raise runs.BadInput(f"--out {out}: expected a .png or .npy file for images")
+        raise files.BadInput(f"--out {out}: expected a .png or .npy file for images")
     if out.suffix == ".png":
         plots.save_sheet(out, images, columns=int(np.ceil(len(images) ** 0.5)))
     else:
-        with runs.replacing(out) as temporary:
+        with files.replacing(out) as temporary:
             np.save(temporary, np.round(255 * images).astype(np.uint8))
 
 
@@ -181,12 +181,12 @@ def write_points(out: Path, samples: np.ndarray, seeds: range, one: bool) -> Non
     if out.suffix == ".png":
         plots.save((numbers_picture if samples.ndim == 2 else points_picture)(samples, seeds), out)
     elif out.suffix == ".npy":
-        with runs.replacing(out) as temporary:
+        with files.replacing(out) as temporary:
             np.save(temporary, samples[0] if one else samples)
     else:
         rows = np.column_stack([np.repeat(seeds, n), samples.reshape(len(seeds) * n, -1)])
         header, formats = ["seed,x", "seed,x,y"][samples.ndim - 2], ["%d"] + ["%.9g"] * (samples.ndim - 1)
-        with runs.replacing(out) as temporary:
+        with files.replacing(out) as temporary:
             np.savetxt(temporary, rows, formats, delimiter=",", header=header, comments="")
 
 
@@ -256,7 +256,7 @@ def one_line_for(flag: str, file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise runs.BadInput(f"{flag} {file}: {(error.strerror or str(error)).lower()}") from None
+        raise files.BadInput(f"{flag} {file}: {(error.strerror or str(error)).lower()}") from None
 
 
 def write_samples(path: Path, gan: Restored, command: Command) -> None:
@@ -268,7 +268,7 @@ def write_samples(path: Path, gan: Restored, command: Command) -> None:
         else:
             write_points(path, samples, gan.seeds(command.seed_index), command.seed_index is not None)
     of_each = "" if gan.has_images or len(samples) == 1 else f" of each of {len(samples)} seeds"
-    runs.say(f"{path}: {command.count} samples{of_each}")
+    screen.say(f"{path}: {command.count} samples{of_each}")
 
 
 def write_generator(path: Path, gan: Restored, command: Command) -> None:
@@ -278,7 +278,7 @@ def write_generator(path: Path, gan: Restored, command: Command) -> None:
     same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
     with one_line_for("--export", path):
         export.write(path, exported(gan, command.seed_index), about, same)
-    runs.say(f"{path}: the generator; {export.readme(path)}: how to use it in NumPy")
+    screen.say(f"{path}: the generator; {export.readme(path)}: how to use it in NumPy")
 
 
 def main(args: list[str]) -> None:

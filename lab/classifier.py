@@ -20,7 +20,7 @@ from scipy.special import softmax
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import cli, draws, files, image_metrics, memory, pictures, runs
+from lab import cli, draws, files, image_metrics, memory, pictures, runs, screen
 
 VERSION = 1  # of the network and its training; after a change, raise it, and kept classifiers are no longer used
 LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
@@ -124,7 +124,7 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
     run, images = run or runs.Run(), images or pictures.load(config.data)
     height, width = images.train.shape[1:]
     if config.shift >= min(height, width):
-        raise runs.BadInput(f"--shift {config.shift}: expected less than the images' side, {min(height, width)}")
+        raise files.BadInput(f"--shift {config.shift}: expected less than the images' side, {min(height, width)}")
     memory.require(config, lambda config: bytes_needed(config, images))
     run.keep_data(name=images.name, height=height, width=width)
     places = shifted(images.train, config.shift)
@@ -206,7 +206,7 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
     except (OSError, RuntimeError) as error:
         path, fate = None, f"each time, because it cannot be kept ({error})"
     config, duration = (Config(), "a minute or two") if len(images.train) >= 10_000 else (SMALL, "5 seconds")
-    runs.say(f"training the digit classifier that all image metrics need: {duration}, {fate}")
+    screen.say(f"training the digit classifier that all image metrics need: {duration}, {fate}")
     trained = train(config, runs.Run(progress_bar=True), images).game
     if path:
         try:
@@ -214,7 +214,7 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
                 arrays = {f"weight_{i}": w.numpy() for i, w in enumerate(trained.weights)}
                 np.savez(temporary, test_accuracy=trained.test_accuracy, **arrays)
         except OSError as error:
-            runs.say(f"the digit classifier cannot be kept ({error}): it will be trained again next time")
+            screen.say(f"the digit classifier cannot be kept ({error}): it will be trained again next time")
     return trained
 
 

@@ -255,7 +255,7 @@ def shrunk(config: Any) -> Any:
         if value > config.steps:
             config = dataclasses.replace(config, **{name: config.steps})
             if name == "eval_every":  # the last step is always saved, so that the other one changes nothing
-                runs.say(f"--eval-every {value} is more than --steps {config.steps}: using {config.steps}")
+                screen.say(f"--eval-every {value} is more than --steps {config.steps}: using {config.steps}")
     return config
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lab import draws, runs
+from lab import draws, files
 
 ACTIVATIONS = {  # those of `gan_core` in NumPy
     "relu": "np.maximum(0, a)",
@@ -253,9 +253,9 @@ def write(path: Path, generator: Generator, about: Mapping[str, Any], command: s
         about: experiment, recipe, step and settings, which are kept in the file as JSON, too.
         command: what makes the same ten samples, for the README.
     """
-    with runs.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         np.savez(temporary, settings=np.array(json.dumps(about)), **generator.arrays)  # type: ignore[arg-type]
-    with runs.replacing(readme(path)) as temporary:
+    with files.replacing(readme(path)) as temporary:
         temporary.write_text(_readme_text(path.name, generator, about, command))
 
 

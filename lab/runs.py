@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 import gan_core as core
 import metrics
 from lab import files, screen, signals, storage
-from lab.files import BadInput, replacing, write_json  # noqa: F401
+from lab.files import BadInput
 from lab.screen import console, say
 
 LOGGED = ("discriminator_loss", "generator_loss")  # what a loop returns at each step, in this order
@@ -187,7 +187,7 @@ class Run:
         first, self._restored = self._step, None  # its arrays are not needed any more
         self._checkpoints = storage.Checkpoints(self.folder)
         if self.reopened:
-            self.records = [r for r in storage.read_log(self.folder) if r["step"] <= first]
+            self.records = storage.read_log(self.folder, first, checksums)
         else:
             self._log = storage.Log(self.folder, first or -1, checksums)  # from the start: nothing is kept
             self.records = self._log.records

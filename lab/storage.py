@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import platform
 import socket
@@ -242,9 +243,8 @@ class Log:
         leaves behind, and is dropped silently.
         """
         path = folder / "log.jsonl"
-        lines, bad = _lines_of_log(path, checksums)
-        self.records = [record for record, _ in lines if record["step"] <= last_step]
-        self.checksums = [checksum for record, checksum in lines if record["step"] <= last_step]
+        lines, bad = _lines_of_log(path, checksums, last_step)
+        self.records, self.checksums = [record for record, _ in lines], [checksum for _, checksum in lines]
         if bad:
             aside = f"; the damaged file is now {files.set_aside(path).name}" if path.exists() else ""
             screen.say(f"{path}: {bad} damaged, {len(self.records)} lines kept{aside}")
@@ -271,13 +271,15 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record, allow_nan=False) + "\n"
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The records of log.jsonl that can be read: without damaged lines, or a last one that a kill left incomplete."""
-    return [record for record, _ in _lines_of_log(folder / "log.jsonl")[0]]
+def read_log(folder: Path, last_step: float = math.inf, checksums: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The records of log.jsonl up to this step, without damaged lines; see `Log`. Nothing is changed."""
+    return [record for record, _ in _lines_of_log(folder / "log.jsonl", checksums, last_step)[0]]
 
 
-def _lines_of_log(path: Path, checksums: Sequence[int] = ()) -> tuple[list[tuple[dict[str, Any], int]], str]:
-    """The records of log.jsonl with the CRC-32 of their lines, and which lines are damaged, in words."""
+def _lines_of_log(
+    path: Path, checksums: Sequence[int], last_step: float
+) -> tuple[list[tuple[dict[str, Any], int]], str]:
+    """The records of log.jsonl up to a step, with the CRC-32 of their lines; and in words which are damaged."""
     if not path.exists():
         return [], "all lines are" if checksums else ""
     found: list[tuple[dict[str, Any], int]] = []
@@ -287,19 +289,21 @@ def _lines_of_log(path: Path, checksums: Sequence[int] = ()) -> tuple[list[tuple
         with files.open_regular(path) as file:
             for number, line in enumerate(iter(lambda: file.readline(files.MOST_TEXT), b""), start=1):
                 record, checksum = _record(line), zlib.crc32(line)
-                last = found[-1][0]["step"] if found else -1
-                known = number > len(checksums) or checksum in expected
-                if record is not None and record["step"] > last and known:
+                step, last = record["step"] if record else -1, found[-1][0]["step"] if found else -1
+                if step > last_step and checksum not in expected:
+                    continue  # logged after the checkpoint, and logged again soon
+                if record and step > last and (not expected or checksum in expected):
                     found.append((record, checksum))
                 elif line.endswith(b"\n"):
                     bad.append(number)
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: {files.why(error)}") from None
-    lost = len(expected - {checksum for _, checksum in found}) if checksums else 0
+    lost = len(expected - {checksum for _, checksum in found})
     if not bad and not lost:
         return found, ""
-    listed = ", ".join(map(str, bad[:5])) + ", ..." * (len(bad) > 5)
-    return found, f"line{'s' * (len(bad) != 1)} {listed}" if bad else f"{lost} lines are missing, the file is"
+    if not bad:
+        return found, "1 line is missing, the file is" if lost == 1 else f"{lost} lines are missing, the file is"
+    return found, f"line{'s' * (len(bad) > 1)} {', '.join(map(str, bad[:5]))}{', ...' * (len(bad) > 5)}"
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

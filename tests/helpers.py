@@ -4,6 +4,7 @@ import contextlib
 import io
 
 import numpy as np
+from hypothesis import strategies as st
 from PIL import Image
 
 from lab import cli, runs
@@ -77,3 +78,21 @@ def assert_first_gradients(player, expected, beta1=0.5):
         # the bias of a convolution before instance norm has gradient 0, of which rounding leaves some 1e-6
         tolerance = 2e-3 * float(np.abs(gradient).max()) + 1e-5
         np.testing.assert_allclose(mean / (1 - beta1), gradient, rtol=2e-3, atol=tolerance)
+
+
+def attacked(content: bytes) -> st.SearchStrategy[bytes]:
+    """Arbitrary bytes, and this content with up to three pieces of it flipped, cut out, doubled or written over."""
+
+    @st.composite
+    def changed(draw: st.DrawFn) -> bytes:
+        found = content
+        for _ in range(draw(st.integers(1, 3))):
+            start = draw(st.integers(0, max(0, len(found) - 1)) | st.integers(0, 150))  # headers are at the start
+            end = draw(st.just(len(found)) | st.integers(0, 40).map(lambda n, start=start: start + n))
+            piece = found[start:end]
+            others = [b"", 2 * piece, bytes(len(piece)), bytes(255 - b for b in piece)]
+            new = draw(st.sampled_from(others) | st.binary(max_size=40))
+            found = found[:start] + new + found[end:]
+        return found
+
+    return changed() | st.binary(max_size=200) | st.text(max_size=100).map(str.encode)

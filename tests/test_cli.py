@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 from helpers import one_line
 
-from lab import cli, runs, signals
+from lab import cli, files, runs, signals
 from lab.files import BadInput
 
 
@@ -67,17 +67,17 @@ def test_flags_change_the_recipes_settings():
     ],
 )
 def test_wrong_flag_is_bad_input(flags, words):
-    with pytest.raises(runs.BadInput, match=re.escape(words)) as error:
+    with pytest.raises(files.BadInput, match=re.escape(words)) as error:
         parsed(flags)
     assert "\n" not in str(error.value)
 
 
 def test_a_config_that_exists_is_right():
-    with pytest.raises(runs.BadInput, match="--steps 0: expected at least 1"):
+    with pytest.raises(files.BadInput, match="--steps 0: expected at least 1"):
         Config(steps=0)
-    with pytest.raises(runs.BadInput, match="--loss best: expected one of minimax, non_saturating"):
+    with pytest.raises(files.BadInput, match="--loss best: expected one of minimax, non_saturating"):
         Config(loss="best")
-    with pytest.raises(runs.BadInput, match="--steps ten"):  # from an edited config.json
+    with pytest.raises(files.BadInput, match="--steps ten"):  # from an edited config.json
         Config(steps="ten")
 
 
@@ -168,5 +168,5 @@ def test_table_prints_no_negative_zero_and_counts_seeds_without_a_number(capsys)
 
 
 def test_unknown_experiment_is_bad_input():
-    with pytest.raises(runs.BadInput, match="nonsense"):
+    with pytest.raises(files.BadInput, match="nonsense"):
         cli.script("nonsense")

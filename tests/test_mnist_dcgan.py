@@ -8,7 +8,7 @@ import pytest
 import gan_core as core
 from experiments import mnist_dcgan as dcgan
 from gan_core import tf
-from lab import draws, networks, pictures, runs
+from lab import draws, files, networks, pictures, runs
 
 SIDE = 8
 # A small rate: Adam's first step is rate * sign(gradient), and that of a bias before batch norm is rounding alone.
@@ -196,5 +196,5 @@ def test_classic_recipe_is_the_tutorials():
 def test_images_of_another_side_are_refused(tmp_path):
     pixels, labels = np.arange(6 * 6 * 20, dtype=np.uint8).reshape(20, 6, 6), np.arange(20) % 10
     np.savez(tmp_path / "six.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
-    with pytest.raises(runs.BadInput, match="multiple of 4"):
+    with pytest.raises(files.BadInput, match="multiple of 4"):
         dcgan.train(replace(CONFIG, data=str(tmp_path / "six.npz")))

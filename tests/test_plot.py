@@ -8,7 +8,7 @@ import pytest
 from helpers import one_line, quiet_command
 
 from experiments import mixture_2d, normal_1d, numpy_gan, plot
-from lab import files, runs, storage
+from lab import files, screen, storage
 
 POINTS = ["--seeds=2", "--steps=20", "--eval-every=10", "--eval-samples=200", "--checkpoint-every=10", "--batch=20"]
 NUMPY = ["--steps=20", "--eval-every=10", "--checkpoint-every=10", "--eval-samples=100", "--log-samples=100"]
@@ -116,7 +116,7 @@ def test_results_stand_side_by_side_with_their_floors(finished, tmp_path, capsys
 def test_only_shared_numbers_are_compared_and_a_missing_floor_is_a_dash(capsys):
     many = {"recipe": "a", "kl": {"median": 0.5, "per_seed": [0.5]}, "kl_floor": 0.1, "only": 3, "same": 12345}
     one = {"recipe": "b", "kl": 0.25, "same": 7, "other": 1.5, "parameters": {"generator": 3}}
-    runs.console.print(plot.table({"many": many, "one": one}))
+    screen.console.print(plot.table({"many": many, "one": one}))
     assert rows(capsys.readouterr().out) == [
         ["many", "one"],
         ["recipe", "a", "b"],

@@ -4,16 +4,18 @@ import gzip
 import io
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from helpers import attacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from experiments import cyclegan, mixture_2d, normal_1d, pix2pix
-from lab import pictures, targets
+from lab import files, pictures, storage, targets
 from lab.files import BadInput
 
 RNG = np.random.default_rng(0)
@@ -68,6 +70,13 @@ def png_folder(path):
     return pictures.read_folder("--pairs", path.parent.parent, seed=0)[:2]
 
 
+def config(path):
+    found = storage.load_config(path.parent, "--resume", normal_1d.Config)
+    return [np.array([found.steps, found.learning_rate, *found.generator_hidden])]
+
+
+SETTINGS = {"experiment": "normal_1d", "recipe": "stable", "config": asdict(normal_1d.Config())}
+CONFIG = files.json_text(SETTINGS | {"checksum": files._checksum(SETTINGS)}).encode()
 ARRAYS = dict(zip(pictures.NPZ_NAMES, IMAGES, strict=True))
 READERS = {  # a new reader is a line here, and its other files, if it needs any, are lines below
     "numbers.npy": Reader(written(np.save, NUMBERS), numbers, [NUMBERS], False),
@@ -78,6 +87,7 @@ READERS = {  # a new reader is a line here, and its other files, if it needs any
     "small.npz": Reader(written(np.savez_compressed, **ARRAYS), npz, IMAGES, True),
     "idx/train-images-idx3-ubyte": Reader(idx(IMAGES[0]), idx_folder, IMAGES, False),
     "gz/t10k-images-idx3-ubyte.gz": Reader(gzip.compress(idx(IMAGES[2])), idx_folder, IMAGES, True),
+    "run/config.json": Reader(CONFIG, config, [np.array([8000, 1e-3, 8, 8, 8, 8, 8])], True),
     "pngs/val/2.png": Reader(png(PIXELS[2]), png_folder, [PIXELS[:2, ..., None], PIXELS[2:, ..., None]], True),
 }
 IDX = dict(zip(pictures.IDX_NAMES, map(idx, IMAGES), strict=True))
@@ -103,24 +113,6 @@ def the_same(found, right):
 @pytest.mark.parametrize("name", READERS)
 def test_intact_files_are_read_as_they_were_written(name, folder):
     assert the_same(READERS[name].read(folder / name), READERS[name].right)
-
-
-def attacked(content: bytes) -> st.SearchStrategy[bytes]:
-    """Arbitrary bytes, and this content with up to three pieces of it flipped, cut out, doubled or written over."""
-
-    @st.composite
-    def changed(draw: st.DrawFn) -> bytes:
-        found = content
-        for _ in range(draw(st.integers(1, 3))):
-            start = draw(st.integers(0, max(0, len(found) - 1)) | st.integers(0, 150))  # headers are at the start
-            end = draw(st.just(len(found)) | st.integers(0, 40).map(lambda n, start=start: start + n))
-            piece = found[start:end]
-            others = [b"", 2 * piece, bytes(len(piece)), bytes(255 - b for b in piece)]
-            new = draw(st.sampled_from(others) | st.binary(max_size=40))
-            found = found[:start] + new + found[end:]
-        return found
-
-    return changed() | st.binary(max_size=200) | st.text(max_size=100).map(str.encode)
 
 
 @pytest.mark.parametrize("name", READERS)

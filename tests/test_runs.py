@@ -11,7 +11,7 @@ import pytest
 from helpers import without_times
 
 from gan_core import tf
-from lab import runs, storage
+from lab import files, runs, storage
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def test_reopened_run_restores_trains_nothing_and_writes_nothing(tmp_path, capsy
     assert [r["step"] for r in run.records] == list(run.snapshots) == [0, 2, 4, 6]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     assert capsys.readouterr().out == ""
-    with pytest.raises(runs.BadInput, match="no checkpoint yet"):
+    with pytest.raises(files.BadInput, match="no checkpoint yet"):
         train(Counter(), runs.Run(tmp_path / "figures", reopen=True))
 
 

@@ -11,7 +11,7 @@ import metrics
 from experiments import mnist_dcgan as dcgan
 from experiments import stacked_mnist as stacked
 from gan_core import tf
-from lab import draws, networks, pictures, runs, storage
+from lab import draws, files, networks, pictures, runs, storage
 
 SIDE = 8
 CONFIG = stacked.Config(
@@ -269,5 +269,5 @@ def test_run_with_pairs_counts_modes_and_draws_in_colour(network, tmp_path):
 def test_images_that_are_not_square_are_refused(tmp_path):
     pixels, labels = np.arange(4 * 8 * 20, dtype=np.uint16).astype(np.uint8).reshape(20, 4, 8), np.arange(20) % 10
     np.savez(tmp_path / "wide.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
-    with pytest.raises(runs.BadInput, match="wide.npz: .*4 x 8 pixels.*square"):
+    with pytest.raises(files.BadInput, match="wide.npz: .*4 x 8 pixels.*square"):
         stacked.train(replace(CONFIG, data=str(tmp_path / "wide.npz")))

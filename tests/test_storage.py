@@ -1,13 +1,18 @@
 """The files of a run: settings, log, checkpoints, the lock; what damage and edits by hand do to them."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import socket
+import zlib
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+from helpers import attacked
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gan_core import tf
 from lab import files, storage
@@ -156,7 +161,7 @@ def test_torn_last_line_is_dropped_in_silence(log, capsys):
     folder, checksums = log
     with (folder / "log.jsonl").open("a") as file:
         file.write('{"step": 5, "k')
-    kept = storage.Log(folder, 3, checksums)
+    kept = storage.Log(folder, 3, checksums[:4])  # as the checkpoint of step 3 has them
     kept.close()
     assert [r["step"] for r in kept.records] == [0, 1, 2, 3] and kept.checksums == checksums[:4]
     assert len(lines(folder)) == 4 and capsys.readouterr().out == "" and not list(folder.glob("*.damaged*"))
@@ -187,6 +192,16 @@ def test_a_changed_number_does_not_fit_its_checksum(log, capsys):
     assert "line 3 damaged" in capsys.readouterr().out
 
 
+def test_a_step_that_is_much_too_large_costs_its_line_alone(log, capsys):
+    folder, checksums = log
+    text = (folder / "log.jsonl").read_text()
+    (folder / "log.jsonl").write_text(text.replace('"step": 2', '"step": 2000'))
+    assert [r["step"] for r in storage.read_log(folder, 4, checksums)] == [0, 1, 3, 4]
+    kept = storage.Log(folder, 4, checksums)
+    kept.close()
+    assert [r["step"] for r in kept.records] == [0, 1, 3, 4] and "1 line is missing" in capsys.readouterr().out
+
+
 def test_missing_lines_and_a_missing_file_are_said(log, capsys):
     folder, checksums = log
     (folder / "log.jsonl").write_text("\n".join(lines(folder)[:2]) + "\n")
@@ -197,6 +212,20 @@ def test_missing_lines_and_a_missing_file_are_said(log, capsys):
     kept = storage.Log(folder, 4, checksums)
     kept.close()
     assert kept.records == [] and "missing" in capsys.readouterr().out
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_no_damage_to_the_log_gives_a_wrong_record_or_stops_a_run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("log")
+    records = [{"step": step, "kl": 0.125 * step} for step in range(5)]
+    intact = [storage._line(record).encode() for record in records]
+    (folder / "log.jsonl").write_bytes(data.draw(attacked(b"".join(intact))))
+    found = storage.read_log(folder)
+    assert all(a["step"] < b["step"] for a, b in itertools.pairwise(found))
+    kept = storage.Log(folder, 4, [zlib.crc32(line) for line in intact])
+    kept.close()
+    assert all(record in records for record in kept.records)
 
 
 def test_reading_alone_changes_nothing(log):

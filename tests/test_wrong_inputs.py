@@ -235,7 +235,7 @@ def rows_of_kinds():
 
 
 IN_ALL = {  # in every script that trains
-    f"--steps {HUGE}": f"--steps {HUGE}: expected below 2^31\n",
+    f"--steps {HUGE}": f"--steps {HUGE}: expected below 2^63\n",
     "--stepz 3": "--stepz: no such flag; did you mean --steps?\n",
     "--out ''": "--out '': expected a folder\n",
     "--out full": "--out full: not empty; choose a new or an empty folder\n",
@@ -396,7 +396,7 @@ BY_HAND = [
     ("cyclegan", "--domain-a empty --domain-b full", "--domain-a empty: holds no PNG file"),
     # ---- compare_losses.py
     ("compare_losses", "--stepz 3", "--stepz: no such flag; did you mean --steps?"),
-    ("compare_losses", f"--steps {HUGE}", "expected below 2^31"),
+    ("compare_losses", f"--steps {HUGE}", "expected below 2^63"),
     ("compare_losses", "--targets", "--targets: expected one or more, each once"),
     ("compare_losses", "--targets ''", "--targets '': expected ring, grid, spiral, mixture or a continuous"),
     ("compare_losses", "--targets norm norm", "--targets norm norm: expected one or more, each once"),
@@ -433,7 +433,7 @@ BY_HAND = [
     ("sample", "numpy --count 0", "--count 0: expected at least 1"),
     ("sample", "numpy --count 1.5", "--count 1.5: expected a whole number, at least 1"),
     ("sample", "numpy --count", "--count: expected a whole number, at least 1"),
-    ("sample", f"numpy --count {HUGE}", f"--count {HUGE}: expected below 2^31"),
+    ("sample", f"numpy --count {HUGE}", f"--count {HUGE}: expected below 2^63"),
     ("sample", "numpy --seed -1", "--seed -1: expected at least 0 and below 2^31"),
     ("sample", "numpy --label 12", "--label 12: expected a digit from 0 to 9"),
     ("sample", "numpy --label -1", "--label -1: expected a digit from 0 to 9"),
