@@ -186,14 +186,14 @@ class Run:
             self.train_seconds = self._restored.about["train_seconds"]
         first, self._restored = self._step, None  # its arrays are not needed any more
         self._checkpoints = storage.Checkpoints(self.folder)
+        if first and not self.reopened:
+            say(f"{self.folder}: resuming at step {first} of {self._config.steps}")
         if self.reopened:
             self.records = storage.read_log(self.folder, first, checksums)
         else:
             self._log = storage.Log(self.folder, first or -1, checksums)  # from the start: nothing is kept
             self.records = self._log.records
         self.snapshots = storage.read_snapshots(self.folder, first, keep_damaged=self.reopened) if first else {}
-        if first and not self.reopened:
-            say(f"{self.folder}: resuming at step {first} of {self._config.steps}")
         return first
 
     def _require_same_settings(self, checkpoint: storage.Checkpoint) -> None:
@@ -315,12 +315,13 @@ class Run:
             self._saved = step
 
     def _interrupted(self, signal: signals.Interrupted) -> Stopped:
-        """Save what was trained since the last checkpoint; returns what ends the run."""
+        """Save what was trained since the last checkpoint, unless half a step was; returns what ends the run."""
         where = f"{signal} at step {self._step} of {self._config.steps}"
         if self.folder and not self.reopened:
-            if self._step > self._saved:
+            if self._step > self._saved and not signal.within:
                 self._save(self._step)
-            where += f", saved; continue with --resume {self.folder}"
+            saved = "saved" if self._saved == self._step else f"the checkpoint of step {self._saved} is kept"
+            where += f", {saved}; continue with --resume {self.folder}"
         return Stopped(where, signal.code)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:

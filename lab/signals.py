@@ -20,11 +20,11 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "SIGTERM", signal.SIGHU
 
 
 class Interrupted(KeyboardInterrupt):
-    """One of the signals arrived."""
+    """One of the signals arrived; `within`: in the middle of a block that signals should have waited for."""
 
-    def __init__(self, signum: int):
+    def __init__(self, signum: int, within: bool = False):
         super().__init__(SIGNALS[signal.Signals(signum)])
-        self.code = 128 + signum  # as shells count
+        self.code, self.within = 128 + signum, within  # the code is as shells count
 
 
 class _State:
@@ -105,7 +105,7 @@ def _handle(signum: int, frame: object) -> None:
     first = _state.arrived is None
     _state.arrived = signum
     if not (first and _state.deferring):
-        raise Interrupted(signum)
+        raise Interrupted(signum, within=_state.deferring)
 
 
 def _end_in_time(reading: int, ended: threading.Event) -> None:
