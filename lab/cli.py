@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import errno
 import importlib
 import inspect
 import io
@@ -223,7 +224,7 @@ def one_line_errors() -> Iterator[None]:
             words = "; ".join(filter(None, (str(error) or "interrupted", signals.advice())))
             _exit(words, getattr(error, "code", 130))
         except OSError as error:
-            _exit(_of_the_system(error), 1)
+            _exit(_of_the_system(error), 2 if error.errno == errno.ENAMETOOLONG else 1)  # a name is the user's
         except MemoryError as error:
             _exit(f"out of memory: {str(error) or 'use smaller sizes'}; {signals.advice()}", 1)
         except Exception as error:
@@ -478,7 +479,8 @@ def _expected(hint: Any) -> tuple[int | None, str, Callable[[str], bool]]:
             return False
         return True
 
-    return count, ", ".join([words, *{a.words: 0 for a in _accepted(hint)}]), good
+    accepted = dict.fromkeys(a.words for a in _accepted(hint))  # once, though each of three counts has it
+    return count, ", ".join([words, *accepted]), good
 
 
 def _bare(hint: Any) -> Any:

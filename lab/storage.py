@@ -66,6 +66,8 @@ def create(folder: Path) -> list[Path]:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"--out {folder}: a file is in the way; expected a new or an empty folder") from None
     except OSError as error:
         raise BadInput(f"--out {folder}: {files.why(error)}") from None
     return missing
@@ -406,7 +408,9 @@ def leaves(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def steps(folder: Path) -> list[int]:
     """The steps of which there are checkpoints, in order."""
-    names = (path.stem.removeprefix("ckpt-") for path in (folder / "checkpoint").glob("ckpt-*.npz"))
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # there is no such folder, or its name is too long
+        names = [path.stem.removeprefix("ckpt-") for path in (folder / "checkpoint").glob("ckpt-*.npz")]
     return sorted(int(name) for name in names if name.isdecimal())
 
 

@@ -39,7 +39,7 @@ def digits():
 def test_pairs_are_cut_down_the_middle(tmp_path):
     write_pngs(tmp_path, 10, 4, 16)
     whole = pictures.read_folder("--pairs", tmp_path, seed=0)
-    a, b = pix2pix.read_pairs(replace(TINY, pairs=str(tmp_path)), None)
+    a, b = pix2pix.read_pairs(replace(TINY, data=None, pairs=str(tmp_path)), None)
     assert a.train.shape == b.train.shape == (9, 4, 8, 1) and a.test_labels is None and b.test_labels is None
     assert (np.concatenate([a.train, b.train], axis=2) == whole.train).all()
     assert (np.concatenate([a.test, b.test], axis=2) == whole.test).all()
@@ -63,7 +63,7 @@ def test_train_images_limits_the_pairs_and_each_edge_belongs_to_its_digit(digits
     assert len(a.train) == len(b.train) == 7 and len(a.test) == len(b.test) == 360
     assert (a.train == pix2pix.edges(b.train)).all() and (digits[0].train[:7] == a.train).all()
     write_pngs(tmp_path, 10, 4, 16)
-    a, _ = pix2pix.read_pairs(replace(TINY, pairs=str(tmp_path), train_images=5), None)
+    a, _ = pix2pix.read_pairs(replace(TINY, data=None, pairs=str(tmp_path), train_images=5), None)
     assert len(a.train) == 5 and len(a.test) == 1
 
 
