@@ -36,10 +36,10 @@ from lab import files, storage
 HERE = Path(__file__).resolve().parent.parent
 IMAGES = "--data digits --eval-samples 300 --log-samples 100"
 RUNS = {  # a few seconds of training each, with a checkpoint at every record or every other one
-    "normal_1d": "--seeds 2 --steps 20000 --eval-every 500 --checkpoint-every 500 --eval-samples 2000",
-    "mixture_2d": "--seeds 2 --steps 6000 --eval-every 500 --checkpoint-every 1000 --samples 5000 --eval-samples 500",
+    "normal_1d": "--seeds 2 --steps 8000 --eval-every 200 --checkpoint-every 200 --eval-samples 1000",
+    "mixture_2d": "--seeds 2 --steps 2400 --eval-every 200 --checkpoint-every 400 --samples 5000 --eval-samples 500",
     "numpy_gan": f"{IMAGES} --steps 2000 --eval-every 100 --checkpoint-every 200",
-    "mnist_mlp": f"{IMAGES} --steps 1200 --eval-every 100 --checkpoint-every 200",
+    "mnist_mlp": f"{IMAGES} --steps 400 --eval-every 40 --checkpoint-every 80",
     "mnist_dcgan": f"{IMAGES} --steps 100 --eval-every 10 --checkpoint-every 20 --generator-maps 32 32 16 "
     "--discriminator-maps 8 16 32 64",
 }

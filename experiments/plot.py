@@ -51,7 +51,8 @@ def draw_again(folder: Path) -> Path:
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     with storage.only_writer(folder, "RUN"):
         result, trained = read_result(folder), module.train(config, runs.Run(folder, reopen=True))
-        if result is None or result["steps"] != config.steps:  # interrupted, or continued and interrupted
+        older = trained.run.step not in (0, config.steps)  # interrupted; or its newest checkpoint is damaged
+        if result is None or result["steps"] != config.steps or older:
             with screen.waiting("evaluating"):
                 result = module.evaluate(trained)
         cli.draw(module.figures, trained, result, folder)

@@ -147,19 +147,23 @@ def main(
                 if not is_drawn(folder):
                     result = storage.read_result(folder) or {}
                     draw(figures, train(config, runs.Run(folder, reopen=True)), result, folder)
-                screen.say(f"{folder}: finished, all {config.steps} steps are done; --steps N goes on to N")
+                    files.sweep(folder)
+                done = f"finished, all {config.steps} steps are done"
+                screen.say(f"{folder}: {done}; use --steps N to train on to step N")
                 return
             files.sweep(folder)
         run = runs.Run(folder, resume=command.resume is not None)
         try:
             trained = train(config, run)
         except BadInput:  # of the data, which are read only now
-            if command.resume is None:
+            if command.resume is None and not run.records:
                 stack.close()
                 _remove(folder, created)
             raise
         with screen.waiting("evaluating"):
-            result = run.finish(evaluate(trained))
+            result = evaluate(trained)
+        (folder / DRAWING).mkdir(exist_ok=True)  # before result.json: the figures of this result are not drawn yet
+        result = run.finish(result)
         draw(figures, trained, result, folder)
         if isinstance(table, Table):
             show(table, result)
@@ -171,29 +175,33 @@ def main(
         screen.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
 
 
+DRAWING = ".figures.tmp"  # there from before result.json is written until all of its figures are drawn
+
+
 def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """Draw the figures of a run into a temporary folder, and move them to its figures/ once all are there.
 
     Stopped: they cannot be drawn; the numbers are safe in result.json by then.
     """
-    target, temporary = folder / "figures", folder / ".figures.tmp"
-    try:
-        with screen.waiting("drawing the figures"):
+    target, temporary = folder / "figures", folder / DRAWING
+    with screen.waiting("drawing the figures"):
+        try:
             temporary.mkdir(exist_ok=True)
+            files.sweep(temporary)  # of an earlier attempt that was killed
             figures(trained, result, temporary)
             target.mkdir(exist_ok=True)
             for path in temporary.iterdir():
                 path.replace(target / path.name)
             temporary.rmdir()
-    except Exception as error:  # of whatever kind
-        again = f"python experiments/plot.py {folder} draws them again"
-        what = f"{folder}: the numbers are in result.json, but the figures cannot be drawn"
-        raise Stopped(f"{what}: {files.why(error)}; {again}", 1) from None
+        except Exception as error:  # of whatever kind
+            again = f"python experiments/plot.py {folder} draws them again"
+            what = f"{folder}: the numbers are in result.json, but the figures cannot be drawn"
+            raise Stopped(f"{what}: {files.why(error)}; {again}", 1) from None
 
 
 def is_drawn(folder: Path) -> bool:
     """Whether all figures of a finished run are there."""
-    return (folder / "figures").exists() and not (folder / ".figures.tmp").exists()
+    return (folder / "figures").exists() and not (folder / DRAWING).exists()
 
 
 def _remove(folder: Path, created: list[Path]) -> None:
@@ -208,9 +216,10 @@ def _remove(folder: Path, created: list[Path]) -> None:
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Invalid input, signals, a full disk and the like end the process with one line and an exit code."""
-    if sys.stdout is None:  # it was closed before the start; its number must not go to the next file that is opened
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    elif hasattr(sys.stdout, "reconfigure"):  # the name of a file may hold what its encoding lacks
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed: its number must not go to the next file that is opened
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):  # the name of a file may hold what its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     core.importing = lambda: screen.waiting("importing TensorFlow")
     with signals.handled():
@@ -221,22 +230,25 @@ def one_line_errors() -> Iterator[None]:
         except Stopped as error:
             _exit(str(error), error.code)
         except KeyboardInterrupt as error:
-            words = "; ".join(filter(None, (str(error) or "interrupted", signals.advice())))
-            _exit(words, getattr(error, "code", 130))
+            _exit(_with_advice(str(error) or "interrupted"), getattr(error, "code", 130))
         except OSError as error:
             _exit(_of_the_system(error), 2 if error.errno == errno.ENAMETOOLONG else 1)  # a name is the user's
         except MemoryError as error:
-            _exit(f"out of memory: {str(error) or 'use smaller sizes'}; {signals.advice()}", 1)
+            _exit(_with_advice(f"out of memory: {str(error) or 'use smaller sizes'}"), 1)
         except Exception as error:
             if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which may not be imported
                 raise
-            _exit(f"out of memory: {files.why(error)[:200]}; {signals.advice()}", 1)
+            _exit(_with_advice(f"out of memory: {files.why(error)[:200]}"), 1)
 
 
 def _of_the_system(error: OSError) -> str:
     """What happened to which file; without a file's name it was the screen."""
     where = error.filename if error.filename is not None else "standard output"
-    return "; ".join(filter(None, (f"{where}: {files.why(error)}", signals.advice())))
+    return _with_advice(f"{where}: {files.why(error)}")
+
+
+def _with_advice(words: str) -> str:
+    return "; ".join(filter(None, (words, signals.advice())))
 
 
 def _exit(message: str, code: int) -> None:
@@ -281,7 +293,7 @@ def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -
     if "--steps" in flags and command.config.steps != config.steps:
         if command.config.steps < config.steps:
             raise BadInput(
-                f"--steps {command.config.steps}: the run is set to {config.steps} steps and cannot shrink"
+                f"--steps {command.config.steps}: the run is set to {config.steps} steps and cannot be made shorter"
             )
         config = dataclasses.replace(config, steps=command.config.steps)
     elif not changes and (folder / "config.json").exists():
@@ -289,7 +301,7 @@ def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -
     if not (folder / "config.json").exists():
         screen.say(f"{folder}: config.json is missing; made again from its copy in the newest checkpoint")
     for change in changes:
-        screen.say(f"{folder}: {change}; its bits may differ from an uninterrupted run's")
+        screen.say(f"{folder}: {change}; its numbers may differ slightly from an uninterrupted run's")
     storage.save_config(folder, experiment, saved.recipe, config, saved)
     return config
 

@@ -84,11 +84,11 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file to `<name>.damaged`, or `<name>.damaged-2` and so on; returns its new path."""
+def set_aside(path: Path, copy: bool = False) -> Path:
+    """Rename or copy a damaged file to `<name>.damaged`, or `<name>.damaged-2` and so on; returns its new path."""
     names = (f"{path.name}.damaged{suffix}" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
     aside = next(p for name in names if not (p := path.with_name(name)).exists())
-    return path.rename(aside)
+    return Path(shutil.copy2(path, aside)) if copy else path.rename(aside)
 
 
 def write_json(path: Path, value: Any) -> None:

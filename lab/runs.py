@@ -133,6 +133,11 @@ class Run:
         self._saved = self._step = 0  # of the newest checkpoint, and of the state
         self._unrecorded: list[np.ndarray] = []  # losses of the steps since the last record
 
+    @property
+    def step(self) -> int:
+        """How many steps the state was trained for."""
+        return self._step
+
     def path(self, name: str) -> Path | None:
         """A file in the run's folder; None in memory."""
         return self.folder / name if self.folder else None
@@ -173,7 +178,7 @@ class Run:
             return 0
         if self.reopened and not self._restored:
             raise BadInput(f"{self.folder}: no checkpoint yet")
-        checksums: list[int] = []
+        recorded, checksums = -1, list[int]()
         if self._restored:
             self._require_same_settings(self._restored)
             try:
@@ -181,17 +186,18 @@ class Run:
             except ValueError as error:
                 raise BadInput(f"{self.folder}: the checkpoint does not fit its settings: {error}") from None
             self._saved = self._step = self._restored.step
-            unrecorded, checksums = self._restored.arrays["unrecorded"], self._restored.about["log"]
+            unrecorded, about = self._restored.arrays["unrecorded"], self._restored.about
+            recorded, checksums = about["recorded"], about["log"]
             self._unrecorded = [unrecorded] if len(unrecorded) else []
-            self.train_seconds = self._restored.about["train_seconds"]
+            self.train_seconds = about["train_seconds"]
         first, self._restored = self._step, None  # its arrays are not needed any more
         self._checkpoints = storage.Checkpoints(self.folder)
         if first and not self.reopened:
             say(f"{self.folder}: resuming at step {first} of {self._config.steps}")
         if self.reopened:
-            self.records = storage.read_log(self.folder, first, checksums)
+            self.records = storage.read_log(self.folder, recorded, checksums)
         else:
-            self._log = storage.Log(self.folder, first or -1, checksums)  # from the start: nothing is kept
+            self._log = storage.Log(self.folder, recorded, checksums)  # from the start: nothing is kept
             self.records = self._log.records
         self.snapshots = storage.read_snapshots(self.folder, first, keep_damaged=self.reopened) if first else {}
         return first
@@ -308,6 +314,7 @@ class Run:
                 "config": self._config_file,
                 "data": self.data,
                 "log": self._log.checksums if self._log else [],
+                "recorded": self.records[-1]["step"] if self.records else -1,
                 "train_seconds": self.train_seconds,
             }
             unrecorded = np.concatenate(self._unrecorded) if self._unrecorded else np.zeros((0, 0), np.float32)

@@ -1,9 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP: they wait for a training step that is under way and stop everything else at once.
 
 Clusters send SIGTERM, and kill some seconds later; a terminal that closes sends SIGHUP. Python's own handlers run
-only between two of its instructions, so that a long call into compiled code would hold them up. For these two signals
-a second thread therefore ends the process after `GRACE` seconds, whatever it is doing. This loses no saved state,
-because files are replaced whole or not at all.
+only between two of its instructions, so that a long call into compiled code would hold them up. A second thread
+therefore ends the process `GRACE` seconds after one of these two signals, or soon after a second Ctrl-C. This loses
+no saved state, because files are replaced whole or not at all.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import sys
 import threading
 from collections.abc import Iterator
 
-GRACE = 4.0  # seconds
+GRACE = 4.0  # seconds to the end of the process after SIGTERM or SIGHUP
+PATIENCE = 1.0  # and after a second Ctrl-C
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
 class Interrupted(KeyboardInterrupt):
-    """One of the signals arrived; `within`: in the middle of a block that signals should have waited for."""
+    """One of the signals arrived; `within`: inside a `deferred` block, so that what it changes may be incomplete."""
 
     def __init__(self, signum: int, within: bool = False):
         super().__init__(SIGNALS[signal.Signals(signum)])
-        self.code, self.within = 128 + signum, within  # the code is as shells count
+        self.code, self.within = 128 + signum, within  # exit codes as shells define them
 
 
 class _State:
@@ -51,14 +52,14 @@ def advice() -> str:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Raise `Interrupted` for the signals within the block; nothing changes inside another such block.
+    """Raise `Interrupted` for the signals within the block. A block inside another one does nothing.
 
     A signal that is ignored stays ignored, as SIGHUP under nohup. Outside the main thread Python has no signals.
     """
     if _state.handled or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {s: signal.getsignal(s) for s in SIGNALS}
+    before = {s: signal.getsignal(s) or signal.SIG_DFL for s in SIGNALS}  # none: of a library in C
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     _state.handled, _state.arrived, _state.advice = True, None, ""
@@ -83,7 +84,7 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """A signal within the block waits for its end, which raises `Interrupted`; a second signal does not wait."""
+    """A signal within the block waits for its end, which raises `Interrupted`; a second Ctrl-C does not wait."""
     if _state.deferring or not _state.handled:
         yield
         return
@@ -103,20 +104,25 @@ def arrived() -> bool:
 
 def _handle(signum: int, frame: object) -> None:
     first = _state.arrived is None
-    _state.arrived = signum
-    if not (first and _state.deferring):
+    if first:
+        _state.arrived = signum
+    if (first and not _state.deferring) or (not first and signum == signal.SIGINT):
         raise Interrupted(signum, within=_state.deferring)
 
 
 def _end_in_time(reading: int, ended: threading.Event) -> None:
-    """End the process `GRACE` seconds after SIGTERM or SIGHUP, unless the block of `handled` ends before."""
+    """End the process in time after a signal, unless the block of `handled` ends before."""
+    interrupts = 0
     with open(reading, "rb", buffering=0) as signals:
         while number := signals.read(1):
             signum = number[0]
-            if signum == signal.SIGINT or signum not in SIGNALS or signal.getsignal(signum) is not _handle:
+            interrupts += signum == signal.SIGINT
+            urgent = interrupts > 1 if signum == signal.SIGINT else signum in SIGNALS
+            if not urgent or signal.getsignal(signum) is not _handle:
                 continue
-            if not ended.wait(GRACE):
-                last_words(f"{SIGNALS[signal.Signals(signum)]}: ended without saving; {_state.advice}")
+            if not ended.wait(PATIENCE if signum == signal.SIGINT else GRACE):
+                words = f"{SIGNALS[signal.Signals(signum)]}: ended in the middle of something"
+                last_words("; ".join(filter(None, (words, _state.advice))))
                 os._exit(128 + signum)
 
 

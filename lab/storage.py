@@ -3,13 +3,13 @@
     config.json      the experiment, the recipe, every setting, the versions, the git commit, a checksum
     data.json        what is known of the data: its name and shape
     log.jsonl        one JSON object a line, flushed line by line
-    checkpoint/      the newest three checkpoints, each one file with a checksum and with copies of the two above
+    checkpoint/      the newest three checkpoints, each one file with a checksum and copies of the first two files
     snapshots/       arrays for pictures of training, one file for each step that was evaluated
     result.json      the final numbers
     figures/         what to look at
-    writer.lock      only while a process writes into the folder: its host and number
+    writer.lock      while a process writes into the folder: its process ID and host name
 
-A file that turns out to be damaged is never overwritten: it is renamed to <name>.damaged.
+A file that turns out to be damaged is not overwritten: it is kept as <name>.damaged.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # while it is locked: whoever waits for it sees that it is gone, and makes a new one
+            path.unlink()  # while it is locked: who opened it in the meantime sees that it is gone, and tries again
         lock.release()
 
 
@@ -106,8 +106,8 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
 def save_config(folder: Path, experiment: str, recipe: str, config: Any, before: Saved | None = None) -> None:
     """config.json: every setting, and what a reader needs to repeat the run.
 
-    `before`: what the file of a run that goes on held. Its versions and commit stay, and `resumed` lists those of
-    now, where they differ.
+    `before`: the old content, of a run that is resumed. Its versions and commit stay, and `resumed` lists the new
+    ones, where they differ.
     """
     now = provenance()
     saved = {"format": FORMAT, "experiment": experiment, "recipe": recipe, "config": dataclasses.asdict(config)}
@@ -131,8 +131,14 @@ def changes_since(before: Saved) -> list[str]:
 
 def provenance() -> dict[str, Any]:
     """The versions and the git commit of what runs now."""
-    packages = {name: metadata.version(name) for name in ("tensorflow", "numpy", "scipy")}
+    packages = {name: _version(name) for name in ("tensorflow", "numpy", "scipy")}
     return {"versions": {"python": platform.python_version(), **packages}, "commit": _git_commit()}
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(metadata.PackageNotFoundError):  # such as tensorflow, where tensorflow-cpu is installed
+        return metadata.version(package)
+    return None
 
 
 def _git_commit() -> str | None:
@@ -154,7 +160,10 @@ class Saved(NamedTuple):
 
 
 def read_config(folder: Path, flag: str) -> Saved:
-    """config.json; `flag` is what the user gave the folder as. BadInput: missing, unreadable, of a newer version."""
+    """config.json; `flag` is the flag with which the user named the folder.
+
+    BadInput: it is missing, it cannot be used, or a newer version of this project wrote it.
+    """
     try:
         saved, unchanged = files.read_checked_json(folder / "config.json")
         if (version := saved.get("format", 1)) not in range(1, FORMAT + 1):
@@ -164,7 +173,8 @@ def read_config(folder: Path, flag: str) -> Saved:
                 found = repr(saved[name]) if name in saved else "missing"
                 raise ValueError(f"{name} is {found}, expected {'a text' if kind is str else 'the settings'}")
     except FileNotFoundError:
-        if not steps(folder) or not (newest := Checkpoints(folder).newest(keep_damaged=True)):
+        newest = Checkpoints(folder).newest(keep_damaged=True) if steps(folder) else None
+        if not newest or not newest.about["config"]:
             raise BadInput(f"{flag} {folder}: no run here (there is no config.json)") from None
         saved, unchanged = newest.about["config"], True
     except (OSError, ValueError) as error:
@@ -194,7 +204,7 @@ def _config(values: dict[str, Any], config_class: type) -> Any:
     if unknown := [name for name in values if name not in hints]:
         raise ValueError(f"{unknown[0]} is no setting of this experiment")
     if missing := [name for name in hints if name not in values]:
-        raise ValueError(f"holds no {missing[0]}")
+        raise ValueError(f"{missing[0]} is missing")
     found = {}
     for name, value in values.items():
         found[name] = tuple(value) if isinstance(value, list) else value
@@ -240,16 +250,18 @@ class Log:
     def __init__(self, folder: Path, last_step: int = 0, checksums: Sequence[int] = ()):
         """Keep what was logged up to `last_step`, where a resumed run goes on.
 
-        Lines that cannot be read or, where `checksums` of the first lines are given, do not fit them, are dropped:
-        then the damaged file is kept aside, and a line on the screen says so. An incomplete last line is what a kill
-        leaves behind, and is dropped silently.
+        `checksums`: those of all lines that are to be kept, where they are known. A line that cannot be read, or
+        whose checksum is wrong, is left out: then the file as it was is kept under another name, and a line on the
+        screen says so. An incomplete last line is what a kill leaves behind, and is dropped silently.
         """
         path = folder / "log.jsonl"
         lines, bad = _lines_of_log(path, checksums, last_step)
         self.records, self.checksums = [record for record, _ in lines], [checksum for _, checksum in lines]
         if bad:
-            aside = f"; the damaged file is now {files.set_aside(path).name}" if path.exists() else ""
-            screen.say(f"{path}: {bad} damaged, {len(self.records)} lines kept{aside}")
+            aside = (
+                f"; the file as it was is kept as {files.set_aside(path, copy=True).name}" if path.exists() else ""
+            )
+            screen.say(f"{path}: {bad} damaged; {len(self.records)} lines are kept{aside}")
         with files.replacing(path) as temporary:
             temporary.write_text("".join(_line(r) for r in self.records))
         self._path, self._file = path, path.open("a")
@@ -283,7 +295,7 @@ def _lines_of_log(
 ) -> tuple[list[tuple[dict[str, Any], int]], str]:
     """The records of log.jsonl up to a step, with the CRC-32 of their lines; and in words which are damaged."""
     if not path.exists():
-        return [], "all lines are" if checksums else ""
+        return [], "the file is missing, or" if checksums else ""
     found: list[tuple[dict[str, Any], int]] = []
     bad: list[int] = []
     expected = set(checksums)
@@ -364,7 +376,7 @@ class Checkpoints:
                     raise ValueError(f"of step {found.step}")
             except (OSError, ValueError) as error:
                 damaged.append(path)
-                screen.say(f"{path} is damaged ({files.why(error)}): falling back to the one before")
+                screen.say(f"{path} is damaged ({files.why(error)}): trying the one before")
                 continue
             for other in damaged if not keep_damaged else ():
                 files.set_aside(other)
@@ -450,13 +462,14 @@ def _read_sealed(path: Path) -> Checkpoint:
 
 
 def read_snapshots(folder: Path, last_step: int, keep_damaged: bool = False) -> dict[int, dict[str, np.ndarray]]:
-    """step -> arrays of snapshots/<step>.npz up to this step; a damaged one is left out, and said.
+    """step -> arrays of snapshots/<step>.npz up to this step; a damaged one is left out, and a line says so.
 
     Damaged ones are set aside, or left where they are if `keep_damaged`.
     """
     found = {}
-    for path in sorted((folder / "snapshots").glob("[0-9]*.npz")):
-        if path.stem.isdecimal() and int(path.stem) <= last_step:
+    paths = (path for path in (folder / "snapshots").glob("*.npz") if path.stem.isdecimal())
+    for path in sorted(paths, key=lambda path: int(path.stem)):
+        if int(path.stem) <= last_step:
             try:
                 found[int(path.stem)] = files.read_npz(path)
             except (OSError, ValueError) as error:

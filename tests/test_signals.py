@@ -38,11 +38,22 @@ def test_deferred_signal_waits_for_the_end_of_the_block():
     assert done == ["inner", "outer"]
 
 
-def test_second_signal_does_not_wait():
-    with pytest.raises(signals.Interrupted), signals.handled(), signals.deferred():
-        kill()
-        kill()
+def test_second_interrupt_does_not_wait():
+    with pytest.raises(signals.Interrupted) as error, signals.handled(), signals.deferred():
+        kill(signal.SIGINT)
+        kill(signal.SIGINT)
         raise AssertionError
+    assert error.value.within  # what the block changes may be incomplete
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_clusters_send_together_are_one(second):
+    done = []
+    with pytest.raises(signals.Interrupted) as error, signals.handled(), signals.deferred():
+        kill()
+        kill(second)
+        done.append(True)
+    assert done == [True] and error.value.code == 143 and not error.value.within
 
 
 def test_ignored_signal_stays_ignored():
@@ -83,4 +94,4 @@ def test_process_in_a_long_call_ends_in_time():
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 143
-    assert done.stderr == "SIGTERM: ended without saving; continue with --resume run\n"
+    assert done.stderr == "SIGTERM: ended in the middle of something; continue with --resume run\n"

@@ -305,7 +305,7 @@ def test_missing_setting_is_named(tmp_path):
     saved, _ = files.read_checked_json(tmp_path / "config.json")
     del saved["config"]["rate"]
     files.write_checked_json(tmp_path / "config.json", saved)
-    with pytest.raises(BadInput, match="holds no rate"):
+    with pytest.raises(BadInput, match="rate is missing"):
         storage.load_config(tmp_path, "--resume", Config)
 
 

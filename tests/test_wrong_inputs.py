@@ -305,7 +305,7 @@ BY_HAND = [
     ("numpy_gan", "--resume=../place/run", "--resume ../place/run: a run of normal_1d, not of numpy_gan"),
     ("numpy_gan", "--resume numpy --seed 0", "--resume numpy: the run keeps its own settings; drop --seed"),
     ("numpy_gan", "--resume=numpy --batch=8 --beta1 0", "--resume numpy: ... ; drop --batch, --beta1"),
-    ("numpy_gan", "--resume numpy --steps 5", "--steps 5: the run is set to 10000 steps and cannot shrink"),
+    ("numpy_gan", "--resume numpy --steps 5", "--steps 5: the run is set to 10000 steps and cannot be made shorter"),
     ("numpy_gan", "--resume numpy --steps 0", "--steps 0: expected at least 1"),
     ("numpy_gan", "--resume numpy --steps many", "--steps many: expected a whole number"),
     ("normal_1d", "--resume run --recipe stable", "--resume run: the run keeps its own settings; drop --recipe"),
