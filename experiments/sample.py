@@ -273,7 +273,7 @@ def write_samples(path: Path, gan: Restored, command: Command) -> None:
 
 def write_generator(path: Path, gan: Restored, command: Command) -> None:
     """Write the generators of the run as the .npz file `path`, and its README."""
-    about = gan.run.about | {"step": gan.run.records[-1]["step"], "config": dataclasses.asdict(gan.config)}
+    about = gan.run.about | {"step": gan.run.step, "config": dataclasses.asdict(gan.config)}
     which = "" if command.seed_index is None else f" --seed-index {command.seed_index}"
     same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
     with one_line_for("--export", path):

@@ -11,7 +11,7 @@ import jupytext
 import pytest
 from matplotlib.figure import Figure
 
-from lab import runs
+from lab import screen
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -70,14 +70,14 @@ def test_a_notebook_runs_and_prints_what_it_shows(name, monkeypatch):
             thing.savefig(io.BytesIO())  # draws it
 
     monkeypatch.setattr(IPython.display, "display", display)
-    monkeypatch.setattr(runs, "say", lambda text: None)  # that the digit classifier is trained, if it never was
+    monkeypatch.setattr(screen, "say", lambda text: None)  # that the digit classifier is trained, if it never was
     namespace = {}
     for number, cell in enumerate(code_cells(name), 1):
         code = "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))  # %matplotlib inline
         displayed.clear()
-        with contextlib.redirect_stdout(io.StringIO()) as screen:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
             exec(compile(code, f"{name}, code cell {number}", "exec"), namespace)
-        assert without_numbers(screen.getvalue()) == without_numbers(printed(cell)), f"code cell {number}"
+        assert without_numbers(output.getvalue()) == without_numbers(printed(cell)), f"code cell {number}"
         assert len(displayed) == shown(cell), f"code cell {number}"
 
 

@@ -513,7 +513,7 @@ def place(tmp_path_factory):
     for name in ("edited", "numpy", "logged"):
         storage.save_config(folder / name, "numpy_gan", "stable", config)
     about = {"config": json.loads((folder / "numpy" / "config.json").read_text()), "log": [], "train_seconds": 0.0}
-    about["data"] = {"name": "digits", "side": 8}
+    about |= {"data": {"name": "digits", "side": 8}, "recorded": -1}
     state = numpy_gan.new_game(config, 8).state() | {"unrecorded": np.zeros((0, 0))}
     storage.Checkpoints(folder / "numpy").save(1, state, about)
     (folder / "numpy" / "log.jsonl").write_text('{"step": 0, "to_real": 2.5}\n{"step": 1, "to_real": 1.5}\n')
