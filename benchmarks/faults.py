@@ -181,9 +181,11 @@ def terminations(name: str, whole: Whole, folder: Path, rng: random.Random) -> i
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
             sent = time.monotonic()
-            _, error = process.communicate()
+            said, error = process.communicate()
             if process.returncode == 0:  # it was about to end
                 break
+            if process.returncode == -signal.SIGTERM and (not said or "s of training" in said):
+                continue  # Python was still starting, or ending: the script was not there to hear it
             hits += 1
             assert time.monotonic() - sent < 5, f"{folder}: ended {time.monotonic() - sent:.1f} s after SIGTERM"
             assert process.returncode == 143 and error.count("\n") == 1, f"{process.returncode}: {error}"
@@ -298,6 +300,7 @@ def study(title: str, kind: Kind, wholes: dict[str, Whole], wanted: int, jobs: i
                 pool.shutdown(cancel_futures=True)
                 break
     lost = f"{total['lost']} log lines or snapshots, each said on the screen" if total["lost"] else "nothing"
+    print(f"{title}: done", file=sys.stderr)
     notes = f"; {told['aside']} damaged files set aside, {told['refused']} refusals" if kind.damages else ""
     return f"| {title} | {total['hits']} | {total['runs']} | {total['runs']} of {total['runs']} | {lost}{notes} |"
 
