@@ -184,7 +184,8 @@ def terminations(name: str, whole: Whole, folder: Path, rng: random.Random) -> i
             said, error = process.communicate()
             if process.returncode == 0:  # it was about to end
                 break
-            if process.returncode == -signal.SIGTERM and (not said or "s of training" in said):
+            over = "s of training" in said or "finished, all" in said
+            if process.returncode == -signal.SIGTERM and (over or not said):
                 continue  # Python was still starting, or ending: the script was not there to hear it
             hits += 1
             assert time.monotonic() - sent < 5, f"{folder}: ended {time.monotonic() - sent:.1f} s after SIGTERM"
