@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-GRACE = 4.0  # seconds to the end of the process after SIGTERM or SIGHUP
+GRACE = 3.0  # seconds to the end of the process after SIGTERM or SIGHUP
 PATIENCE = 1.0  # and after a second Ctrl-C
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
