@@ -219,7 +219,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     fakes = trained.game.sample(trained.config.steps)
     plots.save(overview(trained, result), folder / "overview.png")
     plots.save(plots.plane_seeds(real.test, fakes, result, square), folder / "seeds.png")
-    titles = {}
+    titles = {step: f"step {step}" for step in trained.run.snapshots}  # a damaged log may lack a record
     for r in trained.run.records:
         median = {name: value["median"] for name, value in r.items() if isinstance(value, dict)}
         of = "medians over the seeds" if trained.config.seeds > 1 else "one seed"
