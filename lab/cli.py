@@ -236,6 +236,8 @@ def one_line_errors() -> Iterator[None]:
         except MemoryError as error:
             _exit(_with_advice(f"out of memory: {str(error) or 'use smaller sizes'}"), 1)
         except Exception as error:
+            if signal := signals.arrived():  # which libraries in C may turn into an error of their own
+                _exit(_with_advice(str(signal)), signal.code)
             if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which may not be imported
                 raise
             _exit(_with_advice(f"out of memory: {files.why(error)[:200]}"), 1)

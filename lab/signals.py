@@ -97,9 +97,9 @@ def deferred() -> Iterator[None]:
         raise Interrupted(_state.arrived)
 
 
-def arrived() -> bool:
-    """Whether a signal is waiting."""
-    return _state.arrived is not None
+def arrived() -> Interrupted | None:
+    """The signal that has arrived, if any has: as the exception that it is or will be raised as."""
+    return None if _state.arrived is None else Interrupted(_state.arrived)
 
 
 def _handle(signum: int, frame: object) -> None:

@@ -1,7 +1,9 @@
 """The command line: groups and reasons in --help, what a flag accepts, recipes, tables."""
 
 import errno
+import os
 import re
+import signal
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -125,6 +127,15 @@ def test_errors_end_in_one_line_and_their_exit_code(capsys):
             signals.advise("continue")
             raise error
         assert stop.value.code == code and one_line(capsys) == f"{line}\n"
+
+
+def test_signal_that_a_library_turns_into_an_error_of_its_own_is_still_one_line(capsys):
+    with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise SystemError("Objects/listobject.c: bad argument to internal function") from None
+    assert stop.value.code == 143 and one_line(capsys) == "SIGTERM\n"
 
 
 def test_error_of_the_program_itself_is_not_hidden():
