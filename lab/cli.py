@@ -194,6 +194,8 @@ def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folde
                 path.replace(target / path.name)
             temporary.rmdir()
         except Exception as error:  # of whatever kind
+            if signals.arrived():
+                raise
             again = f"python experiments/plot.py {folder} draws them again"
             what = f"{folder}: the numbers are in result.json, but the figures cannot be drawn"
             raise Stopped(f"{what}: {files.why(error)}; {again}", 1) from None
