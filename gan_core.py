@@ -17,10 +17,12 @@ losses that are built from log D are in nats.
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import os
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -87,13 +89,17 @@ def unrolled(rules: Rules, d: Player, batch: dict, fake: tf.Tensor, step: tf.Ten
     G's gradient then also contains how D would answer a change of the fakes. Source: Metz et al. 2017, equations 7 to
     10, with Adam as D's optimiser as in their experiments. The schedules stay at this step.
     """
-    player = Player(*([tf.identity(v) for v in values] for values in d))
-    for later in range(1, rules.unroll + 1):
+
+    def look_ahead(later: tf.Tensor, player: Player) -> tuple[tf.Tensor, Player]:
         with tf.GradientTape() as tape:
             tape.watch(player.weights)
             _, total = discriminator_loss(rules, player.weights, batch, fake, step)
         gradients = tape.gradient(total, player.weights)
-        player = adam_step(player, gradients, step + later, rules.adam_d, rules.rate_schedule_d(step))
+        return later + 1, adam_step(player, gradients, step + later, rules.adam_d, rules.rate_schedule_d(step))
+
+    # A loop and not a copy of the update for each: XLA would compile each copy for seconds.
+    start = tf.constant(1, step.dtype), Player(*([tf.identity(v) for v in values] for values in d))
+    _, player = tf.while_loop(lambda *_: True, look_ahead, start, maximum_iterations=rules.unroll)
     return player.weights
 
 
@@ -332,9 +338,10 @@ class Rules(NamedTuple):
 def mlp(x: tf.Tensor, weights: Sequence, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """Multilayer perceptron with a linear last layer: `[..., sizes[0], B] -> [..., sizes[-1], B]`."""
     *hidden, (weight, bias) = zip(weights[::2], weights[1::2], strict=True)
+    ones = tf.ones((1, x.shape[-1]), x.dtype)  # W x + b 1': XLA is faster at this gradient of b than at batch sums
     for w, b in hidden:
-        x = activation(tf.matmul(w, x) + b)  # [..., out, B]
-    return tf.matmul(weight, x) + bias
+        x = activation(tf.matmul(w, x) + tf.matmul(b, ones))  # [..., out, B]
+    return tf.matmul(weight, x) + tf.matmul(bias, ones)
 
 
 def with_skip(network: Network) -> Network:
@@ -414,35 +421,93 @@ def compiled(function: Callable) -> Callable:
 
 
 def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
-    """`loop(game, batches) -> losses [n, 2, ...]`: n steps in one compiled program.
+    """`loop(game, batches, count=None) -> losses [n, 2, ...]`: the first `count` of n steps in one compiled program.
 
     `batches` is a dict of tensors `[n, ...]` that were drawn outside: random numbers inside an XLA loop on a CPU cost
-    20 times as much as the step itself. The game is an argument, so that games of the same shapes share one program.
-    XLA drops assertions, so the caller has to check the losses for NaN and infinity.
+    20 times as much as the step itself. With a tensor `count` below n the same program plays fewer steps, whose
+    missing losses are 0. The game is an argument, so that games of the same shapes share one program. XLA drops
+    assertions, so the caller has to check the losses for NaN and infinity.
     """
-    step = tf.autograph.experimental.do_not_convert(step)  # converting it too would cost a second
 
-    def loop(game, batches):
+    def loop(game, batches, count=None):
         n = next(iter(batches.values())).shape[0]
         losses = tf.TensorArray(tf.float32, n)
-        for i in tf.range(n):
-            losses = losses.write(i, tf.stack(step(game, {k: v[i] for k, v in batches.items()})))
+        _, losses = _played(step, game, batches, tf.constant(0), n if count is None else count, losses)
         return losses.stack()
 
-    program = tf.function(loop, jit_compile=jit_compile)
-    program.jit_compile = jit_compile
+    return _program(loop, jit_compile, keep_every=None)
+
+
+def compiled_periods(step: Callable, every: int) -> Callable:
+    """`loop(game, batches, count) -> losses, averages`: as `compiled_loop`, and G's average after each period.
+
+    A period ends at every multiple of `every` steps, and the averages are arrays `[periods, ...]`. A call costs as
+    much as 50 steps of a small game, so that one call should play several short periods.
+    """
+
+    def loop(game, batches, count):
+        n = next(iter(batches.values())).shape[0]
+        begun = tf.cast(game.step % every, tf.int32)  # so many steps of the first period were played before
+
+        def play_period(period, i, losses, averages):
+            last = tf.minimum(count, (period + 1) * every - begun)
+            i, losses = _played(step, game, batches, i, last, losses)
+            return period + 1, i, losses, [a.write(period, w) for a, w in zip(averages, game.average, strict=True)]
+
+        averages = [tf.TensorArray(w.dtype, (n - 2) // every + 2) for w in game.average]
+        start = tf.constant(0), tf.constant(0), tf.TensorArray(tf.float32, n), averages
+        *_, losses, averages = tf.while_loop(lambda _, i, *__: i < count, play_period, start)
+        return losses.stack(), [a.stack() for a in averages]
+
+    return _program(loop, jit_compile=True, keep_every=every)
+
+
+def _played(step, game, batches, first, last, losses):
+    """Play the steps first, ..., last - 1 of the batches, write their losses, and return `last` and the losses."""
+
+    def play(i, losses):
+        return i + 1, losses.write(i, tf.stack(step(game, {k: v[i] for k, v in batches.items()})))
+
+    return tf.while_loop(lambda i, _: i < last, play, (first, losses))
+
+
+def _program(loop: Callable, jit_compile: bool, keep_every: int | None) -> Any:
+    program = tf.function(loop, jit_compile=jit_compile, autograph=False)  # autograph would take a second of tracing
+    program.jit_compile, program.keep_every = jit_compile, keep_every
     return program
 
 
-def warm_up(loop: Any, game: Any, batches: dict[str, tf.Tensor]) -> None:
-    """Compile `loop` for these shapes before the timing starts; `game` is not changed.
+def use_one_core_a_program() -> None:
+    """Let every compiled program run on one core: for small games, which lose time by waiting for another one.
 
-    A graph is ready once it is traced. XLA compiles at the first call: a copy of the game plays it and is discarded.
+    It holds for the whole process, and comes too late after TensorFlow's first operation.
+    """
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def warm_up(loop: Any, game: Any, batches: dict[str, tf.Tensor | np.ndarray]) -> None:
+    """Compile `loop` for these shapes before the timing starts; no step is played.
+
+    A graph is ready once it is traced. XLA compiles at the first call.
     """
     if loop.jit_compile:
-        loop(tf.nest.map_structure(tf.Variable, game), batches)
+        loop(game, batches, tf.constant(0))
     else:
-        loop.get_concrete_function(game, batches)
+        loop.get_concrete_function(game, batches, tf.constant(0))
+    _warm.set()
+
+
+_warm = threading.Event()
+
+
+def drawn(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
+    """The arrays as tensors, which a second thread prepares while the first one trains; before `warm_up` as they are.
+
+    TensorFlow names a program by counting tensors, and finds a kept program by its name: a second thread that makes
+    tensors while the program is traced would give it another name in every process.
+    """
+    return {name: tf.constant(values) for name, values in batch.items()} if _warm.is_set() else dict(batch)
 
 
 importing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext  # is entered while it lasts
@@ -460,7 +525,8 @@ class _TensorFlow:
             stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)  # at import TensorFlow prints lines about absent GPUs that no setting turns off
             try:
-                import tensorflow
+                with _without_keras(), _without_garbage_collection():
+                    import tensorflow
             finally:
                 os.dup2(stderr, 2)
                 os.close(stderr)
@@ -468,6 +534,32 @@ class _TensorFlow:
         tensorflow.get_logger().setLevel("ERROR")  # false alarms of retracing where one process trains twice
         self.__dict__.update(vars(tensorflow))
         return getattr(tensorflow, name)
+
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Let TensorFlow skip Keras, which takes half of its import and 140 MB; `tf.keras` still imports it when used."""
+    absent = "keras" not in sys.modules
+    if absent:
+        sys.modules["keras"] = None  # type: ignore[assignment]  # Python's way to say that there is no such module
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["keras"]
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Look for no garbage while modules are imported, which make next to none: a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # nor look through what was imported ever again
+        if enabled:
+            gc.enable()
 
 
 if not TYPE_CHECKING:

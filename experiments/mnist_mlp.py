@@ -183,7 +183,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             steps, shape = (chunk.first, chunk.count), (chunk.count, config.latent_dim, config.batch)
             chosen = draws.minibatch_indices(len(pixels), config.seed, *steps, config.batch)  # [n, B]
             z = draws.random_bits(config.seed, draws.LATENT, *steps, config.latent_dim * config.batch)
-            yield {"chosen": tf.constant(chosen, tf.int32), "z": tf.constant(z.reshape(shape))}
+            yield core.drawn({"chosen": chosen.astype(np.int32), "z": z.reshape(shape)})
 
     game, loop = new_game(config, side), core.compiled_loop(step)
     generate, scorer = generator(config, game), classifier.ImageScorer(real, config)

@@ -173,12 +173,12 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     def step(game, batch):
         return core.adversarial_step(game, rules, points.inputs(config, batch))
 
-    loop, edges = core.compiled_loop(step), metrics.histogram_edges(real.truth)
-    with run.training({"games": gans.games}, config) as periods:
-        batches = draws.prefetched(gans.batches, periods)
+    loop, edges = core.compiled_periods(step, config.eval_every), metrics.histogram_edges(real.truth)
+    with run.training({"games": gans.games}, config, together=points.periods_together(config, 1)) as periods:
+        batches = draws.prefetched(gans.batches, periods.joined())
         for period in periods:  # the steps between two evaluations
-            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]
-            fakes = gans.sample(period.last)[:, 0]  # [S, eval_samples]
+            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]; one call may play several periods
+            fakes = gans.sample(period.last, run.average(period))[:, 0]  # [S, eval_samples]
             run.require_finite(period, fakes)
             kl = metrics.histogram_kl(real.truth, fakes, edges)  # [S]
             counts = metrics.bin_counts(fakes[0], edges).tolist()  # of the first seed, for the animation

@@ -6,6 +6,7 @@ resumed run needs to equal an uninterrupted one, and no random generator's state
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import deque
@@ -123,11 +124,20 @@ def latents(bits: tf.Tensor, distribution: str) -> tf.Tensor:
     other half uniform with the same variance. Drawing 16 bits costs half as much as 32; their 65,536 equally likely
     values reach +-4.3 standard deviations.
     """
-    u = (tf.cast(bits, tf.float32) + 0.5) / 65536
+    if distribution == "normal":
+        return tf.gather(_normal_numbers(), tf.cast(bits, tf.int32))
     if distribution == "mixed":
-        half = u.shape[-2] // 2
-        return tf.concat([tf.math.ndtri(u[..., :half, :]), np.sqrt(3) * (2 * u[..., half:, :] - 1)], axis=-2)
-    return tf.math.ndtri(u) if distribution == "normal" else 2 * u - 1
+        half = bits.shape[-2] // 2
+        normal, uniform = latents(bits[..., :half, :], "normal"), latents(bits[..., half:, :], "uniform")
+        return tf.concat([normal, np.sqrt(3) * uniform], axis=-2)
+    return 2 * ((tf.cast(bits, tf.float32) + 0.5) / 65536) - 1
+
+
+@functools.cache
+def _normal_numbers() -> tf.Tensor:
+    """The standard normal number of each of the 65,536 values: looking it up takes a tenth of the time."""
+    with tf.init_scope():  # outside the graph that is being traced
+        return tf.math.ndtri((tf.range(65536, dtype=tf.float32) + 0.5) / 65536)
 
 
 def latent_bits(seed: int, n: int, latent_dim: int, step: int = 0) -> np.ndarray:

@@ -104,11 +104,10 @@ def xla(
     `inputs` numbers are drawn for each sample of the batch; of the seeds so many train at once.
     """
     weights = d.weights + g.weights
-    values = batch * (3 * g.units + 2 * inputs) + 4 * (1 + unroll) * (batch * d.units // pack)
+    values = batch * (3 * g.units + 3 * inputs) + (4 + 14 * unroll) * (batch * d.units // pack)
     return (
         44 * seeds * weights  # float32: the weights, Adam's moments, the average; a copy of all for a checkpoint
         + 20 * at_once * weights  # gradients and new values
         + 4 * at_once * values  # kept for the gradients, or the gradients themselves
         + 4_000_000 * pack  # the program, in which each part of a pack
-        + 40_000_000 * unroll  # and each update that G looks ahead stands by itself
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,9 @@ class Ensemble:
         self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
         self.points, self.mean, self.std = standardised(points, config.standardise)
         self.d, self.g = networks(config)
-        self.blocks = draws.blocks(config.seeds)
+        self.blocks = draws.blocks(config.seeds, seeds_at_once(config))
+        if len(self.blocks) == 1 and max(config.discriminator_hidden + config.generator_hidden, default=0) < 200:
+            core.use_one_core_a_program()
         self.games = [new_game(config, self.seeds[block], points.shape[1]) for block in self.blocks]
         distribution = config.latent
         self._sample = core.compiled(lambda bits, weights: self.g(draws.latents(bits, distribution), weights))
@@ -55,13 +57,14 @@ class Ensemble:
     # ------------------------------------------------------------------------------------------ training
 
     def batches(self, period: Period) -> Iterator[dict[str, tf.Tensor]]:
-        """The batches of a period: at most 500 steps of each block of seeds, one dict for each, then the next steps.
+        """The batches of a period: n steps of each block of seeds, one dict for each, then of the next n steps.
 
         Each holds real minibatches `x [n, S, F, B]`, random bits of the latents `z [n, S, Z, B]` and, for the
-        gradient penalty alone, random bits `mix [n, S, 1, B / pack]`.
+        gradient penalty alone, random bits `mix [n, S, 1, B / pack]`. If fewer steps are left, zeros fill it up,
+        because a program is compiled for one n.
         """
-        config = self.config
-        for chunk, block in itertools.product(period.chunks(500), self.blocks):
+        config, n = self.config, steps_at_once(self.config, self.points.shape[1])
+        for chunk, block in itertools.product(period.chunks(n), self.blocks):
             seeds, first, count = self.seeds[block], chunk.first, chunk.count
             latents = (config.latent_dim, config.batch)
             batch = {
@@ -71,26 +74,30 @@ class Ensemble:
             if config.gradient_penalty:
                 shape = (1, config.batch // config.pack)
                 batch["mix"] = draws.bits_for_seeds(seeds, draws.MIX, first, count, shape)
-            yield {name: tf.constant(values) for name, values in batch.items()}
+            yield core.drawn({name: filled_up(values, n) for name, values in batch.items()})
 
     # ------------------------------------------------------------------------------ samples and questions to D
 
-    def sample(self, step: int) -> np.ndarray:
-        """`eval_samples` fakes of every seed `[S, F, n]`, from latents of this step that are never trained on."""
-        shape = self.config.latent_dim, self.config.eval_samples
-        return self.from_bits(draws.bits_for_seeds(self.seeds, draws.EVALUATION, step, 1, shape)[0])
+    def sample(self, step: int, averages: Sequence | None = None) -> np.ndarray:
+        """`eval_samples` fakes of every seed `[S, F, n]`, from latents of this step that are never trained on.
 
-    def from_bits(self, bits: np.ndarray) -> np.ndarray:
+        `averages`: of each block of seeds the weights of G, by default its average as it is now.
+        """
+        shape = self.config.latent_dim, self.config.eval_samples
+        return self.from_bits(draws.bits_for_seeds(self.seeds, draws.EVALUATION, step, 1, shape)[0], averages)
+
+    def from_bits(self, bits: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
         """The fakes `[S, F, n]` of latents given as random bits `[S, Z, n]`, in the unit of the data."""
-        return self._generated(self._sample, bits)
+        return self._generated(self._sample, bits, averages)
 
     def images_of(self, z: np.ndarray) -> np.ndarray:
         """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
         return self._generated(self.g, np.tile(np.float32(z), (len(self.seeds), 1, 1)))
 
-    def _generated(self, generate: Callable, inputs: np.ndarray) -> np.ndarray:
-        fakes = self._each_block(lambda block, game: generate(inputs[block], game.average))
-        return fakes * self.std + self.mean
+    def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
+        averages = averages or [[w.numpy() for w in game.average] for game in self.games]
+        blocks = zip(self.blocks, averages, strict=True)
+        return np.concatenate([generate(inputs[b], average) for b, average in blocks]) * self.std + self.mean
 
     def d_logits_of_packs(self, x: np.ndarray) -> np.ndarray:
         """D's logits of points `[S, F, n]`, pack by pack as in training: `[S, n / pack]`."""
@@ -151,6 +158,46 @@ def inputs(config: Any, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return seen
 
 
+def seeds_at_once(config: Any) -> int:
+    """How many seeds train in one program at most: 64, or 16 with wide layers.
+
+    16 seeds with layers of 64 units fit a core's cache; in programs of 32 a step of theirs takes a tenth longer.
+    """
+    return 64 if max(config.discriminator_hidden + config.generator_hidden, default=0) < 64 else 16
+
+
+def largest_block(config: Any) -> int:
+    """How many seeds are in the largest of `draws.blocks`, which need not be made for it."""
+    return -(-config.seeds // max(-(-config.seeds // seeds_at_once(config)), 2 if config.seeds >= 8 else 1))
+
+
+def steps_at_once(config: Any, features: int) -> int:
+    """How many steps one call plays: at most 500, and batches of about 10 MB, which the processor's cache holds."""
+    bytes_of_step = (
+        largest_block(config)
+        * config.batch
+        * (4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty))
+    )
+    steps = min(500, config.steps, config.eval_every * periods_together(config, features))
+    return min(steps, max(20, 10_000_000 // bytes_of_step))
+
+
+def periods_together(config: Any, features: int) -> int:
+    """How many periods one call plays: at most 10 of 500 steps in all, whose fakes are measured within a second.
+
+    In the plane it is one, because the pictures show D as it was at the end of each period.
+    """
+    most = 10 if features == 1 else 1
+    return max(1, min(most, 500 // config.eval_every, 2_000_000 // (config.seeds * config.eval_samples)))
+
+
+def filled_up(values: np.ndarray, n: int) -> np.ndarray:
+    """`values [m, ...]` with zeros behind them: `[n, ...]`."""
+    if len(values) == n:
+        return values
+    return np.concatenate([values, np.zeros((n - len(values), *values.shape[1:]), values.dtype)])
+
+
 def check(config: Any) -> None:
     """BadInput for settings that are wrong together: batches of incomplete packs, unrolling for a loss without it."""
     for name in ("batch", "eval_samples"):
@@ -169,13 +216,13 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     `features`: coordinates of a point. `samples`: of a file, how many each seed trains on.
     """
     seeds, fakes = config.seeds, config.eval_samples
-    block = min(-(-seeds // 2) if seeds >= 8 else seeds, 64)  # seeds in the largest of `draws.blocks`
+    block = largest_block(config)
     at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
     samples = config.samples if samples is None else samples
     d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
     numbers = features + config.latent_dim  # of a sample and its latent
-    steps = min(config.eval_every, 500)
+    steps = steps_at_once(config, features)
     batches = steps * config.batch * (4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty))
     # D is asked about single points: all fakes on a line, a grid of points in the plane; in packs they have company.
     asked, company = (block * fakes, 3600)[features - 1], COMPANIONS if config.pack > 1 else 1
@@ -183,10 +230,10 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
         memory.TENSORFLOW
         + memory.losses(config, seeds=seeds)
         + memory.xla(d, g, config.batch, numbers, seeds, at_once, config.pack, config.unroll)
-        + 28 * seeds * samples * features  # float64 and, while they are standardised, two copies; then float32
+        + 24 * seeds * samples * features  # float64 and, while they are standardised, two copies; then float32
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
         + 24 * (steps * config.batch + 2 * samples)  # the order of one seed's samples
-        + fakes * (2 * seeds + 8 * block) * config.latent_dim  # random bits of all seeds, latents of a block
+        + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block
         + fakes * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
         + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions
         + asked * company * (8 * d.units + 24 * features * (config.pack - 1))

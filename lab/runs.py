@@ -84,6 +84,8 @@ class Periods:
     steps: int
     every: int
     unrecorded: bool = False
+    checkpoint_every: int = 1
+    together: int = 1
 
     def __iter__(self) -> Iterator[Period]:
         whole = self.done % self.every == 0 or self.done == self.steps
@@ -93,6 +95,19 @@ class Periods:
         if boundary > self.done:  # a period that was interrupted goes on
             yield Period(self.done, boundary)
         yield from Period(boundary, self.steps).chunks(self.every)
+
+    def joined(self) -> Iterator[Period]:
+        """The same steps in longer periods, of `together` periods each; one ends wherever a checkpoint is due."""
+        first, count = self.done, 0
+        for period in self:
+            count += period.count > 0
+            if count and (count == self.together or period.last == self.steps or self.is_due(first, period.last)):
+                yield Period(first, period.last)
+                first, count = period.last, 0
+
+    def is_due(self, saved: int, step: int) -> bool:
+        """Whether a checkpoint is due at this step, if the newest one is of the step `saved`."""
+        return step // self.checkpoint_every > saved // self.checkpoint_every or step == self.steps
 
 
 # ------------------------------------------------------------------------------------------------ the run
@@ -130,6 +145,9 @@ class Run:
         self.train_seconds = 0.0
         self._log: storage.Log | None = None
         self._compiled = False
+        self._pool: ThreadPoolExecutor | None = None
+        self._deferral = contextlib.ExitStack()  # while steps are played that are not recorded yet
+        self._averages: dict[int, list[list[Any]]] = {}  # step -> of each game, G's average at that step
         self._saved = self._step = 0  # of the newest checkpoint, and of the state
         self._unrecorded: list[np.ndarray] = []  # losses of the steps since the last record
 
@@ -151,13 +169,16 @@ class Run:
             files.write_json(self.folder / "data.json", facts)
 
     @contextlib.contextmanager
-    def training(self, state: dict[str, Any], config: Any, logged: Sequence[str] = LOGGED) -> Iterator[Periods]:
+    def training(
+        self, state: dict[str, Any], config: Any, logged: Sequence[str] = LOGGED, together: int = 1
+    ) -> Iterator[Periods]:
         """Restore if resuming, open the log, let signals save; yields the periods that are still to be played.
 
         Args:
             state: everything that training changes, by name: variables and NumPy arrays; it is filled in place.
             config: settings with `steps, eval_every, checkpoint_every, seed` and, for many GANs at once, `seeds`.
             logged: names of the losses that the loop returns.
+            together: how many periods at most one call of the loop plays, which then keeps G's average of each.
         """
         self.state, self._config, self._logged = state, config, logged
         first = self._open(state)
@@ -165,12 +186,22 @@ class Run:
         with contextlib.ExitStack() as stack:
             if self._log:
                 stack.callback(self._log.close)
+            stack.callback(self._end_threads)
+            stack.callback(lambda: self._deferral.close())
             stack.enter_context(signals.handled())
             self._progress = stack.enter_context(_Progress(config.steps, first, self._quiet))
+            unrecorded = bool(self._unrecorded)
+            self._periods = Periods(first, steps, config.eval_every, unrecorded, config.checkpoint_every, together)
+            self._joined, self._call_ends = self._periods.joined(), first
             try:
-                yield Periods(first, steps, config.eval_every, bool(self._unrecorded))
+                yield self._periods
             except signals.Interrupted as signal:
                 raise self._interrupted(signal) from None
+
+    def _end_threads(self) -> None:
+        if self._pool:
+            self._pool.shutdown()
+            self._pool = None
 
     def _open(self, state: dict[str, Any]) -> int:
         """Restore the newest checkpoint, records and snapshots if asked to; returns the steps already done."""
@@ -226,9 +257,43 @@ class Run:
 
         def calls() -> Iterator[np.ndarray]:
             while True:
-                yield _play_all(loop, games, batches)
+                if self._call_ends <= self._step:
+                    self._call_ends = next(self._joined).last
+                yield self._play_all(loop, games, batches)
 
         return self.collect(period, calls())
+
+    def _play_all(self, loop: Any, games: Sequence[Any], batches: Iterator[dict]) -> np.ndarray:
+        """One call of the loop for every game, as many at a time as there are cores.
+
+        Returns the losses `[n, k]`, or `[n, k, S]` of games with S seeds.
+        """
+        if len(games) == 1:
+            results = [self._call(loop, games[0], next(batches))]
+        else:
+            if not self._pool:  # TensorFlow releases Python's lock, so that threads do use several cores
+                self._pool = ThreadPoolExecutor(min(len(games), os.cpu_count() or 1))
+            # Submitted one by one: the first game trains while the next one's batches are still being drawn.
+            calls = [self._pool.submit(self._call, loop, game, next(batches)) for game in games]
+            results = [call.result() for call in calls]
+        losses = np.concatenate([losses for losses, _ in results], axis=-1)
+        if every := loop.keep_every:
+            first, last = self._step, self._step + len(losses)
+            for k, period in enumerate(range(first // every, -(-last // every))):
+                end = min((period + 1) * every, last)
+                self._averages[end] = [[weight[k] for weight in average] for _, average in results]
+        return losses
+
+    def _call(self, loop: Any, game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Losses of as many steps as the batch holds and the call may play; G's averages, if the loop keeps them."""
+        n = min(next(iter(batch.values())).shape[0], self._call_ends - self._step)
+        result = loop(game, batch, core.tf.constant(n))
+        losses, averages = result if loop.keep_every else (result, [])
+        return losses.numpy()[:n], [average.numpy() for average in averages]
+
+    def average(self, period: Period) -> list[list[Any]] | None:
+        """Of every game, G's average at the end of a period. None: the games stand there, and no call went beyond."""
+        return self._averages.get(period.last)
 
     def collect(self, period: Period, parts: Iterable[Any]) -> np.ndarray:
         """Train for a period by taking `parts`: each trains one or more steps and is their losses, `[n, k]` or more.
@@ -237,17 +302,29 @@ class Run:
         that is not finite. A signal waits until the next part is done.
         """
         remaining = iter(parts)
+        losses = self._losses_until(period.last)
         while self._step < period.last:
-            with signals.deferred():
+            with contextlib.ExitStack() as deferral:
+                deferral.enter_context(signals.deferred())
                 with self.timed():
-                    losses = np.atleast_2d(next(remaining))
-                self._require_finite_losses(losses)
-                self._unrecorded.append(losses)
-                self._step += len(losses)
+                    part = np.atleast_2d(next(remaining))
+                self._unrecorded.append(part)
+                self._step += len(part)
+                losses = self._losses_until(period.last)
+                if self._step > period.last:  # a signal waits until all periods of the call are recorded
+                    self._deferral = deferral.pop_all()
             self._progress.move(self._step)
-        if self._unrecorded:
-            return np.concatenate(self._unrecorded)
-        return np.zeros((0, len(self._logged)), np.float32)
+        return losses
+
+    def _losses_until(self, step: int) -> np.ndarray:
+        """The losses of the steps since the last record, `[n, k]` or `[n, k, S]`, up to a step; all are finite."""
+        if not self._unrecorded:
+            return np.zeros((0, len(self._logged)), np.float32)
+        self._unrecorded = [np.concatenate(self._unrecorded)]
+        n = len(self._unrecorded[0]) - max(0, self._step - step)
+        losses = self._unrecorded[0][:n]
+        self._require_finite_losses(losses, min(step, self._step) - n)
+        return losses
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -256,14 +333,14 @@ class Run:
         yield
         self.train_seconds += time.perf_counter() - start
 
-    def _require_finite_losses(self, losses: np.ndarray) -> None:
-        """Stop at the first step of `losses [n, k]` or `[n, k, S]` that is NaN or infinite."""
+    def _require_finite_losses(self, losses: np.ndarray, first: int) -> None:
+        """Stop at the first of the steps first, ... with `losses [n, k]` or `[n, k, S]` that is NaN or infinite."""
         bad = np.argwhere(~np.isfinite(losses))
         if len(bad):
             i, name, *seed = bad[0]
             value = losses[tuple(bad[0])]
             which = f" (seed {self._config.seed + sum(seed)})"
-            self.stop(f"step {self._step + i + 1}: {self._logged[name]} is {value}{which}")
+            self.stop(f"step {first + i + 1}: {self._logged[name]} is {value}{which}")
 
     def require_finite(self, period: Period, fakes: np.ndarray) -> None:
         """Stop if a fake is NaN or infinite."""
@@ -298,14 +375,17 @@ class Run:
                 self._log.write(record)
             else:
                 self.records.append(record)
-            self._unrecorded = []
-            if period.last:
+            self._unrecorded = [part[len(losses) :] for part in self._unrecorded if len(part) > len(losses)]
+            self._averages.pop(period.last, None)
+            if period.last == self._step:
                 self._checkpoint(period.last)
         self._progress.show(period.last, headline)
+        if period.last == self._step:
+            self._deferral.close()
 
     def _checkpoint(self, step: int) -> None:
         """Save where it is due."""
-        if step - self._saved >= self._config.checkpoint_every or step == self._config.steps:
+        if step and self._periods.is_due(self._saved, step):
             self._save(step)
 
     def _save(self, step: int) -> None:
@@ -346,16 +426,6 @@ class Run:
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result
-
-
-def _play_all(loop: Callable, games: Sequence[Any], batches: Iterator[dict]) -> np.ndarray:
-    """One call of the loop for every game, as many at a time as there are cores -> losses `[n, k]` or `[n, k, S]`."""
-    if len(games) == 1:
-        return loop(games[0], next(batches)).numpy()
-    with ThreadPoolExecutor(min(len(games), os.cpu_count() or 1)) as pool:  # TensorFlow releases Python's lock
-        # They are submitted one by one: the first game trains while the next one's batches are still being drawn.
-        calls = [pool.submit(lambda game, batch: loop(game, batch).numpy(), game, next(batches)) for game in games]
-        return np.concatenate([call.result() for call in calls], axis=-1)
 
 
 def _over_seeds(value: Any) -> Any:

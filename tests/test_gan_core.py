@@ -1,5 +1,9 @@
 """Losses by hand, gradients by finite differences, Adam by Keras, stacks of seeds by solo runs."""
 
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -309,6 +313,68 @@ def test_games_of_one_shape_share_one_compilation():
     assert len(traces) == 1
 
 
+def adding_game(step=0):
+    """A game whose only weight grows by the batch's x in each step."""
+    game = core.new_game([tf.Variable([0.0])], [tf.Variable([0.0])])
+    game.step.assign(step)
+    return game
+
+
+def add(game, batch):
+    game.step.assign_add(1)
+    game.average[0].assign_add([batch["x"]])
+    return batch["x"], 10 * batch["x"]
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_loop_plays_as_many_steps_as_it_is_told_to(jit_compile):
+    game, loop = adding_game(), core.compiled_loop(add, jit_compile)
+    x = {"x": tf.constant([1.0, 2.0, 4.0, 8.0])}
+    if jit_compile:  # a graph needs all losses
+        assert loop(game, x, tf.constant(3)).numpy()[:3].tolist() == [[1, 10], [2, 20], [4, 40]]
+        assert game.step.numpy() == 3 and game.average[0].numpy() == 7
+        assert loop(game, x, tf.constant(0)).shape == (4, 2) and game.step.numpy() == 3
+        game = adding_game()
+    assert loop(game, x).numpy()[:, 0].tolist() == [1, 2, 4, 8] and game.average[0].numpy() == 15
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "averages"),
+    [
+        (0, 8, [[6], [21], [36]]),  # periods of 3, 3 and 2 steps
+        (2, 8, [[1], [10], [28], [36]]),  # the first period had begun: 1, 3, 3 and 1 steps
+        (3, 3, [[6]]),
+        (1, 2, [[3]]),
+    ],
+)
+def test_a_loop_of_periods_keeps_the_average_at_the_end_of_each(step, count, averages):
+    game, loop = adding_game(step), core.compiled_periods(add, every=3)
+    losses, (kept,) = loop(game, {"x": tf.range(1.0, 9.0)}, tf.constant(count))
+    assert losses.numpy()[:count, 0].tolist() == list(range(1, count + 1))
+    assert kept.numpy()[: len(averages)].tolist() == averages
+    assert game.step.numpy() == step + count and game.average[0].numpy() == averages[-1]
+
+
+def test_arrays_become_tensors_once_a_program_is_compiled(monkeypatch):
+    monkeypatch.setattr(core, "_warm", threading.Event())
+    batch = {"x": np.ones(2, np.float32)}
+    assert core.drawn(batch)["x"] is batch["x"]
+    core.warm_up(core.compiled_loop(add), adding_game(), batch)
+    assert tf.is_tensor(core.drawn(batch)["x"])
+
+
+def test_tensorflow_is_imported_without_keras_which_comes_when_it_is_used():
+    program = """
+import gc, sys
+from gan_core import tf
+tf.Variable(1.0)
+print(gc.isenabled(), any(name.split(".")[0] == "keras" for name in sys.modules))
+print(tf.keras.optimizers.Adam(0.5).learning_rate.numpy())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False", "0.5"]
+
+
 # ---- weights and latents
 
 
@@ -329,6 +395,13 @@ def test_standard_deviations_of_first_weights(init, first, bias, last):
     # 10,000, 200 and 20,000 draws: relative standard errors .7%, 5% and .5%
     assert np.std(w1) == pytest.approx(first, rel=0.03) and np.std(w2) == pytest.approx(last, rel=0.02)
     assert np.std(b1) == pytest.approx(bias, rel=0.2)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_normal_latents_are_quantiles_of_the_normal_distribution(jit_compile):
+    bits = np.arange(65536, dtype=np.uint16)
+    latents = tf.function(lambda bits: draws.latents(bits, "normal"), jit_compile=jit_compile)(bits)
+    np.testing.assert_allclose(latents, draws.normal_from_bits(bits), rtol=1e-6, atol=1e-6)  # float32
 
 
 def test_mixed_latents_have_unit_variance_and_two_laws():

@@ -219,14 +219,14 @@ def documented():
 SHORT = "--steps 2 --eval-every 2"
 SHORT_IMAGES = f"--data digits {SHORT} --log-samples 100 --eval-samples 100"
 MEASURED = [  # the largest resident memory of a run in GB, without the .47 GB of TensorFlow's program files
-    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --batch 1000000", 3.14),
-    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --latent-dim 100000", 2.73),
-    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --generator-hidden 3000 3000", 1.57),
-    (normal_1d, f"{SHORT} --eval-samples 300000", 1.93),
-    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --samples 10000000", 0.90),
-    (normal_1d, f"{SHORT} --eval-samples 500 --seeds 2 --batch 500 --pack 500", 2.13),
-    (normal_1d, f"{SHORT} --eval-samples 100 --seeds 2 --batch 300000 --unroll 5 --loss minimax", 4.10),
-    (normal_1d, "--steps 500 --eval-every 500 --eval-samples 1000 --seeds 500", 1.33),
+    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --batch 1000000", 3.06),
+    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --latent-dim 100000", 3.23),
+    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --generator-hidden 3000 3000", 1.30),
+    (normal_1d, f"{SHORT} --eval-samples 300000", 2.37),
+    (normal_1d, f"{SHORT} --eval-samples 1000 --seeds 2 --samples 10000000", 0.75),
+    (normal_1d, f"{SHORT} --eval-samples 500 --seeds 2 --batch 500 --pack 500", 2.10),
+    (normal_1d, f"{SHORT} --eval-samples 100 --seeds 2 --batch 300000 --unroll 5 --loss minimax", 8.95),
+    (normal_1d, "--steps 500 --eval-every 500 --eval-samples 1000 --seeds 500", 0.67),
     (mixture_2d, f"{SHORT} --seeds 2 --samples 1000 --eval-samples 1000000", 4.56),
     (mixture_2d, f"{SHORT} --seeds 2 --samples 1000 --eval-samples 100 --batch 200000", 2.67),
     (mixture_2d, f"{SHORT} --seeds 2 --samples 1000 --eval-samples 100 --latent-dim 10000", 1.74),
@@ -258,7 +258,7 @@ OF_DIGITS = {  # script -> its estimate, for the 8x8 digits
 @pytest.mark.parametrize("script, flags, gigabytes", MEASURED, ids=name_of)
 def test_the_estimates_are_near_what_was_measured(script, flags, gigabytes):
     needed = (OF_DIGITS | {s: NEEDS[s] for s in (normal_1d, mixture_2d)})[script](parsed(script, flags.split()))
-    assert 0.95 < needed / 1e9 / gigabytes < 1.8
+    assert 0.95 < needed / 1e9 / gigabytes < 2.0
 
 
 @pytest.mark.parametrize("script, flags", documented(), ids=name_of)

@@ -45,7 +45,7 @@ def test_member_of_many_on_the_plane_equals_the_solo_run_of_its_seed():
 
 def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
     whole = normal_1d.train(replace(NUMBERS, seeds=4)).game
-    monkeypatch.setattr(draws, "blocks", lambda n: [slice(0, 2), slice(2, 4)])
+    monkeypatch.setattr(draws, "blocks", lambda n, at_most: [slice(0, 2), slice(2, 4)])
     parts = normal_1d.train(replace(NUMBERS, seeds=4)).game
     assert len(whole.games) == 1 and len(parts.games) == 2
     assert np.allclose(whole.sample(60), parts.sample(60), atol=1e-3)
@@ -54,15 +54,35 @@ def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
 
 
 def test_batches_are_a_dict_for_each_block_with_real_points_and_random_bits(monkeypatch):
-    monkeypatch.setattr(draws, "blocks", lambda n: [slice(0, 1), slice(1, 2)])
-    gans = ensemble(gradient_penalty=1.0, pack=2)
+    monkeypatch.setattr(draws, "blocks", lambda n, at_most: [slice(0, 1), slice(1, 2)])
+    gans = ensemble(gradient_penalty=1.0, pack=2, eval_every=6)
     first, second = gans.batches(runs.Period(3, 7))
     shapes = {name: tuple(values.shape) for name, values in first.items()}
-    assert shapes == {"x": (4, 1, 2, 20), "z": (4, 1, 2, 20), "mix": (4, 1, 1, 10)}
+    assert shapes == {"x": (6, 1, 2, 20), "z": (6, 1, 2, 20), "mix": (6, 1, 1, 10)}
     chosen = draws.minibatch_indices(500, 1, 3, 4, 20)  # of seed 1
-    assert (second["x"].numpy()[:, 0] == gans.points[1][:, chosen].swapaxes(0, 1)).all()
+    assert (np.array(second["x"])[:4, 0] == gans.points[1][:, chosen].swapaxes(0, 1)).all()
+    assert not np.array(second["x"])[4:].any()  # a call of 4 steps is filled up to the usual 6
     assert list(gans.batches(runs.Period(0, 0))) == []
     assert "mix" not in next(ensemble().batches(runs.Period(0, 1)))
+
+
+def test_steps_at_once_are_whole_periods_that_fit_the_cache():
+    config = normal_1d.Config()
+    assert points.steps_at_once(config, 1) == 400 and points.periods_together(config, 1) == 2  # of 200 steps each
+    assert points.steps_at_once(replace(config, eval_every=40), 1) == 400  # of the 500, 10 periods
+    assert points.steps_at_once(replace(config, eval_every=700), 1) == 500
+    assert points.steps_at_once(replace(config, steps=50), 1) == 50
+    assert points.steps_at_once(replace(config, seeds=64), 1) == 10_000_000 // (32 * 100 * (4 + 2 * 8))
+    assert points.periods_together(replace(config, seeds=1000), 1) == 1  # whose fakes take seconds to measure
+    assert points.periods_together(replace(PLANE, eval_every=10), 2) == 1
+
+
+@pytest.mark.parametrize("seeds", [1, 7, 8, 33, 64, 1000])
+@pytest.mark.parametrize(("widest", "at_once"), [(8, 64), (64, 16)])
+def test_the_largest_block_is_that_of_the_blocks(seeds, widest, at_once):
+    config = replace(normal_1d.Config(), seeds=seeds, generator_hidden=(4, widest))
+    blocks = draws.blocks(seeds, points.seeds_at_once(config))
+    assert max(block.stop - block.start for block in blocks) == points.largest_block(config) <= at_once
 
 
 def test_inputs_are_packs_latents_and_mixes_between_0_and_1():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import without_times
 
+import gan_core as core
 from gan_core import tf
 from lab import files, runs, storage
 
@@ -25,20 +26,32 @@ class Config:
 class Counter:
     """A 'game' of one NumPy array, and a loop that adds the numbers of its batches to it."""
 
-    jit_compile = False
+    jit_compile, keep_every = False, None
 
     def __init__(self, bad=None):
         self.state, self.bad, self.traced = {"total": [np.zeros(1)]}, bad, 0
 
-    def get_concrete_function(self, game, batch):
+    def get_concrete_function(self, game, batch, count):
         self.traced += 1
 
-    def __call__(self, game, batch):
-        losses = np.stack([batch["x"], 10 * batch["x"]], axis=1).astype(float)  # [n, 2]
-        if self.bad in batch["x"]:
-            losses[list(batch["x"]).index(self.bad), 1] = np.nan
-        game["total"][0] += batch["x"].sum()
+    def __call__(self, game, batch, count):
+        x = batch["x"][: int(count)]
+        losses = np.stack([x, 10 * x], axis=1).astype(float)  # [n, 2]
+        if self.bad in x:
+            losses[list(x).index(self.bad), 1] = np.nan
+        game["total"][0] += x.sum()
         return tf.constant(losses)
+
+
+class Keeper(Counter):
+    """The same, and it keeps the total at the end of each period of 2 steps, as `gan_core.compiled_loop` does."""
+
+    keep_every = 2
+
+    def __call__(self, game, batch, count):
+        totals = game["total"][0] + np.cumsum(batch["x"][: int(count)])
+        ends = [k for k, step in enumerate(batch["x"][: int(count)]) if step % 2 == 1 or k == int(count) - 1]
+        return super().__call__(game, batch, count), [tf.constant(totals[ends])]
 
 
 def batches(periods):
@@ -114,35 +127,31 @@ def test_games_train_side_by_side_and_their_seeds_are_joined():
     run, games, seen = runs.Run(), ["a", "b", "c"], []
 
     class Loop:
-        jit_compile = False
+        jit_compile, keep_every = False, None
 
-        def get_concrete_function(self, game, batch):
+        def get_concrete_function(self, game, batch, count):
             seen.append(f"traced {game}")
 
-        def __call__(self, game, batch):
-            return tf.fill([3, 2, 1], float(10 * games.index(game) + batch["x"]))
+        def __call__(self, game, batch, count):
+            return tf.fill([3, 2, 1], float(10 * games.index(game) + batch["x"][0]))
 
     with run.training({}, Config(steps=3, eval_every=3)) as periods:
         _, period = periods
-        losses = run.play(Loop(), games, iter({"x": k} for k in range(3)), period)
+        losses = run.play(Loop(), games, iter({"x": np.full(3, k)} for k in range(3)), period)
     assert losses.shape == (3, 2, 3) and (losses[0, 0] == [0, 11, 22]).all()
     assert seen == ["traced a"]
 
 
 def test_warm_up_of_an_xla_loop_leaves_the_game_alone():
-    value = tf.Variable(0.0)
-
-    @tf.function
-    def loop(game, batch):
-        game["value"].assign_add(1.0)
-        return tf.zeros([2, 2])
-
-    loop.jit_compile = True
+    game = core.new_game([tf.Variable([0.0])], [tf.Variable([0.0])])
+    loop = core.compiled_loop(lambda game, batch: (batch["x"], tf.cast(game.step.assign_add(1), tf.float32)))
+    core.warm_up(loop, game, {"x": np.zeros(2, np.float32)})
+    assert game.step.numpy() == 0
     run = runs.Run()
     with run.training({}, Config()) as periods:
         _, period, *_ = periods
-        run.play(loop, [{"value": value}], iter([{"x": tf.zeros(2)}]), period)
-    assert value.numpy() == 1.0
+        run.play(loop, [game], iter([{"x": tf.zeros(2)}]), period)
+    assert game.step.numpy() == 2
 
 
 def test_loss_that_is_not_finite_stops_with_step_name_and_seed(tmp_path):
@@ -175,10 +184,10 @@ class Slow(Counter):
         super().__init__()
         self.at, self.signum = at, signum
 
-    def __call__(self, game, batch):
+    def __call__(self, game, batch, count):
         if batch["x"][0] == self.at:
             os.kill(os.getpid(), self.signum)
-        return super().__call__(game, batch)
+        return super().__call__(game, batch, count)
 
 
 class Evaluating(runs.Run):
@@ -227,6 +236,71 @@ def test_interrupt_outside_the_main_thread_is_not_caught():
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
+
+
+# ---- several periods in one call
+
+
+def train_together(counter, run, config, together=3):
+    """As `train`, but one call plays up to three periods; returns what was kept at the end of each."""
+    kept = []
+    with run.training(counter.state, config, together=together) as periods:
+        drawn = ({"x": np.arange(call.first, call.last)} for call in periods.joined())
+        for period in periods:
+            losses = run.play(counter, [counter.state], drawn, period)
+            average = run.average(period)
+            kept.append(counter.state["total"][0].item() if average is None else average[0][0].item())
+            run.record(period, losses, "", per_seed=np.array([1.0, 2.0, np.nan]), plain=3)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("done", "checkpoint_every", "expected"),
+    [
+        (0, 100, [(0, 6), (6, 12), (12, 13)]),
+        (0, 4, [(0, 4), (4, 8), (8, 12), (12, 13)]),  # a call ends wherever a checkpoint is due
+        (0, 3, [(0, 4), (4, 6), (6, 10), (10, 12), (12, 13)]),
+        (3, 100, [(3, 8), (8, 13)]),
+        (13, 100, []),
+    ],
+)
+def test_joined_periods_end_with_a_period_and_where_a_checkpoint_is_due(done, checkpoint_every, expected):
+    periods = runs.Periods(done, 13, 2, checkpoint_every=checkpoint_every, together=3)
+    assert ends(periods.joined()) == expected
+
+
+def test_periods_of_one_call_are_recorded_as_if_each_had_been_a_call(tmp_path):
+    whole, config = runs.Run(), Config(steps=11, checkpoint_every=4)
+    (tmp_path / "a").mkdir()
+    train(Counter(), whole, config)
+    run, counter = runs.Run(tmp_path / "a"), Keeper()
+    assert train_together(counter, run, config) == [0, 1, 6, 15, 28, 45, 55]  # 0 + 1, ... + 2 + 3, and so on
+    assert without_times(run.records) == without_times(whole.records)
+    steps = sorted(int(path.stem.split("-")[1]) for path in (tmp_path / "a" / "checkpoint").iterdir())
+    assert steps == [4, 8, 11]
+
+
+@pytest.mark.parametrize("at", [0, 4, 8])
+def test_signal_in_a_call_of_several_periods_waits_until_all_of_them_are_recorded(at, tmp_path):
+    class Interrupted(Slow, Keeper):
+        pass
+
+    whole, config = runs.Run(), Config(steps=11, checkpoint_every=4)
+    train_together(Keeper(), whole, config)
+    end = min(at + 4, 11)
+    with pytest.raises(runs.Stopped, match=f"SIGTERM at step {end} of 11, saved"):
+        train_together(Interrupted(at, signal.SIGTERM), runs.Run(tmp_path), config)
+    assert [r["step"] for r in storage.read_log(tmp_path)] == [r["step"] for r in whole.records if r["step"] <= end]
+    resumed = runs.Run(tmp_path, resume=True)
+    train_together(Keeper(), resumed, config)
+    assert without_times(resumed.records) == without_times(whole.records)
+
+
+def test_periods_before_a_loss_that_is_not_finite_are_recorded():
+    run = runs.Run()
+    with pytest.raises(runs.Stopped, match="step 4: generator_loss is nan"):
+        train_together(Keeper(bad=3), run, Config(steps=11, checkpoint_every=100))
+    assert [r["step"] for r in run.records] == [0, 2]
 
 
 # ---- resuming and reopening
