@@ -37,7 +37,7 @@ from rich import box
 from rich import table as rich_table
 
 import gan_core as core
-from lab import draws, files, runs, screen, signals, storage
+from lab import draws, files, programs, runs, screen, signals, storage
 from lab.files import BadInput
 from lab.runs import Stopped
 
@@ -223,10 +223,20 @@ def one_line_errors() -> Iterator[None]:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):  # the name of a file may hold what its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
-    core.importing = lambda: screen.waiting("importing TensorFlow")
+    kept: list[Path | None] = []
+
+    @contextlib.contextmanager
+    def importing() -> Iterator[None]:
+        kept.append(programs.use_kept())
+        with screen.waiting("importing TensorFlow"):
+            yield
+
+    core.importing = importing
     with signals.handled():
         try:
             yield
+            for folder in kept:
+                programs.keep(folder)
         except BadInput as error:
             _exit(str(error), 2)
         except Stopped as error:

@@ -64,6 +64,16 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Where to keep what is costly to make again: $GAN_LABORATORY_CACHE or ~/.cache/gan-laboratory.
+
+    RuntimeError: there is no home folder.
+    """
+    if folder := os.environ.get("GAN_LABORATORY_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-laboratory"
+
+
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
     """An OSError in the block names this file, as that of a full disk does not."""
