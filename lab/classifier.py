@@ -7,6 +7,8 @@ measured by what the classifier sees in them, ten probabilities and the 64 numbe
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from gan_core import tf
 from lab import cli, draws, files, image_metrics, memory, pictures, runs, screen
 
 VERSION = 1  # of the network and its training; after a change, raise it, and kept classifiers are no longer used
+FLOORS = 1  # of the scores; after a change of `scores` or `floors`, raise it, and kept floors are no longer used
 LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
 
 # Kernel side, channels, stride, pooling. The first layer has stride 2: with stride 1 it takes a third of the time.
@@ -193,7 +196,7 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
     """
     path = None
     try:
-        folder = cache or _cache_folder()
+        folder = cache or files.cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"judge-{pictures.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
         return _kept(path, images)
@@ -216,13 +219,6 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
         except OSError as error:
             screen.say(f"the digit classifier cannot be kept ({error}): it will be trained again next time")
     return trained
-
-
-def _cache_folder() -> Path:
-    """RuntimeError: there is no home folder."""
-    if folder := os.environ.get("GAN_LABORATORY_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-laboratory"
 
 
 def _kept(path: Path, images: pictures.Images) -> Classifier:
@@ -265,7 +261,7 @@ def scoring_memory(config: Any, side: int, images: int) -> int:
     """About how many bytes an `ImageScorer` takes for fakes of side x side pixels; of so many real `images`."""
     fakes, train = max(config.log_samples, config.eval_samples), min(config.train_images, images)
     of_fake = 40 * side**2 + 2000 + 2 * config.latent_dim  # pixels, mostly as float64; features; random bits
-    return fakes * of_fake + train * 13 * side**2  # float32 and float64, to find the nearest image
+    return fakes * of_fake + min(train, 5000) * 13 * side**2  # float32 and float64, to find the nearest image
 
 
 class ImageScorer:
@@ -300,7 +296,7 @@ class ImageScorer:
         return self.floors(self.config.log_samples)
 
     def scores(self, fakes: np.ndarray, final: bool = False) -> dict[str, Any]:
-        """The numbers of images, without floors: a second for 2000 of 28 x 28; `final` adds 20 s for 10,000."""
+        """The numbers of images, without floors: half a second for 2000 of 28 x 28; `final` adds 4 s for 10,000."""
         probabilities, features = self.classifier.classify(fakes)
         digits = probabilities.argmax(-1)
         scores = {
@@ -320,7 +316,21 @@ class ImageScorer:
         return scores
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
-        """The floors of `scores` of n fakes."""
+        """The floors of `scores` of n fakes; they depend on real images alone, and are kept in the cache folder."""
+        key = hashlib.sha256(f"{VERSION} {FLOORS} {pictures.fingerprint(self.real)} {n} {final}".encode())
+        for weight in self.classifier.weights:
+            key.update(weight.numpy().tobytes())
+        name = f"floors-{key.hexdigest()[:16]}.json"
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # absent, damaged, or there is no folder
+            floors, whole = files.read_checked_json(files.cache_folder() / name)
+            if whole:
+                return floors
+        floors = self._computed_floors(n, final)
+        with contextlib.suppress(OSError, RuntimeError):
+            files.write_checked_json(files.cache_folder() / name, floors)
+        return floors
+
+    def _computed_floors(self, n: int, final: bool) -> dict[str, Any]:
         floors = self.scores(pictures.as_pixels(self.real.train[:n]), final)
         class_frequencies = np.bincount(self.real.train_labels, minlength=10) / len(self.real.train_labels)
         floors["label_kl"] = metrics.kl_floor(class_frequencies, n).mean
@@ -330,8 +340,10 @@ class ImageScorer:
     def nearest_real(self, fakes: np.ndarray) -> np.ndarray:
         """The training image that is nearest to each fake, `[n, side, side]` in [0, 1]: is it memorised?"""
         train = self.real.train[: self.config.train_images]
-        _, nearest = image_metrics.nearest_neighbours(fakes, pictures.as_pixels(train))
-        return pictures.as_pixels(train[nearest[:, 0]])
+        parts = np.array_split(train, -(-len(train) // 5000))  # all of them as float64 would take 300 MB
+        found = [image_metrics.nearest_neighbours(fakes, pictures.as_pixels(part)) for part in parts]
+        of_part = np.concatenate([distances for distances, _ in found], axis=1).argmin(axis=1)  # [n]
+        return pictures.as_pixels(np.stack([parts[p][found[p][1][k, 0]] for k, p in enumerate(of_part)]))
 
 
 def mean_error(a: np.ndarray, b: np.ndarray) -> float:

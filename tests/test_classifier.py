@@ -335,10 +335,41 @@ def test_real_training_images_score_their_own_floors(scorer):
         assert final[name] == final[f"{name}_floor"]
 
 
+def test_floors_are_kept_and_a_damaged_file_is_passed_over(scorer, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_LABORATORY_CACHE", str(tmp_path))
+    computed = Mock(wraps=scorer._computed_floors)
+    monkeypatch.setattr(scorer, "_computed_floors", computed)
+    first = scorer.floors(120)
+    assert scorer.floors(120) == first and computed.call_count == 1
+    assert scorer.floors(130) != first and computed.call_count == 2  # another number of fakes
+    for path in tmp_path.iterdir():
+        path.write_text(path.read_text().replace("0", "1"))
+    assert scorer.floors(120) == first and computed.call_count == 3
+    other = classifier.Classifier([2 * w for w in scorer.classifier.weights], 0.5)
+    monkeypatch.setattr(scorer, "classifier", other)
+    assert scorer.floors(120) != first and computed.call_count == 4
+
+
+def test_floors_need_no_cache(scorer, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GAN_LABORATORY_CACHE", str(tmp_path / "file"))
+    assert scorer.floors(120)["digits_floor"] == 10
+
+
 def test_nearest_real_image_of_a_training_image_is_itself(scorer):
     images = pictures.as_pixels(scorer.real.train)
     assert (scorer.nearest_real(images[[3, 499]]) == images[[3, 499]]).all()
     assert not (scorer.nearest_real(images[500:501]) == images[500:501]).all()  # the config trains on 500
+
+
+def test_nearest_real_image_is_found_in_every_part_of_the_data(scorer, monkeypatch):
+    many = scorer.real._replace(train=np.tile(scorer.real.train, (12, 1, 1)))
+    many.train[-1] = 255 - many.train[-1]  # in the last of three parts
+    monkeypatch.setattr(scorer, "real", many)
+    monkeypatch.setattr(scorer, "config", SimpleNamespace(train_images=len(many.train)))
+    assert len(many.train) > 10_000
+    images = pictures.as_pixels(many.train[[3, -1]])
+    assert (scorer.nearest_real(images) == images).all()
 
 
 def test_scorer_of_other_images_brings_its_own_scores_and_floors(images):
