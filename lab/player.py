@@ -16,6 +16,7 @@ from PIL import Image
 from lab import files
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 PAGE = """<!doctype html>
@@ -79,17 +80,29 @@ def frames(n: int, at_most: int) -> list[int]:
     return np.unique((np.linspace(0, 1, at_most) ** 2 * (n - 1)).round().astype(int)).tolist()
 
 
-def drawn(fig: Figure, draw: Callable[[int], None], frames: Sequence[int], dpi: int) -> list[Image.Image]:
-    """A picture of the figure after each `draw(i)`, i in `frames`."""
-    draw(frames[0])
+def drawn(fig: Figure, draw: Callable[[int], Sequence[Artist]], frames: Sequence[int], dpi: int) -> list[Image.Image]:
+    """A picture of the figure after each `draw(i)`, i in `frames`.
+
+    `draw` returns what differs between the pictures, and what shall cover it. All else is drawn once and stays behind
+    them, which takes a fifth of the time.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    fig.set_dpi(dpi)
+    canvas = FigureCanvasAgg(fig)
+    moving = draw(frames[0])
     fig.draw_without_rendering()
-    fig.set_layout_engine("none")  # laid out once: nothing jumps, and a layout for each frame takes most of the time
+    fig.set_layout_engine("none")  # laid out once: nothing jumps
+    for artist in moving:
+        artist.set_animated(True)  # `canvas.draw` leaves it out
+    canvas.draw()
+    behind = canvas.copy_from_bbox(fig.bbox)
     pictures = []
     for i in frames:
-        draw(i)
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=dpi)
-        pictures.append(Image.open(buffer).convert("RGB"))
+        canvas.restore_region(behind)
+        for artist in draw(i):
+            fig.draw_artist(artist)
+        pictures.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
     return pictures
 
 

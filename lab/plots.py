@@ -35,6 +35,7 @@ from lab.style import (  # fmt: skip
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -186,18 +187,20 @@ def animation(path: Path, records: Records, edges: Array, density: Callable, see
     x = np.linspace(edges[0], edges[-1], 400)
     p = density(x)
     bars = ax.stairs(0 * edges[1:], edges, fill=True, color=FAKE, alpha=0.6, label="fakes of the first seed")
-    ax.plot(x, p, color=REAL, lw=1.5, label="real")
+    (line,) = ax.plot(x, p, color=REAL, lw=1.5, label="real")
     ax.set(xlabel="x", ylabel="density", ylim=(0, 1.5 * p.max()), xlim=(edges[0], edges[-1]))
     key(ax)
 
-    def draw(i: int) -> None:
+    def draw(i: int) -> Sequence[Artist]:
         counts = np.asarray(records[i]["fake_counts"])
         bars.set_data(counts[1:-1] / counts.sum() / np.diff(edges))  # the open tails have no width to draw
         kl = np.nan if records[i]["kl"]["median"] is None else records[i]["kl"]["median"]
         of = f", the median of {seeds} seeds" if seeds > 1 else ""
         ax.set_title(f"step {records[i]['step']}: KL {kl:z.3f} nats{of}")
+        return bars, line, ax.get_legend(), *ax.spines.values(), ax.title
 
-    player.save_gif(path, player.drawn(fig, draw, player.frames(len(records), 24), dpi=90), milliseconds=170)
+    pictures = player.drawn(fig, draw, player.frames(len(records), 24), dpi=90)
+    player.save_gif(path, pictures, milliseconds=170)
 
 
 def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], Array]) -> Figure:
@@ -253,27 +256,34 @@ def plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> None:
     `snapshot`: `fakes [2, n]`, `pushes [2, m]` of the first m, D's `logits [r, r]` on a raster of the view.
     The colours change fastest around D = 1/2, where D stays while R1 is strong; the bar shows the true values.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
-    fakes, pushes, reach = snapshot["fakes"], snapshot["pushes"], view[1]
-    box = _frame(ax, view, title="First seed: what D sees")
-    colours = {0: "#f2b594", 0.4: "#f9ddce", 0.5: "white", 0.6: "#cfe0ee", 1: "#9fc0da"}  # D -> colour
-    shades: dict[str, Any] = {"cmap": LinearSegmentedColormap.from_list("D", list(colours.items()))}
-    shades |= {"vmin": 0, "vmax": 1, "interpolation": "bilinear"}
-    image = ax.imshow(expit(snapshot["logits"]), origin="lower", extent=box, **shades)
+    _frame(ax, view, title="First seed: what D sees")
+    image, *_ = _in_plane(ax, real, snapshot, view)
     if _has_room(ax):
         bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.04, 1)), label="D(x), probability of real")
         bar.outline.set_linewidth(0.5)
         probabilities(bar.ax.yaxis)
+    n = snapshot["pushes"].shape[1]
+    ax.plot([], [], color="0.25", marker="$\\rightarrow$", ms=9, ls="", label=f"where D pushes {n} of them")
+    _names_below(ax)
+
+
+def _in_plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> list[Any]:
+    """The colours, points and arrows of `plane`."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    fakes, pushes, ((x, y), reach) = snapshot["fakes"], snapshot["pushes"], view
+    colours = {0: "#f2b594", 0.4: "#f9ddce", 0.5: "white", 0.6: "#cfe0ee", 1: "#9fc0da"}  # D -> colour
+    shades: dict[str, Any] = {"cmap": LinearSegmentedColormap.from_list("D", list(colours.items()))}
+    shades |= {"vmin": 0, "vmax": 1, "interpolation": "bilinear", "origin": "lower"}
+    box = (x - reach, x + reach, y - reach, y + reach)
+    drawn: list[Any] = [ax.imshow(expit(snapshot["logits"]), extent=box, **shades)]
     for (x, y), colour, label in ((real[:1000].T, REAL, "real"), (fakes, FAKE, "fakes")):
-        ax.scatter(x, y, s=9, color=colour, lw=0.35, ec="white", label=label)
+        drawn.append(ax.scatter(x, y, s=9, color=colour, lw=0.35, ec="white", label=label))
     length = np.linalg.norm(pushes, axis=0)
     arrows = 0.12 * reach * pushes / max(np.quantile(length, 0.9), 1e-12)
     arrows *= np.minimum(1, 0.2 * reach / np.maximum(np.linalg.norm(arrows, axis=0), 1e-12))
-    n = pushes.shape[1]
-    ax.quiver(*fakes[:, :n], *arrows, angles="xy", scale_units="xy", scale=1, width=0.003, color="0.25")
-    ax.plot([], [], color="0.25", marker="$\\rightarrow$", ms=9, ls="", label=f"where D pushes {n} of them")
-    _names_below(ax)
+    style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.003, "color": "0.25"}
+    return [*drawn, ax.quiver(*fakes[:, : pushes.shape[1]], *arrows, **style)]
 
 
 def _names_below(ax: Axes) -> None:
@@ -292,11 +302,19 @@ def latent_lattice(ax: Axes, snapshot: dict, view: tuple) -> None:
 
     `snapshot["lines"]`: of each of two families x and y `[lines, n]`; along the first z1 varies, then z2.
     """
-    for (x, y), colour, name in zip(snapshot["lines"], OTHERS, ("z1 varies", "z2 varies"), strict=False):
-        first, *_ = ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
-        first.set_label(name)
-    _frame(ax, view, title="First seed: a square of latents, as G bends it")
+    _lines(ax, snapshot)
+    _frame(ax, view, title="First seed: latents, as G bends them")
     _names_below(ax)
+
+
+def _lines(ax: Axes, snapshot: dict) -> list[Artist]:
+    """The lines of `latent_lattice`."""
+    drawn: list[Artist] = []
+    for (x, y), colour, name in zip(snapshot["lines"], OTHERS, ("z1 varies", "z2 varies"), strict=False):
+        lines = ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
+        lines[0].set_label(name)
+        drawn += lines
+    return drawn
 
 
 def mode_shares(ax: Axes, centres: Array, std: float, fakes: Array) -> None:
@@ -340,12 +358,17 @@ def plane_animation(folder: Path, real: Array, snapshots: dict, titles: dict, vi
     steps = sorted(snapshots)
     frames = player.frames(len(steps), 40)
 
-    def draw(i: int) -> None:
-        left.clear()
-        right.clear()
-        plane(left, real, snapshots[steps[i]], view)
-        latent_lattice(right, snapshots[steps[i]], view)
-        fig.suptitle(titles[steps[i]], fontsize="medium")
+    plane(left, real, snapshots[steps[0]], view)
+    latent_lattice(right, snapshots[steps[0]], view)
+    title = fig.suptitle(titles[steps[0]], fontsize="medium")
+    old: list[Artist] = [*left.images, *left.collections, *right.lines]
+
+    def draw(i: int) -> Sequence[Artist]:
+        for artist in old:
+            artist.remove()
+        old[:] = _in_plane(left, real, snapshots[steps[i]], view) + _lines(right, snapshots[steps[i]])
+        title.set_text(titles[steps[i]])
+        return *old, *left.spines.values(), *right.spines.values(), title
 
     pictures = player.drawn(fig, draw, frames, dpi=72)
     player.save_gif(folder / "training.gif", pictures, milliseconds=200)

@@ -68,8 +68,17 @@ def numbers(
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Gaussian kernel estimate of a density at x, by SciPy; 0 everywhere if all values of the sample are equal."""
-    return stats.gaussian_kde(sample)(x) if np.ptp(sample) > 0 else np.zeros_like(x)
+    """Gaussian kernel estimate of a density at evenly spaced x, for a picture; 0 if all values are equal.
+
+    The width of the kernel is SciPy's: n^(-1/5) standard deviations (Scott 1992). The sample is first counted in 1000
+    bins over the range of x, which shows nowhere in a picture and takes a tenth of the time.
+    """
+    width = len(sample) ** -0.2 * sample.std(ddof=1)
+    if not width:
+        return np.zeros_like(x)
+    counts, edges = np.histogram(sample, 1000, (x[0] - 4 * width, x[-1] + 4 * width))
+    distances = (x[:, None] - (edges[:-1] + edges[1:]) / 2) / width  # [x, bins]
+    return np.exp(-(distances**2) / 2) @ counts / (len(sample) * width * np.sqrt(2 * np.pi))
 
 
 class GaussianMixture(stats.rv_continuous):

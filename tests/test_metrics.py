@@ -401,6 +401,15 @@ def test_wasserstein_of_normals():
     assert metrics.wasserstein_1(stats.norm(0, 2), fake) == pytest.approx(np.sqrt(2 / np.pi), abs=4 / np.sqrt(n))
 
 
+@pytest.mark.parametrize("n", [7, 50, 100, 200])  # 7 does not divide 200; the others do
+def test_wasserstein_is_scipys_for_all_numbers_of_samples(n):
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=200), rng.gumbel(size=(3, n)).round(1)
+    expected = [stats.wasserstein_distance(real, row) for row in fake]
+    np.testing.assert_allclose(metrics.wasserstein_1(real, fake), expected, rtol=1e-12)
+    assert isinstance(metrics.wasserstein_1(real, fake[0]), float)
+
+
 @pytest.mark.parametrize("metric", [metrics.wasserstein_1, metrics.kolmogorov_smirnov])
 def test_wasserstein_and_kolmogorov_smirnov_are_symmetric(metric):
     a, b = normal(300), normal(200, 0.3, 2, seed=1)

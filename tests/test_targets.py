@@ -130,6 +130,13 @@ def test_a_file_is_split_into_disjoint_halves(tmp_path):
     assert real.density(np.array([50.0])) == pytest.approx(0.01, rel=0.3)  # 1 / 100 of even numbers, smoothed
 
 
+def test_kernel_density_is_scipys_up_to_its_bins():
+    rng, x = np.random.default_rng(0), np.linspace(-4, 6, 300)
+    for sample in (rng.normal(size=10_000), rng.exponential(2, 500), np.append(rng.normal(size=99), 40)):
+        expected = stats.gaussian_kde(sample)(x)
+        assert np.abs(targets.kernel_density(sample, x) - expected).max() < 1e-3 * expected.max()
+
+
 def test_kernel_density_of_a_single_point_is_zero():
     assert targets.kernel_density(np.ones(9), np.array([0.0, 1.0])).tolist() == [0, 0]
 
