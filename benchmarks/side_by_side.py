@@ -6,12 +6,20 @@ shared machine.
 
 import argparse
 import importlib.util
+import json
+import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Contender(NamedTuple):
@@ -21,6 +29,7 @@ class Contender(NamedTuple):
     package: str  # the package that it needs; without it the table says that the contender was skipped
     group: str  # it is compared with the contender of the same group whose name begins with "ours"
     seeds: int = 1  # how many GANs it trains at once
+    flop: float = 0  # floating-point operations of one GAN's step, if they are to be compared with the peak
 
 
 def timed(run: Callable[[int], None], steps: int) -> float:
@@ -29,6 +38,27 @@ def timed(run: Callable[[int], None], steps: int) -> float:
     start = time.perf_counter()
     run(steps)
     return (time.perf_counter() - start) / steps
+
+
+def as_typed(script: str, *flags: str) -> float:
+    """Seconds of training per step of a command as a user types it, evaluations in between, from its result.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        command = [sys.executable, f"experiments/{script}.py", *flags, "--out", str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        result = json.loads((out / "result.json").read_text())
+    return result["train_seconds"] / result["steps"]
+
+
+def matrix_product_peak() -> float:
+    """Operations a second of the product of two 2048 x 2048 matrices of float32 on all cores, the best of five."""
+    a = np.random.default_rng(0).standard_normal((2048, 2048), np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(seconds)
 
 
 def main(description: str, script: str, contenders: dict[str, Contender]) -> None:
@@ -42,7 +72,9 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (default: 3)")
     parser.add_argument("--only", choices=contenders, help="measure this one alone: its seconds per step")
+    parser.add_argument("--match", default="", help="compare those alone whose names contain this text")
     args = parser.parse_args()
+    contenders = {name: contender for name, contender in contenders.items() if args.match in name}
     if args.only:
         print(contenders[args.only].seconds_per_step())
         return
@@ -57,11 +89,30 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
                 times.setdefault(name, []).append(1e6 * float(done.stdout.split()[-1]))
     ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
     width = max(36, 2 + max(map(len, contenders)))
-    print(f"{'':{width}}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}")
+    peak = matrix_product_peak() if any(c.flop for c in contenders.values()) else None
+    of_peak = f"{'share of the peak':>20}" if peak else ""
+    print(f"{'':{width}}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}{of_peak}")
     for name, contender in contenders.items():
         if name not in times:
             print(f"{name:{width}}skipped: {contender.package} is not installed")
             continue
         median, spread = statistics.median(times[name]), f"{min(times[name]):,.0f} to {max(times[name]):,.0f}"
         ratio = median / statistics.median(ours[contender.group])
-        print(f"{name:{width}}{median:12,.1f}{spread:>20}{1e6 * contender.seeds / median:22,.0f}{ratio:19.1f}x")
+        share = f"{contender.flop * contender.seeds / median * 1e6 / peak:20.0%}" if peak else ""
+        rate = 1e6 * contender.seeds / median
+        print(f"{name:{width}}{median:12,.1f}{spread:>20}{rate:22,.0f}{ratio:19.1f}x{share}")
+    if peak:
+        print(f"The peak, a large matrix product on all cores: {peak / 1e9:,.0f} GFLOP/s")
+    print(f"The machine: {processor()}")
+
+
+def processor() -> str:
+    """The processor's name, how many cores there are, and its widest vector instructions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return f"{platform.processor()}, {os.cpu_count()} cores"
+    name = re.search(r"model name\s*: (.*)", text)
+    flags = set((re.search(r"flags\s*: (.*)", text) or [""])[0].split())
+    wide = next((words for words in ("amx_tile", "avx512f", "avx2", "avx") if words in flags), "no AVX")
+    return f"{name[1] if name else platform.processor()}, {os.cpu_count()} cores, {wide}"

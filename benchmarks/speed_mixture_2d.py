@@ -10,11 +10,14 @@ included. Each contender runs in a process of its own. They take turns, `repeats
 and ratios, because absolute times swing on a shared machine.
 """
 
+import itertools
 from dataclasses import replace
 from functools import partial
 
 import many_seeds
-from side_by_side import Contender, main
+from side_by_side import Contender, as_typed, main
+
+from experiments import mixture_2d
 
 BATCH, POINTS = 100, 100_000
 RATE, BETA1, BETA2, EPSILON = 1e-4, 0.8, 0.999, 1e-7
@@ -26,14 +29,10 @@ def sizes(units: int) -> tuple[list[int], list[int]]:
     return [2, *[units] * 3, 1], [2, *[units] * 4, 2]
 
 
-def ours(units: int, seeds: int) -> float:
-    """This project's loop with its drawing thread; as many steps a call as in the script, where time allows."""
-    from experiments import mixture_2d
-
+def settings(units: int, seeds: int) -> mixture_2d.Config:
+    """The script's settings for the work described above."""
     d, g = sizes(units)
-    steps = WORK[units] // max(seeds, 4)
-    chunk = min(mixture_2d.CLASSIC.eval_every, steps)
-    config = replace(
+    return replace(
         mixture_2d.CLASSIC,
         seeds=seeds,
         batch=BATCH,
@@ -43,10 +42,31 @@ def ours(units: int, seeds: int) -> float:
         learning_rate=RATE,
         beta1=BETA1,
         beta2=BETA2,
-        eval_every=chunk,
-        eval_samples=100,
     )
-    return many_seeds.ours(mixture_2d, config, steps // chunk)
+
+
+def ours(units: int, seeds: int) -> float:
+    """This project's loop with its drawing thread."""
+    return many_seeds.ours(mixture_2d, settings(units, seeds), WORK[units] // max(seeds, 4))
+
+
+def command(seeds: int) -> float:
+    """The networks of 64 units as a user types it, with an evaluation every 1000 steps."""
+    flags = f"--recipe classic --discriminator-hidden 64 64 64 --seeds {seeds} --steps {max(2000, 8000 // seeds)}"
+    return as_typed("mixture_2d", *flags.split())
+
+
+def flop(units: int) -> float:
+    """Operations of the matrix products in one step, two for each weight and sample; a gradient costs one product.
+
+    D's update needs G's fakes, D on 2 batches, and the gradients of its weights and of its hidden layers on both.
+    G's update needs D on the fakes, the gradients of its layers down to the fakes, and those of G's weights and
+    hidden layers.
+    """
+    d, g = ([a * b for a, b in itertools.pairwise(units_of)] for units_of in sizes(units))
+    update_of_d = sum(g) + 2 * (2 * sum(d) + sum(d[1:]))
+    update_of_g = 2 * sum(d) + sum(g) + sum(g[1:])
+    return 2 * BATCH * (update_of_d + update_of_g)
 
 
 def jax_scan(units: int, seeds: int) -> float:
@@ -74,10 +94,11 @@ def contenders() -> dict[str, Contender]:
         for seeds in (1, 10, 64):
             what = f"{units} units, {seeds} seed{'s' * (seeds > 1)}"
             program = "jit(scan)" if seeds == 1 else "jit(vmap(scan))"
-            found |= {
-                f"ours, {what}": Contender(partial(ours, units, seeds), "tensorflow", what, seeds),
-                f"JAX {program}, {what}": Contender(partial(jax_scan, units, seeds), "jax", what, seeds),
-            }
+            common = {"group": what, "seeds": seeds, "flop": flop(units)}
+            found[f"ours, {what}"] = Contender(partial(ours, units, seeds), "tensorflow", **common)
+            if units == 64:
+                found[f"  as typed, {what}"] = Contender(partial(command, seeds), "tensorflow", **common)
+            found[f"JAX {program}, {what}"] = Contender(partial(jax_scan, units, seeds), "jax", **common)
     return found
 
 

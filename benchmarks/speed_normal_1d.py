@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import many_seeds
 import numpy as np
-from side_by_side import Contender, main, timed
+from side_by_side import Contender, as_typed, main, timed
 
 BATCH, SAMPLES, LATENT = 250, 1000, 8
 SHAPES_D, SHAPES_G = [(1, 8), (8,), (8, 1), (1,)], [(8, 4), (4,), (4, 1), (1,)]
@@ -20,12 +20,17 @@ RATE, BETA1, BETA2, EPSILON = 5e-4, 0.9, 0.999, 1e-7
 
 
 def ours(seeds: int) -> float:
-    """This project's loop with its drawing thread; it is fastest with so many steps a call."""
+    """This project's loop with its drawing thread."""
     from experiments import normal_1d
 
-    chunk = max(40, 2000 // seeds)
-    config = replace(normal_1d.CLASSIC, seeds=seeds, batch=BATCH, eval_every=chunk, eval_samples=100)
-    return many_seeds.ours(normal_1d, config, max(1, 24_000 // (chunk * seeds)))
+    return many_seeds.ours(normal_1d, replace(normal_1d.CLASSIC, seeds=seeds, batch=BATCH), max(600, 60_000 // seeds))
+
+
+def command(seeds: int) -> float:
+    """The same as a user types it, with an evaluation every 40 steps."""
+    steps = max(600, 12_000 // max(1, seeds // 8))
+    flags = f"--recipe classic --seeds {seeds} --batch {BATCH} --steps {steps} --checkpoint-every 1000"
+    return as_typed("normal_1d", *flags.split())
 
 
 def tensorflow_tape(compiled: bool) -> float:
@@ -95,8 +100,8 @@ def numpy_by_hand() -> float:
     return timed(lambda steps: [step() for _ in range(steps)], 2000)
 
 
-def torch_eager() -> float:
-    """PyTorch as its users write it."""
+def torch_training(compiled: bool) -> float:
+    """PyTorch as its users write it, or with the losses in `torch.compile`."""
     import torch
     from torch.nn.functional import logsigmoid
 
@@ -107,13 +112,22 @@ def torch_eager() -> float:
     def network(x, w):
         return torch.relu(x @ w[0] + w[1]) @ w[2] + w[3]
 
+    def d_loss(x, z):
+        return -(logsigmoid(network(x, d)) + logsigmoid(-network(network(z, g).detach(), d))).mean()
+
+    def g_loss(z):
+        return logsigmoid(-network(network(z, g), d)).mean()
+
+    if compiled:
+        d_loss, g_loss = torch.compile(d_loss), torch.compile(g_loss)
+
     def step():
         x, z = data[torch.randint(0, SAMPLES, (BATCH,))], torch.rand(BATCH, LATENT) * 2 - 1
         adam_d.zero_grad()
-        (-(logsigmoid(network(x, d)) + logsigmoid(-network(network(z, g).detach(), d))).mean()).backward()
+        d_loss(x, z).backward()
         adam_d.step()
         adam_g.zero_grad()
-        logsigmoid(-network(network(z, g), d)).mean().backward()
+        g_loss(z).backward()
         adam_g.step()
 
     return timed(lambda steps: [step() for _ in range(steps)], 400)
@@ -137,12 +151,15 @@ def jax_scan(seeds: int) -> float:
 
 CONTENDERS = {
     "ours, 1 seed": Contender(lambda: ours(1), "tensorflow", "1"),
+    "  as typed, with 300 evaluations": Contender(lambda: command(1), "tensorflow", "1"),
     "JAX jit(scan), 1 seed": Contender(lambda: jax_scan(1), "jax", "1"),
     "NumPy by hand, 1 seed": Contender(numpy_by_hand, "numpy", "1"),
-    "PyTorch eager, 1 seed": Contender(torch_eager, "torch", "1"),
+    "PyTorch eager, 1 seed": Contender(lambda: torch_training(False), "torch", "1"),
+    "torch.compile, 1 seed": Contender(lambda: torch_training(True), "torch", "1"),
     "Keras Adam in tf.function, 1 seed": Contender(lambda: tensorflow_tape(True), "tensorflow", "1"),
     "TensorFlow eager, 1 seed": Contender(lambda: tensorflow_tape(False), "tensorflow", "1"),
     "ours, 64 seeds": Contender(lambda: ours(64), "tensorflow", "64", 64),
+    "  as typed, with 38 evaluations": Contender(lambda: command(64), "tensorflow", "64", 64),
     "JAX jit(vmap(scan)), 64 seeds": Contender(lambda: jax_scan(64), "jax", "64", 64),
     "ours, 1024 seeds": Contender(lambda: ours(1024), "tensorflow", "1024", 1024),
     "JAX jit(vmap(scan)), 1024 seeds": Contender(lambda: jax_scan(1024), "jax", "1024", 1024),
