@@ -261,7 +261,7 @@ def scoring_memory(config: Any, side: int, images: int) -> int:
     """About how many bytes an `ImageScorer` takes for fakes of side x side pixels; of so many real `images`."""
     fakes, train = max(config.log_samples, config.eval_samples), min(config.train_images, images)
     of_fake = 40 * side**2 + 2000 + 2 * config.latent_dim  # pixels, mostly as float64; features; random bits
-    return fakes * of_fake + min(train, 5000) * 13 * side**2  # float32 and float64, to find the nearest image
+    return fakes * of_fake + train * 13 * side**2  # float32 and float64, to find the nearest image
 
 
 class ImageScorer:
