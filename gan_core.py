@@ -338,7 +338,8 @@ class Rules(NamedTuple):
 def mlp(x: tf.Tensor, weights: Sequence, activation: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """Multilayer perceptron with a linear last layer: `[..., sizes[0], B] -> [..., sizes[-1], B]`."""
     *hidden, (weight, bias) = zip(weights[::2], weights[1::2], strict=True)
-    ones = tf.ones((1, x.shape[-1]), x.dtype)  # W x + b 1': XLA is faster at this gradient of b than at batch sums
+    # b times a row of ones is b for every sample. XLA is faster at the gradient of this product than at a batch sum.
+    ones = tf.ones((1, x.shape[-1]), x.dtype)
     for w, b in hidden:
         x = activation(tf.matmul(w, x) + tf.matmul(b, ones))  # [..., out, B]
     return tf.matmul(weight, x) + tf.matmul(bias, ones)
@@ -478,9 +479,9 @@ def _program(loop: Callable, jit_compile: bool, keep_every: int | None) -> Any:
 
 
 def use_one_core_a_program() -> None:
-    """Let every compiled program run on one core: for small games, which lose time by waiting for another one.
+    """Let every compiled program run on one core, for small games: to share their work takes longer than to do it.
 
-    It holds for the whole process, and comes too late after TensorFlow's first operation.
+    This holds for the whole process. After TensorFlow's first operation it has no effect any more.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -551,13 +552,13 @@ def _without_keras() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Look for no garbage while modules are imported, which make next to none: a tenth of the time."""
+    """Pause the search for garbage: an import makes hardly any, and the search takes a tenth of its time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()  # nor look through what was imported ever again
+        gc.freeze()  # what was imported stays for good: later searches leave it out
         if enabled:
             gc.enable()
 

@@ -274,7 +274,7 @@ def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period)
         if config.dropout:
             shape = (3, config.batch // config.pack, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
-        yield {name: tf.constant(values) for name, values in batch.items()}
+        yield core.drawn(batch)
 
 
 def generator(config: Config, game: networks.Game | core.Game) -> Callable[[np.ndarray], np.ndarray]:

@@ -234,9 +234,11 @@ def one_line_errors() -> Iterator[None]:
     core.importing = importing
     with signals.handled():
         try:
-            yield
-            for folder in kept:
-                programs.keep(folder)
+            try:
+                yield
+            finally:  # an interrupted run is resumed with the same programs
+                for folder in kept:
+                    programs.keep(folder)
         except BadInput as error:
             _exit(str(error), 2)
         except Stopped as error:

@@ -185,12 +185,16 @@ def in_parts(generate: Callable, *inputs: np.ndarray, at_once: int = 500) -> np.
     return np.concatenate([generate(*(rows[part] for rows in inputs)) for part in parts])
 
 
+def block_count(seeds: int, at_most: int = 64) -> int:
+    """How many blocks `blocks` makes."""
+    return max(-(-seeds // at_most), 2 if seeds >= 8 else 1)
+
+
 def blocks(seeds: int, at_most: int = 64) -> list[slice]:
     """Blocks of seeds that train in one program each: slices of nearly equal length, two or more from 8 seeds on.
 
     64 seeds at a time fit a processor's cache (1024 in one block cost twice as much each), and two blocks keep two
     cores busy. The blocks depend on the number of seeds alone, so that a checkpoint fits every machine.
     """
-    count = max(-(-seeds // at_most), 2 if seeds >= 8 else 1)
-    bounds = np.linspace(0, seeds, count + 1).round().astype(int).tolist()
+    bounds = np.linspace(0, seeds, block_count(seeds, at_most) + 1).round().astype(int).tolist()
     return [slice(*pair) for pair in itertools.pairwise(bounds)]

@@ -242,12 +242,16 @@ def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], Array])
 # ---------------------------------------------------------------------------------------------- the plane
 
 
-def _frame(ax: Axes, view: tuple, **settings: Any) -> tuple[float, float, float, float]:
-    """Show the square `view`, its middle `[2]` and half its side; returns its left, right, bottom and top."""
+def _box(view: tuple) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of the square `view`, which is given by its middle `[2]` and half its side."""
     (x, y), reach = view
-    box = (x - reach, x + reach, y - reach, y + reach)
+    return x - reach, x + reach, y - reach, y + reach
+
+
+def _frame(ax: Axes, view: tuple, **settings: Any) -> None:
+    """Show the square `view`."""
+    box = _box(view)
     ax.set(xlim=box[:2], ylim=box[2:], aspect="equal", **settings)
-    return box
 
 
 def plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> None:
@@ -271,12 +275,11 @@ def _in_plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> list[Any]:
     """The colours, points and arrows of `plane`."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    fakes, pushes, ((x, y), reach) = snapshot["fakes"], snapshot["pushes"], view
+    fakes, pushes, reach = snapshot["fakes"], snapshot["pushes"], view[1]
     colours = {0: "#f2b594", 0.4: "#f9ddce", 0.5: "white", 0.6: "#cfe0ee", 1: "#9fc0da"}  # D -> colour
     shades: dict[str, Any] = {"cmap": LinearSegmentedColormap.from_list("D", list(colours.items()))}
     shades |= {"vmin": 0, "vmax": 1, "interpolation": "bilinear", "origin": "lower"}
-    box = (x - reach, x + reach, y - reach, y + reach)
-    drawn: list[Any] = [ax.imshow(expit(snapshot["logits"]), extent=box, **shades)]
+    drawn: list[Any] = [ax.imshow(expit(snapshot["logits"]), extent=_box(view), **shades)]
     for (x, y), colour, label in ((real[:1000].T, REAL, "real"), (fakes, FAKE, "fakes")):
         drawn.append(ax.scatter(x, y, s=9, color=colour, lw=0.35, ec="white", label=label))
     length = np.linalg.norm(pushes, axis=0)

@@ -40,7 +40,7 @@ class Ensemble:
         self.points, self.mean, self.std = standardised(points, config.standardise)
         self.d, self.g = networks(config)
         self.blocks = draws.blocks(config.seeds, seeds_at_once(config))
-        if len(self.blocks) == 1 and max(config.discriminator_hidden + config.generator_hidden, default=0) < 200:
+        if len(self.blocks) == 1 and widest_layer(config) < 200:  # too little work to share between cores
             core.use_one_core_a_program()
         self.games = [new_game(config, self.seeds[block], points.shape[1]) for block in self.blocks]
         distribution = config.latent
@@ -159,40 +159,43 @@ def inputs(config: Any, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def seeds_at_once(config: Any) -> int:
-    """How many seeds train in one program at most: 64, or 16 with wide layers.
+    """How many seeds train in one program at most: 64, or 16 if a layer has 64 units or more.
 
-    16 seeds with layers of 64 units fit a core's cache; in programs of 32 a step of theirs takes a tenth longer.
+    16 GANs with layers of 64 units fit the cache of a core. In programs of 32 a step takes a twentieth longer.
     """
-    return 64 if max(config.discriminator_hidden + config.generator_hidden, default=0) < 64 else 16
+    return 64 if widest_layer(config) < 64 else 16
+
+
+def widest_layer(config: Any) -> int:
+    """The number of units in the widest hidden layer of both networks; 0 if there is none."""
+    return max(config.discriminator_hidden + config.generator_hidden, default=0)
 
 
 def largest_block(config: Any) -> int:
-    """How many seeds are in the largest of `draws.blocks`, which need not be made for it."""
-    return -(-config.seeds // max(-(-config.seeds // seeds_at_once(config)), 2 if config.seeds >= 8 else 1))
+    """How many seeds are in the largest of the blocks; they are nearly equal."""
+    return -(-config.seeds // draws.block_count(config.seeds, seeds_at_once(config)))
 
 
 def steps_at_once(config: Any, features: int) -> int:
     """How many steps one call plays: at most 500, and batches of about 10 MB, which the processor's cache holds."""
-    bytes_of_step = (
-        largest_block(config)
-        * config.batch
-        * (4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty))
-    )
+    bytes_of_sample = 4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty)
+    bytes_of_step = largest_block(config) * config.batch * bytes_of_sample
     steps = min(500, config.steps, config.eval_every * periods_together(config, features))
     return min(steps, max(20, 10_000_000 // bytes_of_step))
 
 
 def periods_together(config: Any, features: int) -> int:
-    """How many periods one call plays: at most 10 of 500 steps in all, whose fakes are measured within a second.
+    """How many periods one call plays: at most 10, with 500 steps and 2 million fakes in all.
 
-    In the plane it is one, because the pictures show D as it was at the end of each period.
+    To measure so many fakes takes about a second, for which a signal has to wait. In the plane it is one period,
+    because the pictures show D as it was at the end of each.
     """
     most = 10 if features == 1 else 1
     return max(1, min(most, 500 // config.eval_every, 2_000_000 // (config.seeds * config.eval_samples)))
 
 
 def filled_up(values: np.ndarray, n: int) -> np.ndarray:
-    """`values [m, ...]` with zeros behind them: `[n, ...]`."""
+    """`values [m, ...]` with zeros behind them, as many as make them `[n, ...]`."""
     if len(values) == n:
         return values
     return np.concatenate([values, np.zeros((n - len(values), *values.shape[1:]), values.dtype)])
@@ -230,9 +233,10 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
         memory.TENSORFLOW
         + memory.losses(config, seeds=seeds)
         + memory.xla(d, g, config.batch, numbers, seeds, at_once, config.pack, config.unroll)
-        + 24 * seeds * samples * features  # float64 and, while they are standardised, two copies; then float32
+        + 12 * seeds * samples * features  # float64 and float32
+        + max(16 * seeds * samples * features, 48 * samples)  # two copies to standardise them; later one seed's order
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
-        + 24 * (steps * config.batch + 2 * samples)  # the order of one seed's samples
+        + 24 * steps * config.batch  # the order of one seed's batches
         + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block
         + fakes * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
         + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions

@@ -2,8 +2,8 @@
 
 TensorFlow writes and finds the programs by itself, as `*.pb` files under a name made of the computation. The folder
 is one for each version of TensorFlow and each kind of processor. Beside each program stands its SHA-256, written at
-the end of the process that compiled it; at the start, programs without a right one are deleted. A damaged file or
-one from a process that was killed is thus compiled again, and never run.
+the end of the process that compiled it. At the start of a process, programs whose checksum is missing or wrong are
+deleted. A program in a damaged file, or of a process that was killed, is therefore compiled again and never run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def use_kept(folder: Path | None = None) -> Path | None:
         if not os.access(folder, os.W_OK):
             return None
         newest = sorted(folder.glob("*.pb"), key=lambda path: path.stat().st_mtime)[-AT_MOST:]
-        right = {path for path in newest if _seal(path).exists() and _seal(path).read_text() == _sha256(path)}
+        right = {path for path in newest if _is_right(path)}
         for path in folder.glob("*.pb*"):
             if path.with_suffix(".pb") not in right:
                 path.unlink(missing_ok=True)
@@ -47,14 +47,19 @@ def keep(folder: Path | None) -> None:
     """Write the SHA-256 of each new program in the folder of `use_kept`, so that the next process loads it."""
     with contextlib.suppress(OSError):
         for path in folder.glob("*.pb") if folder else ():
-            if not _seal(path).exists():
-                with files.replacing(_seal(path)) as temporary:
+            if not _sidecar(path).exists():
+                with files.replacing(_sidecar(path)) as temporary:
                     temporary.write_text(_sha256(path))
 
 
-def _seal(program: Path) -> Path:
-    """The file that holds a program's SHA-256."""
+def _sidecar(program: Path) -> Path:
+    """The file beside a program that holds its SHA-256."""
     return program.with_suffix(".pb-sha256")
+
+
+def _is_right(program: Path) -> bool:
+    """Whether a program has the SHA-256 that stands beside it."""
+    return _sidecar(program).exists() and _sidecar(program).read_text() == _sha256(program)
 
 
 def _sha256(path: Path) -> str:

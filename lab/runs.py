@@ -292,7 +292,7 @@ class Run:
         return losses.numpy()[:n], [average.numpy() for average in averages]
 
     def average(self, period: Period) -> list[list[Any]] | None:
-        """Of every game, G's average at the end of a period. None: the games stand there, and no call went beyond."""
+        """Of every game, G's average at the end of a period. None if no call kept it: then it is the present one."""
         return self._averages.get(period.last)
 
     def collect(self, period: Period, parts: Iterable[Any]) -> np.ndarray:
@@ -302,29 +302,27 @@ class Run:
         that is not finite. A signal waits until the next part is done.
         """
         remaining = iter(parts)
-        losses = self._losses_until(period.last)
+        earlier = self._losses_until(period.last)  # of an earlier call, or from before an interruption
+        self._require_finite_losses(earlier, min(self._step, period.last) - len(earlier))
         while self._step < period.last:
             with contextlib.ExitStack() as deferral:
                 deferral.enter_context(signals.deferred())
                 with self.timed():
                     part = np.atleast_2d(next(remaining))
+                self._require_finite_losses(part[: period.last - self._step], self._step)
                 self._unrecorded.append(part)
                 self._step += len(part)
-                losses = self._losses_until(period.last)
                 if self._step > period.last:  # a signal waits until all periods of the call are recorded
                     self._deferral = deferral.pop_all()
             self._progress.move(self._step)
-        return losses
+        return self._losses_until(period.last)
 
     def _losses_until(self, step: int) -> np.ndarray:
-        """The losses of the steps since the last record, `[n, k]` or `[n, k, S]`, up to a step; all are finite."""
+        """The losses of the steps since the last record, `[n, k]` or `[n, k, S]`, up to a step."""
         if not self._unrecorded:
             return np.zeros((0, len(self._logged)), np.float32)
         self._unrecorded = [np.concatenate(self._unrecorded)]
-        n = len(self._unrecorded[0]) - max(0, self._step - step)
-        losses = self._unrecorded[0][:n]
-        self._require_finite_losses(losses, min(step, self._step) - n)
-        return losses
+        return self._unrecorded[0][: len(self._unrecorded[0]) - max(0, self._step - step)]
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -376,7 +374,7 @@ class Run:
             else:
                 self.records.append(record)
             self._unrecorded = [part[len(losses) :] for part in self._unrecorded if len(part) > len(losses)]
-            self._averages.pop(period.last, None)
+            self._averages = {step: kept for step, kept in self._averages.items() if step > period.last}
             if period.last == self._step:
                 self._checkpoint(period.last)
         self._progress.show(period.last, headline)

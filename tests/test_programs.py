@@ -10,8 +10,7 @@ import pytest
 from lab import programs
 
 TINY = """
-import sys
-from lab import cli, screen
+from lab import cli
 import gan_core as core
 from gan_core import tf
 
@@ -47,6 +46,15 @@ def test_the_second_process_finds_the_program_of_the_first(tmp_path):
         files.append({path.name: path.stat().st_mtime_ns for path in folder.iterdir()})
     assert outputs[0] == outputs[1] and "value" in outputs[0]
     assert files[0] == files[1] and sorted(Path(name).suffix for name in files[0]) == [".pb", ".pb-sha256"]
+
+
+def test_an_interrupted_process_keeps_its_programs_too(tmp_path):
+    program = TINY + "    raise KeyboardInterrupt\n"
+    environment = os.environ | {"GAN_LABORATORY_CACHE": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("TF_XLA_FLAGS", None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr == "interrupted\n"
+    assert len(list(tmp_path.glob("*/*.pb-sha256"))) == 1
 
 
 def test_programs_that_are_damaged_or_without_a_checksum_are_deleted(tmp_path, flags):

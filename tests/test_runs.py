@@ -44,7 +44,7 @@ class Counter:
 
 
 class Keeper(Counter):
-    """The same, and it keeps the total at the end of each period of 2 steps, as `gan_core.compiled_loop` does."""
+    """The same, and it keeps the total at the end of each period of 2 steps, as `gan_core.compiled_periods` does."""
 
     keep_every = 2
 
@@ -294,6 +294,24 @@ def test_signal_in_a_call_of_several_periods_waits_until_all_of_them_are_recorde
     resumed = runs.Run(tmp_path, resume=True)
     train_together(Keeper(), resumed, config)
     assert without_times(resumed.records) == without_times(whole.records)
+
+
+def test_averages_of_steps_within_a_period_are_discarded():
+    """A call that ends within a period keeps an average there, too; over a long run they would fill the memory."""
+    run, counter = runs.Run(), Keeper()
+    with run.training(counter.state, Config(steps=12, checkpoint_every=100), together=3) as periods:
+        drawn = ({"x": np.arange(part.first, part.last)} for call in periods.joined() for part in call.chunks(5))
+        for period in periods:
+            run.record(period, run.play(counter, [counter.state], drawn, period), "")
+            assert all(step > period.last for step in run._averages)
+    assert not run._averages
+
+
+def test_each_loss_is_checked_once_however_many_calls_a_period_takes(monkeypatch):
+    checked = []
+    monkeypatch.setattr(runs.Run, "_require_finite_losses", lambda run, losses, first: checked.append(len(losses)))
+    train(Counter(), runs.Run(), Config(steps=60, eval_every=60, checkpoint_every=60))  # a call for each step
+    assert sum(checked) == 60
 
 
 def test_periods_before_a_loss_that_is_not_finite_are_recorded():
