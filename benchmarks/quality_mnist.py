@@ -12,7 +12,8 @@ from study import cell, minutes, row, spread
 from experiments import mnist_dcgan, mnist_mlp
 
 SEEDS = range(3)
-RECIPES = [(mnist_mlp, name) for name in mnist_mlp.RECIPES] + [(mnist_dcgan, name) for name in mnist_dcgan.RECIPES]
+RECIPES = [(script, name, []) for script in (mnist_mlp, mnist_dcgan) for name in script.RECIPES]
+RECIPES += [(mnist_dcgan, name, ["--precision", "bfloat16"]) for name in mnist_dcgan.RECIPES]
 COLUMNS = {  # heading: key, digits
     "Parzen, nats": ("parzen", 1),
     "label KL": ("label_kl", 4),
@@ -47,11 +48,14 @@ def main() -> None:
     print(HEAD)
     print(row("script, recipe", "steps", *COLUMNS, "minutes"))
     print(row(*["---"] * (len(COLUMNS) + 3)))
-    for module, recipe in RECIPES:
-        results = [cell("quality_mnist", module, seed, recipe) for seed in SEEDS]
-        script = Path(module.__file__).stem
+    for module, recipe, flags in RECIPES:
+        study, script = "-".join(["quality_mnist", *flags[1:]]), Path(module.__file__).stem
+        results = [cell(study, module, seed, recipe, flags) for seed in SEEDS]
         numbers = [spread([r[key] for r in results], digits) for key, digits in COLUMNS.values()]
-        print(row(f"`{script} {recipe}`", results[0]["steps"], *numbers, minutes(results)), flush=True)
+        print(
+            row(f"`{' '.join([script, recipe, *flags])}`", results[0]["steps"], *numbers, minutes(results)),
+            flush=True,
+        )
     floors = [f"{results[0][f'{key}_floor']:.{digits}f}" for key, digits in COLUMNS.values()]
     print(row("real training images", "", *floors, ""))
     print(FOOT)

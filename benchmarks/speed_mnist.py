@@ -39,13 +39,15 @@ class InThirds(runs.Run):
         return losses
 
 
-def ours(kind: str, steps: int) -> float:
+def ours(kind: str, steps: int, **settings: str) -> float:
     """This project's loop with its drawing thread, without compilation and evaluation."""
     from experiments import mnist_dcgan, mnist_mlp
 
     script, recipe = {"dense": (mnist_mlp, mnist_mlp.DNN), "dcgan": (mnist_dcgan, mnist_dcgan.CLASSIC)}[kind]
     run, three = InThirds(), 3 * steps
-    script.train(replace(recipe, batch=BATCHES[kind], steps=three, eval_every=three, log_samples=100), run)
+    script.train(
+        replace(recipe, batch=BATCHES[kind], steps=three, eval_every=three, log_samples=100, **settings), run
+    )
     _, before, after = run.megabytes
     print(f"memory {after:.0f} MB, {after - before:+.0f} MB over the last {steps} steps")
     return (run.seconds[1] - run.seconds[0]) / steps
@@ -144,6 +146,7 @@ CONTENDERS = {
     "Keras train_on_batch, dense": Contender(lambda: keras_train_on_batch("dense", 60), "tensorflow", "dense"),
     "PyTorch eager, dense": Contender(lambda: torch_eager("dense", 300), "torch", "dense"),
     "ours, DCGAN": Contender(lambda: ours("dcgan", 100), "tensorflow", "dcgan"),
+    "ours in bfloat16, DCGAN": Contender(lambda: ours("dcgan", 100, precision="bfloat16"), "tensorflow", "dcgan"),
     "Keras train_on_batch, DCGAN": Contender(lambda: keras_train_on_batch("dcgan", 40), "tensorflow", "dcgan"),
     "PyTorch eager, DCGAN": Contender(lambda: torch_eager("dcgan", 60), "torch", "dcgan"),
 }

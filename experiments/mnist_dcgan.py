@@ -59,6 +59,7 @@ class Config:
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
     beta2: cli.Decay = 0.99  # of Adam
+    precision: Annotated[str, cli.one_of(("float32", "bfloat16"))] = "float32"  # bfloat16: faster where AMX has it
     average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
@@ -99,11 +100,15 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
 
     def discriminator(x, mask):
-        return networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
+        x = tf.cast(x, config.precision)
+        logits, moments = networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
+        return tf.cast(logits, tf.float32), moments
 
     real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = networks.dcgan_generator(draws.latents(batch["z"], "normal"), g.weights)
+        z = tf.cast(draws.latents(batch["z"], "normal"), config.precision)
+        images, g_moments = networks.dcgan_generator(z, g.weights)
+        drawn = tf.cast(images, tf.float32)
     fake = tf.stop_gradient(drawn)  # for D fakes are constants
 
     with tf.GradientTape() as d_tape:  # real and fake are each normalised by the mean and variance of their own batch

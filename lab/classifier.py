@@ -105,8 +105,8 @@ class Config:
     learning_rate: cli.Rate = 3e-3  # of Adam, at its peak; .005 was no better
     warm_up: Part = 0.2  # share of the steps in which the learning rate rises; then it falls to 0
     # output
-    eval_every: cli.Count = 200  # steps between records
-    checkpoint_every: cli.Count = 400  # steps between checkpoints
+    eval_every: cli.Count = 600  # steps between records
+    checkpoint_every: cli.Count = 600  # steps between checkpoints
 
     def __post_init__(self) -> None:
         cli.check(self)
