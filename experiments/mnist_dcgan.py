@@ -31,7 +31,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, memory, networks, pictures, plots, runs
+from lab import classifier, cli, draws, files, memory, networks, pictures, plots, runs
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure new fakes, and keep a sheet from 25 fixed latents."""
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
+    if config.precision == "bfloat16" and side <= 8:  # D's last convolution then sees one pixel
+        reason = "TensorFlow would leave some gradients unwritten"
+        raise files.BadInput(f"--precision bfloat16: expected images larger than {side} x {side} pixels: {reason}")
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
     images, game = real.train[: config.train_images], new_game(config, side)

@@ -37,14 +37,20 @@ def new_loop(config):
 @pytest.mark.parametrize("r1", [0.0, 1.0])
 def test_bfloat16_rounds_the_same_step(r1):
     """8 bits of each number instead of 24 move a loss by less than a hundredth; weights stay float32."""
-    batch, steps = one_batch(), []
+    images, steps = np.random.default_rng(0).integers(0, 256, (20, 12, 12), np.uint8), []
     for precision in ("float32", "bfloat16"):
         config = replace(CONFIG, precision=precision, r1=r1)
-        game = dcgan.new_game(config, SIDE)
+        game = dcgan.new_game(config, 12)
+        batch = {name: values[0] for name, values in next(dcgan.batches(config, images, runs.Period(0, 1))).items()}
         steps.append([np.array(loss) for loss in dcgan.adversarial_step(game, config, batch)])
         assert {w.dtype for w in tf.nest.flatten(game) if w is not game.step} == {tf.float32}
     np.testing.assert_allclose(*steps, rtol=0.01)
     assert steps[0] != steps[1]
+
+
+def test_bfloat16_needs_images_of_more_than_8_pixels():
+    with pytest.raises(files.BadInput, match="--precision bfloat16: expected images larger than 8 x 8 pixels"):
+        dcgan.train(replace(CONFIG, precision="bfloat16"))
 
 
 def plain_networks(config, batch):
