@@ -142,9 +142,16 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
+    """The commit; -dirty stands behind it if the code of runs has changed since. A change in docs/ does not count."""
+
+    def git(*words: str) -> str:
+        command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parents[1]), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        code = ("gan_core.py", "metrics.py", "lab", "experiments")
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", *code)
+        return git("rev-parse", "HEAD") + "-dirty" * bool(changes)
     except (OSError, subprocess.CalledProcessError):
         return None  # an installed copy outside git
 
