@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 
-.PHONY: demo test notebooks format clean
+.PHONY: demo test results notebooks format clean
 
 demo: .venv/ready
 	$(BIN)/python experiments/normal_1d.py
@@ -13,6 +13,9 @@ test: .venv/ready
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+results: .venv/ready
+	$(BIN)/python benchmarks/pages.py
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/execute.py

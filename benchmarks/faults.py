@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pages
 import psutil
 
 from lab import files, storage
@@ -339,7 +340,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time (default: 2)")
     parser.add_argument("--only", choices=[kind.fault.__name__ for kind in KINDS.values()], help="one kind of fault")
     args = parser.parse_args()
-    began = time.monotonic()
+    made, began = pages.line(__file__), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         work, wholes = Path(temporary), {}
         chosen = {t: k for t, k in KINDS.items() if args.only in (None, k.fault.__name__)}
@@ -356,20 +357,25 @@ def main() -> None:
             for title, kind in chosen.items()
         ]
         grown = [growth(name, work) for name in LONG] if args.only is None else []
-    commit = storage.provenance()["commit"]
+    minutes = (time.monotonic() - began) / 60
     print(f"""# What a run survives
 
-`python benchmarks/faults.py` at commit {commit}, {(time.monotonic() - began) / 60:.0f} minutes with {args.jobs} runs
-at a time. A fault hits a run that was started as a user types it; the run is then resumed and compared with one that
-was never disturbed. "Same bits" counts runs whose last checkpoint (every array), log.jsonl, result.json and snapshots
-are equal to those of the undisturbed run, times aside. After every fault the study also checks that no file is
-half-written and that the newest checkpoint is at most one `--checkpoint-every` behind the log; and at the end, that
-no temporary file and no lock is left.
+`python benchmarks/faults.py`: {minutes:.0f} minutes with {args.jobs} runs at a time. A fault hits a run that was
+started as a user types it; the run is then resumed and compared with one that was never disturbed. "Same bits" counts
+runs whose last checkpoint (every array), log.jsonl, result.json and snapshots are equal to those of the undisturbed
+run, times aside. After every kill, SIGTERM and full disk the study also checks that no file is half-written and that
+the newest checkpoint is at most one `--checkpoint-every` behind the log; and at the end, that no temporary file and
+no lock is left.
 
 | fault | faults | runs | same bits | lost |
 |---|---|---|---|---|""")
     print("\n".join(rows))
     print("""
+The study stops at what it finds. It has found a traceback where TensorFlow turns SIGTERM into an error of its own
+while it traces, figures of the plane that wanted a record for every snapshot, and a process that took 5.4 s to end;
+each is mended. A SIGTERM before the script's first line, or after its last one, ends Python itself, and is not
+counted.
+
 Scripts and flags: see `RUNS` in `benchmarks/faults.py`. A damaged log line or snapshot cannot be made again without
 training again: the program says which one is missing, keeps the damaged file as `<name>.damaged`, and goes on. A
 config.json that was changed is refused in one line, which says to delete it; the copy in the newest checkpoint then
@@ -378,6 +384,7 @@ takes its place. Pictures are not checked: `python experiments/plot.py RUN` draw
 | resident memory, MB | after the first tenth of the steps | in the last tenth | growth |
 |---|---|---|---|""")
     print("\n".join(grown))
+    print(f"\n{made}")
 
 
 if __name__ == "__main__":

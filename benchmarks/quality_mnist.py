@@ -7,7 +7,8 @@ Each row is made of runs in runs/quality_mnist/: finished ones are not run again
 
 from pathlib import Path
 
-from study import cell, minutes, row, spread
+import pages
+from study import cell, minutes, row, runs_line, spread
 
 from experiments import mnist_dcgan, mnist_mlp
 
@@ -30,7 +31,7 @@ HEAD = f"""# MNIST results
 10,000 fakes are compared with the 10,000 test images; the last row is what 10,000 real training images score in
 the place of the fakes. [numbers.md](../numbers.md) explains the numbers; "confident" is the share of the fakes in
 which the digit classifier sees one digit with a probability of 90% or more. "Minutes" is the training time of the
-fastest seed, without evaluation, on one core of a shared server (AMD EPYC, no GPU) with other runs beside it.
+fastest seed, without evaluation, on one core of a shared server without a GPU, with other runs beside it.
 """
 FOOT = """
 Published Parzen log-likelihoods on MNIST, by the same protocol (10,000 samples, window chosen on validation
@@ -41,10 +42,12 @@ rewards smooth pictures.
 Recipe `dnn` has the tutorial's network and settings, and they do not learn: the fakes are noise in two or three
 shapes. The Frechet digit distance is measured in the features of this project's digit classifier, and so it cannot
 be compared with Inception distances. Precision says little where the fakes have collapsed: a few points can all
-lie within the largest ball around a real image."""
+lie within the largest ball around a real image.
+"""
 
 
 def main() -> None:
+    made = pages.line(__file__)
     print(HEAD)
     print(row("script, recipe", "steps", *COLUMNS, "minutes"))
     print(row(*["---"] * (len(COLUMNS) + 3)))
@@ -59,6 +62,7 @@ def main() -> None:
     floors = [f"{results[0][f'{key}_floor']:.{digits}f}" for key, digits in COLUMNS.values()]
     print(row("real training images", "", *floors, ""))
     print(FOOT)
+    print(runs_line(), made, sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from study import cell, row
+import pages
+from study import cell, row, runs_line
 
 from experiments import mixture_2d, stacked_mnist
 
 HEAD = """# Does it cover every mode?
 
 `python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are those of a
-whole process, for all of its seeds together, on a shared server (AMD EPYC, no GPU)."""
+whole process, for all of its seeds together, on a shared server without a GPU."""
 
 PROTOCOL = """
 ## Ring of 8, grid of 25
@@ -196,7 +197,9 @@ def stacked() -> None:
 
 
 if __name__ == "__main__":
+    made = pages.line(__file__)
     print(HEAD)
     ring_and_grid()
     tricks()
     stacked()
+    print("", runs_line(), made, sep="\n")

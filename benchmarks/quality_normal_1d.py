@@ -7,6 +7,8 @@ The seeds start at 9000, because the recipe was tuned on others.
 
 from dataclasses import replace
 
+import pages
+
 from experiments import normal_1d
 from lab import runs
 
@@ -33,10 +35,12 @@ cores.
 |---|---|---|---|---|---|---|---|---|"""
 FOOT = """
 A sampler that draws again from the 1000 real samples of a seed would score about .021 on N(0, 1): the generator of
-the stable recipe does not memorise them."""
+the stable recipe does not memorise them.
+"""
 
 
 def main() -> None:
+    made = pages.line(__file__)
     print(HEAD)
     for recipe, (name, *args), extra in RUNS:
         settings = {"target": name, "target_args": tuple(args), "seeds": SEEDS, "seed": FIRST, "eval_every": 2000}
@@ -52,6 +56,7 @@ def main() -> None:
             flush=True,
         )
     print(FOOT)
+    print(made)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ Each column is made of runs in runs/quality_translation/: finished ones are not 
 """
 
 import numpy as np
-from study import cell, minutes, row, spread
+import pages
+from study import cell, minutes, row, runs_line, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
 
@@ -18,11 +19,12 @@ HEAD = f"""# Conditional GAN, pix2pix, CycleGAN on digits
 `python benchmarks/quality_translation.py`: {len(SEEDS)} seeds, mean +- standard deviation over seeds, on held-out
 images. The classifier is that of `digit_classifier.py`; "confident" is the share of images in which it sees one
 digit with a probability of 90% or more. Minutes are the training time of the fastest seed, without evaluation, on
-one core of a shared server (AMD EPYC, no GPU) with other runs beside it."""
+one core of a shared server without a GPU, with other runs beside it."""
 FOOT = """
 What the adversarial part adds to pix2pix cannot be seen in these numbers: an outline leaves little to guess. The
 frame of the optical digits matters more to the classifier than their translation: enlarged to the size of MNIST's
-digits, they are recognised better untranslated than translated."""
+digits, they are recognised better untranslated than translated.
+"""
 
 
 def several(module, frame: str | None = None) -> list[dict]:
@@ -91,9 +93,11 @@ def unpaired(frame: str) -> None:
 
 
 if __name__ == "__main__":
+    made = pages.line(__file__)
     print(HEAD, flush=True)
     conditional()
     paired()
     unpaired("none")
     unpaired("mnist")
     print(FOOT)
+    print(runs_line(), made, sep="\n")

@@ -7,9 +7,6 @@ shared machine.
 import argparse
 import importlib.util
 import json
-import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pages import processor
 
 
 class Contender(NamedTuple):
@@ -104,15 +102,3 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     if peak:
         print(f"The peak, a large matrix product on all cores: {peak / 1e9:,.0f} GFLOP/s")
     print(f"The machine: {processor()}")
-
-
-def processor() -> str:
-    """The processor's name, how many cores there are, and its widest vector instructions."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return f"{platform.processor()}, {os.cpu_count()} cores"
-    name = re.search(r"model name\s*: (.*)", text)
-    flags = set((re.search(r"flags\s*: (.*)", text) or [""])[0].split())
-    wide = next((words for words in ("amx_tile", "avx512f", "avx2", "avx") if words in flags), "no AVX")
-    return f"{name[1] if name else platform.processor()}, {os.cpu_count()} cores, {wide}"

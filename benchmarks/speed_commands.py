@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from side_by_side import processor
+from pages import processor
 
 TRAININGS = (
     "normal_1d.py",

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+COMMITS: set[str] = set()  # at which the runs of this page were made
+
 
 def cell(study: str, module: ModuleType, seed: int, recipe: str = "stable", extra: Sequence[str] = ()) -> dict:
     """The result of one run of an experiment's script, which is made if it is not there yet.
@@ -31,7 +33,21 @@ def cell(study: str, module: ModuleType, seed: int, recipe: str = "stable", extr
         done = subprocess.run(command, stdout=sys.stderr)  # what the script prints is not part of the table
         if done.returncode:
             sys.exit(done.returncode)  # the script has said why
+    note_commits(folder)
     return json.loads((folder / "result.json").read_text())
+
+
+def note_commits(folder: Path) -> None:
+    """Note at which commits the run in a folder was started and resumed, for `runs_line`."""
+    config = json.loads((folder / "config.json").read_text())
+    for part in (config, *config.get("resumed", [])):
+        commit, dirty, _ = (part.get("commit") or "unknown").partition("-dirty")
+        COMMITS.add(f"{commit[:7]}{' + changes' * bool(dirty)}")
+
+
+def runs_line() -> str:
+    """The last line but one of a page that was made of kept runs, which pages.py reads: the commits of the runs."""
+    return f"The runs were made at commit{'s' * (len(COMMITS) > 1)} {', '.join(sorted(COMMITS))}."
 
 
 def spread(values: Sequence[float], digits: int) -> str:

@@ -1,0 +1,126 @@
+"""All times as one page: runs the speed_*.py programs one after the other, as Markdown for docs/results/speed.md.
+
+    python benchmarks/speed.py > docs/results/speed.md             about half an hour on two cores
+    python benchmarks/speed.py --only speed_numpy_gan.py           one section, or several
+
+jax and torch are worth installing: where they are missing, the tables say that a contender was skipped. The texts
+below the tables hold numbers that no program prints; look at them again when the tables have moved.
+"""
+
+import argparse
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pages
+
+HEAD = """# Times
+
+Each table was made by the command above it, all in one run on a shared server without a GPU. Every contender runs in
+a process of its own. They take turns, three times over (in the plane twice), and the tables hold medians and ranges,
+because absolute times swing on a shared machine. The numbers in the texts below the tables were measured by hand, on
+two cores of an Intel Xeon with AVX-512 and AMX, at commit af00cfb.
+"""
+SECTIONS = {  # program and flags -> its part of the page
+    "speed_commands.py": """
+## What a user waits for
+
+{command}: whole commands from Enter to the prompt. Processor seconds are those of all
+threads. "The first time" is with an empty cache folder; later runs load the compiled programs that were kept there
+([runs.md](../runs.md)). About 470 MB of the memory are TensorFlow's program files.
+
+{table}
+
+Of the 7.6 s of `normal_1d.py` .7 s go into Python and its packages, 1.2 s into TensorFlow, 1.1 s into tracing and
+loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures.
+""",
+    "speed_normal_1d.py": """
+## The tutorial's 1-D system
+
+{command}: the networks of the tutorial, beside what users would use instead. A step is one
+update of D and one of G, with drawing random numbers and choosing batches, without imports and compilation. "As
+typed" is the training time in the result of `normal_1d.py --recipe classic --batch 250`, with a record every 40
+steps; it can be below the loop's, because a second thread goes on drawing while fakes are measured. "Seed-steps a
+second" is the number of GANs that train at once, times the steps that each of them does in a second.
+
+{table}
+""",
+    "speed_mixture_2d.py --repeats 2": """
+## Mixtures in the plane
+
+{command}: networks with 16, 64 and 400 units in a layer, beside JAX. The share
+of the peak is that of the matrix products alone: an update with 64 units takes 20.9 million operations a seed.
+
+{table}
+
+What limits it with 64 units: XLA multiplies these small matrices, 64 x 64 by 64 x 100, at 81 to 107 GFLOP/s on a
+core, which is half to two thirds of what it reaches with large ones (158). Other ways were slower or no faster: XLA
+without its library of kernels, samples in rows, wider vectors, real and fake points in one batch, 4 or 8 seeds in a
+program. With 32 in a program instead of 16 a step of 64 seeds took 10.4 ms instead of 10.0.
+""",
+    "speed_mnist.py": """
+## The tutorials' MNIST GANs
+
+{command}: two tutorials' GANs, a dense and a convolutional one, beside Keras and PyTorch as
+tutorials use them.
+
+{table}
+
+A step of the DCGAN is about 9.5 billion operations, so that it ran at 165 GFLOP/s in float32; a large convolution
+reached 365. The upsampling convolutions, a third of the step, reached 270. Other ways to compute them were slower:
+four convolutions with 2x2 kernels, one with four times the channels, one with a 3x3 kernel and zeros.
+""",
+    "speed_growth.py": """
+## How the cost grows with the work
+
+{command}, in [one figure](../figures/growth.png).
+
+{table}
+
+Many seeds share the fixed cost of a step; from 16 on two cores train, and a third thread draws. Small batches and
+narrow layers pay for the start of each operation. With 256 units the step reached 68 GFLOP/s, with 512 it reached 89.
+""",
+    "speed_numpy_gan.py": """
+## The GAN with gradients by hand
+
+{command}: the GAN on 8x8 digits in NumPy, beside the same GAN in PyTorch and Keras.
+
+{table}
+
+Keras in a compiled function is as fast or faster; the code by hand is there to be read.
+""",
+}
+
+
+def table(command: str) -> str:
+    """What a program prints, without the line that names the machine: a table in Markdown, or text, then indented.
+
+    SystemExit: the program failed, and has said why.
+    """
+    print(command, file=sys.stderr)
+    script, *flags = command.split()
+    words = [sys.executable, str(Path(__file__).with_name(script)), *flags]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+    text = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("The machine: ")).strip("\n")
+    return text if text.startswith("|") else textwrap.indent(text, "    ")
+
+
+def main() -> None:
+    """Print the page, section by section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [command.split()[0] for command in SECTIONS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these programs (default: all)")
+    only = parser.parse_args().only
+    made = pages.line(__file__)
+    print(HEAD, end="", flush=True)
+    for command, text in SECTIONS.items():
+        if command.split()[0] in only:
+            print(text.format(command=f"`python benchmarks/{command}`", table=table(command)), end="", flush=True)
+    print(f"\n{made}")
+
+
+if __name__ == "__main__":
+    main()

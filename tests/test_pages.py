@@ -1,0 +1,320 @@
+"""Which pages of results are stale: benchmarks/pages.py in a small repository, and that every page has a command."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pages
+import pytest
+import quality_losses
+import speed
+import study
+
+from experiments import compare_losses, normal_1d
+from lab import storage
+
+PROJECT = Path(__file__).parent.parent
+FILES = {
+    "core.py": "RATE = 1\n",
+    "lab/__init__.py": "",
+    "lab/tool.py": 'import core\n\n\ndef twice(x):\n    """Two times x."""\n    return 2 * x\n',
+    "lab/unused.py": "import lab.tool\n",
+    "experiments/toy.py": "def late():\n    from lab import tool\n\n    return tool\n",
+    "experiments/other.py": "",
+    "experiments/sample.py": "",
+    "metrics.py": 'KIND = "sample"\n',  # no script: its strings start nothing
+    "benchmarks/pages.py": 'import lab.unused\n\nTEXT = "other.py"\n',  # it makes no number
+    "benchmarks/helper.py": "import math\nimport metrics\n",
+    "benchmarks/table.py": "import helper\nimport pages\n\nSTARTED = ['toy.py --steps 3', 'see other.py']\n",
+}
+NEEDED = "benchmarks/helper.py benchmarks/table.py core.py experiments/toy.py lab/__init__.py lab/tool.py metrics.py"
+COMMAND = "python benchmarks/table.py > docs/results/table.md"
+
+
+def git(folder, *words):
+    return subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def commit(folder, words="A change"):
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", words)
+    return git(folder, "rev-parse", "--short", "HEAD")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A repository of the files above, in the place of the project; no page is written yet."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "somebody")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "somebody@example.org")
+    root = tmp_path / "project"
+    write(root, FILES)
+    git(root, "init", "--quiet")
+    commit(root, "The project")
+    monkeypatch.setattr(pages, "ROOT", root)
+    monkeypatch.setattr(pages, "PAGES", {"table.md": COMMAND})
+    return root
+
+
+@pytest.fixture
+def page(folder, monkeypatch):
+    """The page as its command writes it, committed."""
+    monkeypatch.setattr(sys, "argv", ["benchmarks/table.py"])
+    path = folder / "docs/results/table.md"
+    write(folder, {"docs/results/table.md": f"# Table\n\n{pages.line(folder / 'benchmarks/table.py')}\n"})
+    commit(folder, "The page")
+    return path
+
+
+@pytest.fixture
+def listed(monkeypatch, capsys):
+    """What `python benchmarks/pages.py` prints, as a function of its flags."""
+
+    def found(*flags, code=0):
+        monkeypatch.setattr(sys, "argv", ["pages.py", *flags])
+        assert pages.main() == code
+        return capsys.readouterr().out
+
+    return found
+
+
+def stale(why):
+    return f"stale  table.md: {why}\n       {COMMAND}\n"
+
+
+def made_at(page):
+    return re.search(r"at commit (\w+)", page.read_text())[1]
+
+
+# ---- the files and the line
+
+
+def test_sources_are_what_is_imported_or_started_and_nothing_else(folder):
+    assert pages.sources("benchmarks/table.py") == NEEDED.split()
+
+
+def test_line_names_command_commit_day_and_machine(folder, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks/table.py", "--only", "a b"])
+    made, now = pages.line(folder / "benchmarks/table.py"), git(folder, "rev-parse", "--short", "HEAD")
+    command = re.escape("python benchmarks/table.py --only 'a b'")
+    assert re.fullmatch(rf"Made by `{command}` at commit {now} on \d{{4}}-\d\d-\d\d\. The machine: .*cores.*\.", made)
+
+
+def test_line_tells_changes_of_the_code_of_its_files_alone(folder):
+    def says_so():
+        return " + changes on " in pages.line(folder / "benchmarks/table.py")
+
+    write(folder, {"docs/results/table.md": "", "lab/unused.py": "X = 1\n", "core.py": "RATE = 1  # why\n"})
+    assert not says_so()
+    write(folder, {"core.py": "RATE = 2\n"})
+    assert says_so()
+    write(folder, {"core.py": FILES["core.py"], "experiments/toy.py": "import late\n", "benchmarks/late.py": ""})
+    assert says_so()  # a file that git does not know
+
+
+# ---- fresh and stale
+
+
+def test_page_is_fresh_where_nothing_changed(page, listed):
+    assert listed() == listed("--check") == "fresh  table.md\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'import core  # why\n\n\ndef twice(x):\n    """Twice x."""\n    return 2 * x\n',
+        "import core\ndef twice(x):\n\n    return (2\n        * x)\n",
+    ],
+)
+def test_page_is_fresh_after_a_change_of_comments_docstrings_or_layout(text, folder, page, listed):
+    write(folder, {"lab/tool.py": text})
+    commit(folder)
+    assert listed() == "fresh  table.md\n"
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_page_is_stale_after_a_function_changed_in_a_file_that_it_needs(committed, folder, page, listed):
+    at = made_at(page)
+    write(folder, {"lab/tool.py": FILES["lab/tool.py"].replace("2 * x", "x + x"), "lab/unused.py": "X = 1\n"})
+    if committed:
+        commit(folder)
+    assert listed() == listed("--check", code=1) == stale(f"changed since commit {at}: lab/tool.py")
+
+
+def test_page_is_stale_after_the_script_that_it_starts_needs_a_new_file(folder, page, listed):
+    at = made_at(page)
+    write(folder, {"experiments/toy.py": "import fresh\n", "experiments/fresh.py": ""})
+    commit(folder)
+    assert listed() == stale(f"changed since commit {at}: experiments/fresh.py, experiments/toy.py")
+
+
+def test_page_is_fresh_again_once_a_change_is_taken_back(folder, page, listed):
+    write(folder, {"core.py": "RATE = 2\n"})
+    commit(folder)
+    write(folder, {"core.py": FILES["core.py"]})
+    commit(folder)
+    assert listed() == "fresh  table.md\n"
+
+
+def test_page_of_older_runs_is_stale_by_what_changed_since_them(folder, page, listed):
+    old = made_at(page)
+    write(folder, {"core.py": "RATE = 2\n"})
+    new = commit(folder)
+    page.write_text(f"{page.read_text().replace(old, new)}\nThe runs were made at commits {old}, {new}.\n")
+    assert listed() == stale(f"changed since commit {old} of its runs: core.py")
+    page.write_text(page.read_text().replace(f"commits {old}, {new}", f"commits {new}, {new} + changes"))
+    assert listed() == stale(f"the code of commit {new} + changes of its runs cannot be looked up")
+
+
+def test_commit_of_another_history_is_stale(folder, page, listed):
+    text, at = page.read_text(), made_at(page)
+    git(folder, "checkout", "--quiet", "-b", "elsewhere")
+    there = commit(folder)
+    git(folder, "checkout", "--quiet", "-")
+    page.write_text(text.replace(at, "0123456"))
+    assert listed() == stale("commit 0123456 is not in this history")
+    page.write_text(text.replace(at, there))
+    assert listed() == stale(f"commit {there} is not in this history")
+
+
+def test_pages_without_a_commit_or_a_command_are_stale(folder, page, listed):
+    text, at = page.read_text(), made_at(page)
+    page.write_text(text.replace("Made by", "Printed by"))
+    assert listed() == stale("it names no commit")
+    page.write_text(text.replace("table.py", "table.py --repeats 1"))
+    assert listed() == stale("it was made by `python benchmarks/table.py --repeats 1`")
+    page.write_text(text.replace(at, f"{at} + changes"))
+    assert listed() == stale(f"the code of commit {at} + changes cannot be looked up")
+    page.rename(page.with_name("other.md"))
+    assert listed() == "stale  other.md: no command in benchmarks/pages.py makes it\n" + stale("it is not there")
+
+
+# ---- without git
+
+
+def test_downloaded_archive_is_one_line(folder, page, monkeypatch, capsys):
+    (folder / ".git").rename(folder.parent / "git")
+    assert "` outside git on " in (made := pages.line(folder / "benchmarks/table.py"))
+    monkeypatch.setattr(sys, "argv", ["pages.py", "--check"])
+    said = f"{folder}: not a git repository with commits; a downloaded archive has no history\n"
+    assert pages.main() == 2 and capsys.readouterr() == ("", said)
+    git(folder.parent, "init", "--quiet")
+    git(folder.parent, "commit", "--quiet", "--allow-empty", "--message", "Another project around it")
+    assert pages.main() == 2 and capsys.readouterr() == ("", said)
+    page.write_text(made)
+    (folder.parent / "git").rename(folder / ".git")
+    assert pages.main() == 1 and capsys.readouterr().out == stale("it names no commit")
+
+
+def test_missing_git_is_one_line(folder, page, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "argv", ["pages.py"])
+    assert pages.main() == 2
+    assert capsys.readouterr() == ("", "git is not installed; without it nobody knows when a file changed\n")
+    assert "` outside git on " in pages.line(folder / "benchmarks/table.py")
+
+
+# ---- the runs behind a page
+
+
+def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.chdir(tmp_path)
+    first, second = {"commit": "a" * 40}, {"commit": "b" * 40 + "-dirty", "step": 5}
+
+    def line_after(seed, config):
+        run = f"runs/table/normal_1d-stable-{seed}"
+        write(tmp_path, {f"{run}/config.json": json.dumps(config), f"{run}/result.json": '{"kl": 1}'})
+        assert study.cell("table", normal_1d, seed) == {"kl": 1}  # it is finished
+        return study.runs_line()
+
+    assert line_after(0, first) == "The runs were made at commit aaaaaaa."
+    assert line_after(1, first | {"resumed": [second]}) == "The runs were made at commits aaaaaaa, bbbbbbb + changes."
+    assert pages.RUNS.findall(line_after(2, {"commit": None})) == ["aaaaaaa, bbbbbbb + changes, unknown"]
+    assert not pages.COMMIT.fullmatch("unknown")
+
+
+def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path, monkeypatch):
+    def compare(config):
+        cells = {f"cells/{'-'.join(cell)}/config.json": '{"commit": "abcdef012345"}' for cell in config.cells()}
+        write(tmp_path, {"results/losses.md": "# Losses compared\n\nA table.\n", **cells})
+        return []
+
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.setattr(pages, "line", lambda script: "Made by hand.")
+    monkeypatch.setattr(compare_losses, "compare", compare)
+    quality_losses.main(replace(quality_losses.CONFIG, out=str(tmp_path / "cells"), docs=str(tmp_path)))
+    page = (tmp_path / "results/losses.md").read_text()
+    assert page == "# Losses compared\n\nA table.\n\nThe runs were made at commit abcdef0.\nMade by hand.\n"
+
+
+def test_commit_of_a_run_is_dirty_only_after_a_change_of_code(folder, monkeypatch):
+    monkeypatch.setattr(storage, "__file__", str(folder / "lab/storage.py"))
+    now = git(folder, "rev-parse", "HEAD")
+    write(folder, {"docs/results/table.md": "", "notes.md": ""})
+    git(folder, "add", "--all")
+    assert storage.provenance()["commit"] == now
+    write(folder, {"lab/tool.py": ""})
+    assert storage.provenance()["commit"] == f"{now}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert storage.provenance()["commit"] is None
+
+
+# ---- the project's own pages
+
+
+def test_every_page_has_a_command_that_names_its_commit():
+    assert {path.name for path in (PROJECT / "docs/results").glob("*.md")} == set(pages.PAGES)
+    for name, command in pages.PAGES.items():
+        program, script, *target = command.split()
+        assert program == "python" and target in ([], [">", f"docs/results/{name}"])
+        assert "pages.line(__file__)" in (PROJECT / script).read_text()
+
+
+def test_sources_of_the_projects_pages():
+    """Drawn by hand from the imports: what counts for a page, and what does not."""
+    files = {name: set(pages.sources(command.split()[1])) for name, command in pages.PAGES.items()}
+    assert all({"gan_core.py", "lab/draws.py", "metrics.py"} <= found for found in files.values())
+    assert {"lab/classifier.py", "benchmarks/study.py", "experiments/mnist_mlp.py"} <= files["mnist.md"]
+    assert not {"experiments/normal_1d.py", "lab/targets.py", "lab/export.py"} & files["mnist.md"]
+    assert {"experiments/normal_1d.py", "experiments/mixture_2d.py"} <= files["losses.md"]  # known by name alone
+    assert {"experiments/numpy_gan.py", "experiments/mnist_dcgan.py"} <= files["faults.md"]  # started
+    assert {"benchmarks/many_seeds.py", "benchmarks/speed_growth.py", "lab/pictures.py"} <= files["speed.md"]
+    assert not {"experiments/pix2pix.py", "benchmarks/quality_mnist.py"} & files["speed.md"]
+
+
+def test_speed_makes_one_page_of_its_programs(tmp_path, monkeypatch, capsys):
+    program = tmp_path / "speed_numpy_gan.py"
+    program.write_text('import sys\nprint(sys.argv[1:])\nprint("  ours  1.0x")\nprint("The machine: a fast one")\n')
+    monkeypatch.setattr(speed, "__file__", str(tmp_path / "speed.py"))
+    assert speed.table("speed_numpy_gan.py --repeats 2") == "    ['--repeats', '2']\n      ours  1.0x"
+    program.write_text('print("| a |\\n|---|")\n')
+    assert speed.table("speed_numpy_gan.py") == "| a |\n|---|"
+    monkeypatch.setattr(pages, "line", lambda script: "Made by hand.")
+    monkeypatch.setattr(speed, "SECTIONS", {"speed_numpy_gan.py": "\n## T\n\n{command}: words.\n\n{table}\n"})
+    monkeypatch.setattr(sys, "argv", ["speed.py"])
+    capsys.readouterr()
+    speed.main()
+    page = "\n## T\n\n`python benchmarks/speed_numpy_gan.py`: words.\n\n| a |\n|---|\n"
+    assert capsys.readouterr().out == f"{speed.HEAD}{page}\nMade by hand.\n"
+    program.write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(SystemExit, match="3"):
+        speed.main()
+    assert "Made by" not in capsys.readouterr().out  # the page is not whole
+
+
+def test_every_speed_program_is_in_the_page_of_times():
+    programs = {path.name for path in (PROJECT / "benchmarks").glob("speed_*.py")}
+    assert {command.split()[0] for command in speed.SECTIONS} == programs
+    assert all({"{command}", "{table}"} <= set(re.findall(r"{\w+}", text)) for text in speed.SECTIONS.values())
