@@ -15,7 +15,7 @@ is above 0 because samples are finite.
     python experiments/normal_1d.py --recipe classic                        networks and settings of a tutorial
     python experiments/normal_1d.py --recipe classic --learning-rate 0.05   the same, made to collapse
 
-About 15 seconds each on two cores. A run that was stopped goes on with --resume FOLDER, which restores everything
+About 8 seconds each on two cores. A run that was stopped goes on with --resume FOLDER, which restores everything
 that training changes (weights, Adam's moments, the step) and the records. Every random number is a function of the
 seed and the step, so that it ends with the same bits as a run that was never stopped.
 """
