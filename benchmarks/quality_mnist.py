@@ -34,8 +34,8 @@ which the digit classifier sees one digit with a probability of 90% or more. "Mi
 fastest seed, without evaluation, on one core of a shared server without a GPU, with other runs beside it.
 """
 FOOT = """
-In bfloat16 the scores are those of float32 within their spread; where a processor has AMX, a step takes two thirds of the
-time ([times](speed.md)).
+In bfloat16 the scores are those of float32 within their spread; where a processor has AMX, a step takes two thirds of
+the time ([times](speed.md)).
 
 Published Parzen log-likelihoods on MNIST, by the same protocol (10,000 samples, window chosen on validation
 images, mean over the test set): adversarial nets 225 +- 2, deep GSN 214 +- 1.1, DBN 138 +- 2, stacked CAE 121 +-

@@ -28,12 +28,13 @@ SECTIONS = {  # program and flags -> its part of the page
 
 {command}: whole commands from Enter to the prompt. Processor seconds are those of all
 threads. "The first time" is with an empty cache folder; later runs load the compiled programs that were kept there
-([runs.md](../runs.md)). The memory includes 470 to 620 MB of TensorFlow's program files, as Linux happens to map them.
+([runs.md](../runs.md)). The memory includes 470 to 620 MB of TensorFlow's program files, as Linux happens to map
+them.
 
 {table}
 
-Of the 7.6 to 7.8 s of `normal_1d.py` .7 s go into Python and its packages, 1.2 s into TensorFlow, 1.1 s into tracing and
-loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures.
+Of the 7.6 to 7.8 s of `normal_1d.py` .7 s go into Python and its packages, 1.2 s into TensorFlow, 1.1 s into tracing
+and loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures.
 """,
     "speed_normal_1d.py": """
 ## The tutorial's 1-D system
