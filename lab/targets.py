@@ -16,6 +16,7 @@ from lab.files import BadInput
 
 LARGEST = 1e30  # size of a number; float32 ends at 3e38
 SMALLEST = 1e-30, 1e-15  # spread of numbers, and of the columns of points, whose arrows have squares of its inverse
+WIDE = 50  # held-out numbers; with fewer of them the floors are wide
 MOST_UNLIKE = 1e6  # ratio of the spreads of two columns, which stand in one picture
 SLOW = {  # SciPy searches for each quantile or draw: for the ten thousands of a run from half a minute to hours
     *("dpareto_lognorm", "gausshyper", "genhyperbolic", "geninvgauss", "irwinhall", "ksone", "kstwo", "levy_stable"),
@@ -34,6 +35,11 @@ class RealNumbers(NamedTuple):
     def held_out(self) -> int | None:
         """Size of the held-out sample, or None if the distribution is known."""
         return len(self.truth) if isinstance(self.truth, np.ndarray) else None
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """All numbers of the file `[N]`, both halves: what is known of its law."""
+        return np.concatenate([self.train[0], self.truth])
 
     @property
     def std(self) -> float:
@@ -65,6 +71,13 @@ def numbers(
     truth = distribution(target, target_args)
     train = np.stack([truth.rvs(samples, random_state=draws.generator(seed, draws.REAL)) for seed in seeds])
     return RealNumbers(train, truth, " ".join([target, *(f"{a:g}" for a in target_args)]))
+
+
+def wide_floor(held_out: int | None) -> str:
+    """What a headline says of a file of few numbers or points, whose floors are estimates of little precision."""
+    if held_out is None or held_out >= WIDE:
+        return ""
+    return f"; the floor is wide: {held_out} held out, expected at least {WIDE}"
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -219,6 +232,11 @@ class RealPoints(NamedTuple):
     def modes(self) -> Modes | None:
         """The modes of the target, or None if it has none."""
         return self.target if isinstance(self.target, Modes) else None
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """All points of the file `[N, 2]`, both halves, in random order: what is known of its law."""
+        return np.concatenate([self.train[0].T, self.test])
 
     def draw(self, n: int, seed: int) -> np.ndarray:
         """n real points `[n, 2]` that no seed trains on; of a file, drawn with replacement from its held-out half."""

@@ -381,6 +381,89 @@ def test_floor_errors():
         metrics.kl_floor([1, -1], 10)
 
 
+# ---- floors of a sample whose law is unknown
+
+
+def test_halves_are_disjoint_and_of_equal_size_and_converted_to_the_sizes_asked_for():
+    seen = []
+
+    def metric(a, b):
+        seen.append((len(a), len(b), len({*a} & {*b})))
+        return 1.0
+
+    floor = metrics.halves_floor(metric, np.arange(11.0), n_real=6, n=30, splits=3)
+    assert floor == pytest.approx(np.sqrt((1 / 6 + 1 / 30) / (2 / 5))) and seen == [(5, 5, 0)] * 3
+
+
+def test_halves_floor_is_the_mean_over_splits():
+    """Of 0, 1, 2, 3 three splits are equally likely: 0 1 | 2 3 has W1 2, 0 2 | 1 3 and 0 3 | 1 2 have 1."""
+    floor = metrics.halves_floor(metrics.wasserstein_1, [0, 1, 2, 3], 2, 2, splits=400)
+    assert floor == pytest.approx(4 / 3, abs=4 * np.sqrt(2 / 9 / 400))
+
+
+def test_smoothed_bootstrap_of_numbers_gives_every_gap_the_same_probability():
+    draw = metrics.smoothed_bootstrap([10, 0, 0, 0, 1], np.random.default_rng(0))
+    sample, error = draw(40_000), 4 * np.sqrt(0.25 / 40_000)
+    assert (sample == 0).mean() == pytest.approx(1 / 2, abs=error)  # two gaps of four are between equal numbers
+    assert (sample > 1).mean() == pytest.approx(1 / 4, abs=error) and sample.max() <= 10
+    assert sample[sample > 1].mean() == pytest.approx(5.5, abs=4 * 9 / np.sqrt(12 * 10_000))
+
+
+def test_smoothed_bootstrap_of_points_adds_the_noise_of_the_widths():
+    points = np.repeat([[0.0, 0], [4, 8], [4, 0], [0, 8]], 2, axis=0) + np.arange(8)[:, None] * [0.01, 0.02]
+    sample = metrics.smoothed_bootstrap(points, np.random.default_rng(0))(20_000)
+    variance = points.var(axis=0) + metrics.cross_validated_width(points) ** 2
+    np.testing.assert_allclose(sample.var(axis=0), variance, rtol=4 * np.sqrt(2 / 20_000))
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_cross_validated_width_has_the_best_leave_one_out_likelihood(d):
+    points = np.random.default_rng(3).normal(size=(25, d)) ** 3 * np.arange(1, d + 1)
+    scott = 25 ** (-1 / (d + 4)) * points.std(axis=0, ddof=1)
+    ratio = metrics.cross_validated_width(points) / scott
+    assert ratio[0] == pytest.approx(ratio[-1])
+
+    def likelihood(r):
+        noise = stats.multivariate_normal(np.zeros(d), np.diag((r * scott) ** 2))
+        others = [np.delete(points, i, axis=0) for i in range(25)]
+        with np.errstate(divide="ignore"):  # far from all others, the density of a narrow kernel is 0
+            return sum(np.log(noise.pdf(points[i] - others[i]).mean()) for i in range(25))
+
+    assert ratio[0] == pytest.approx(max(np.geomspace(0.01, 1.6, 24), key=likelihood))
+
+
+def test_smoothed_scores_leave_out_what_the_metric_objects_to():
+    """Of 19 equal numbers and another one a half of 5 is often constant, for which there is no histogram."""
+    sample = np.append(np.zeros(19), 1)
+    scores = metrics.smoothed_scores(metrics.histogram_kl, sample, 5, 100)
+    assert 5 < len(scores) < 50 and np.isfinite(scores).all()  # 1 - (18/19)^5 = .24 of 100, +- .04
+    with pytest.raises(ValueError, match="objects to every draw from it: real: got quantiles"):
+        metrics.smoothed_scores(metrics.histogram_kl, np.ones(9), 5, 100)
+    pairs = metrics.smoothed_scores(lambda real, fake: (len(real), len(fake)), np.arange(9.0), 5, 7, draws=3)
+    assert pairs.tolist() == [[5, 7]] * 3
+    assert len(metrics.smoothed_scores(lambda real, fake: 0, [1, 2], 400_000, 1)) == 25
+
+
+def test_floor_of_scores_by_hand():
+    assert metrics.floor_of(np.arange(11)) == (5, np.sqrt(11), 1, 9)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: metrics.halves_floor(metrics.wasserstein_1, np.arange(9), 0, 5), "n_real: got 0"),
+        (lambda: metrics.halves_floor(metrics.wasserstein_1, np.arange(3), 5, 5), "expected 4 or more finite rows"),
+        (lambda: metrics.smoothed_scores(metrics.histogram_kl, np.arange(9), 5, 0), "n: got 0"),
+        (lambda: metrics.smoothed_bootstrap([1, np.nan], np.random.default_rng(0)), "expected 2 or more finite rows"),
+        (lambda: metrics.cross_validated_width(np.arange(9)), "points: got shape"),
+        (lambda: metrics.floor_of([1, np.inf]), "scores: got NaN or infinite"),
+    ],
+)
+def test_errors_of_floors_name_the_argument(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
 # ---- Wasserstein and Kolmogorov-Smirnov
 
 
