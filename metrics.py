@@ -252,6 +252,31 @@ def knn_kl(real: ArrayLike, fake: ArrayLike, k: int = 5) -> float:
     return float(d * np.mean(np.log(nu) - np.log(rho)) + np.log(m / (n - 1)))
 
 
+def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.1) -> Array:
+    """Share of the real mass that lies where the fakes have less than a tenth of it: fake [..., n] -> [...], 0 to 1.
+
+    The line is cut at quantiles of `real` into k parts of equal mass p_i = 1/k. The p_i of those parts are added where
+    the share of the fakes is q_i < least p_i. So a mode without fakes counts with its mass, however widely the other
+    fakes spread. k is 50, or less so that a part holds 40 fakes and 10 real values: a perfect sampler then scores 0,
+    but for one run in ten thousand. Equal real values are not cut apart.
+    It notices no mode of less than 1/k, and calls it lost mass, too, if fakes are so narrow that the outer parts are
+    empty: .04 for N(0, .7) against N(0, 1), .16 for N(0, .5). It is 0 for fewer than 30 real values or 120 fakes,
+    which are too few to tell. ValueError: NaN; fewer than 2 values; least outside (0, 1].
+    """
+    if not 0 < least <= 1:
+        raise ValueError(f"least: got {least}, expected a number in (0, 1]")
+    fake = _sample(fake, "fake")
+    sample = None if isinstance(real, Distribution) else _sample(real, "real", ndim=1, finite=True)
+    parts = min(50, fake.shape[-1] // 40, 50 if sample is None else len(sample) // 10)
+    at = np.arange(1, parts) / max(1, parts)
+    cuts = np.unique(real.ppf(at) if sample is None else np.quantile(sample, at, method="inverted_cdf"))
+    if cuts.size < 2:  # too few values, or nearly all are equal
+        return np.zeros(fake.shape[:-1])[()]
+    p, q = bin_masses(real, cuts), bin_counts(fake, cuts) / fake.shape[-1]
+    missing = (q < least * p) & (p > 0.5 / parts)  # equal values may leave a part too small to judge
+    return np.where(missing, p, 0.0).sum(axis=-1)[()]
+
+
 # ------------------------------------------------------------------- floors of a law of which we have a sample alone
 
 

@@ -38,6 +38,7 @@ from lab import cli, draws, memory, plots, points, runs, targets
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LOST = 0.05  # of the real mass: a seed whose fakes miss more has lost modes
 LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x, as at the equilibrium of the two losses with log D
 
 
@@ -202,6 +203,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])  # for D
     loss = core.LOSSES[config.loss]
     d_loss = np.mean(loss.d(*(gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))), axis=-1)  # [S]
+    lost = metrics.lost_mass(real.truth, fakes)  # [S]
     result: dict[str, Any] = {
         "target": real.name,
         "seeds": config.seeds,
@@ -216,13 +218,15 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "game_value_floor": -LN4,
         "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
         "game_value_optimal_floor": -LN4,
+        "lost_mass": metrics.summary(lost),
         "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
+        "lost_modes": int((lost > LOST).sum()),
     }
     result |= floors(real, config.eval_samples, masses)
     kl, floor = np.inf if result["kl"]["median"] is None else result["kl"]["median"], result["kl_floor"]
     times = f"{kl / floor:z.1f} times what a perfect sampler gets ({floor:.4f})"
-    collapsed = f"{result['collapsed']} of {config.seeds} seeds collapsed"
-    words = f"median KL {kl:z.4f} nats, {times}; {collapsed}{targets.wide_floor(real.held_out)}"
+    lost_or_not = f"{result['collapsed']} of {config.seeds} seeds collapsed, {result['lost_modes']} lost modes"
+    words = f"median KL {kl:z.4f} nats, {times}; {lost_or_not}{targets.wide_floor(real.held_out)}"
     return result | {"headline": words}
 
 
@@ -236,17 +240,18 @@ def floors(real: targets.RealNumbers, n: int, masses: np.ndarray) -> dict[str, f
         floor, gap = metrics.kl_floor(masses, n), masses.min() == 0
         reverse = None if gap else metrics.kl_floor(masses, n, reverse=True).mean  # in a gap it is infinite
         perfect = np.stack([real.draw(n, seed) for seed in range(20)])
-        wasserstein, kolmogorov_smirnov = (
+        lost, wasserstein, kolmogorov_smirnov = (
             float(metric(real.truth, perfect).mean())
-            for metric in (metrics.wasserstein_1, metrics.kolmogorov_smirnov)
+            for metric in (metrics.lost_mass, metrics.wasserstein_1, metrics.kolmogorov_smirnov)
         )
     else:
 
-        def kl_both_ways(held_out, fakes):
-            return metrics.histogram_kl(held_out, fakes), metrics.histogram_kl(held_out, fakes, reverse=True)
+        def of_bins(held_out: np.ndarray, fakes: np.ndarray) -> tuple:
+            both_ways = [metrics.histogram_kl(held_out, fakes, reverse=reverse) for reverse in (False, True)]
+            return *both_ways, metrics.lost_mass(held_out, fakes)
 
-        scores = metrics.smoothed_scores(kl_both_ways, real.pooled, real.held_out, n)  # [draws, 2]
-        floor, reverse = metrics.floor_of(scores[:, 0]), float(scores[:, 1].mean())
+        scores = metrics.smoothed_scores(of_bins, real.pooled, real.held_out, n)  # [draws, 3]
+        floor, (_, reverse, lost) = metrics.floor_of(scores[:, 0]), scores.mean(axis=0).tolist()
         wasserstein, kolmogorov_smirnov = (
             metrics.halves_floor(metric, real.pooled, real.held_out, n)
             for metric in (metrics.wasserstein_1, metrics.kolmogorov_smirnov)
@@ -258,6 +263,7 @@ def floors(real: targets.RealNumbers, n: int, masses: np.ndarray) -> dict[str, f
         "kl_reverse_floor": reverse,
         "wasserstein_floor": wasserstein,
         "kolmogorov_smirnov_floor": kolmogorov_smirnov,
+        "lost_mass_floor": lost,
     }
 
 
@@ -303,6 +309,7 @@ TABLE = cli.Table(
         "KL(fake || real), nats": ("kl_reverse", ".4f"),
         "Wasserstein-1, unit of the data": ("wasserstein", ".4f"),
         "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", ".4f"),
+        "share of the real mass that is lost": ("lost_mass", ".4f"),
         "discriminator loss, nats": ("discriminator_loss", ".4f"),
         "value of the game, nats": ("game_value", ".4f"),
         "  if D were optimal: -ln 4 + 2 JSD": ("game_value_optimal", ".4f"),

@@ -30,6 +30,7 @@ def test_the_floors_of_files_are_what_perfect_samplers_get(laws, law, held_out, 
 )
 def test_floors_of_few_and_of_equal_numbers_are_finite(numbers):
     floors = quality_floors.floors(np.random.default_rng(0).permutation(numbers), 200)
+    assert floors.pop("lost_mass") == 0
     assert all(np.isfinite(value) and value > 0 for value in floors.values())
 
 

@@ -381,6 +381,53 @@ def test_floor_errors():
         metrics.kl_floor([1, -1], 10)
 
 
+# ---- lost mass
+
+
+def test_lost_mass_by_hand():
+    fake = np.linspace(0, 1, 2001)[1:-1]  # 1999 numbers, evenly in (0, 1); 49 parts of U(0, 1)
+    assert metrics.lost_mass(UNIFORM, fake) == 0
+    half = np.linspace(0.5, 1, 2001)[1:]  # 50 parts, and of the lower half every part is empty
+    assert metrics.lost_mass(UNIFORM, half) == pytest.approx(0.5)
+    with_few = np.append(half, np.full(3, 0.25))  # .0015 of the fakes in a part of .02: less than a tenth of it
+    assert metrics.lost_mass(UNIFORM, with_few) == pytest.approx(0.5)
+    assert metrics.lost_mass(UNIFORM, np.append(half, np.full(9, 0.25))) == pytest.approx(0.48)
+    assert metrics.lost_mass(UNIFORM, with_few, least=0.05) == pytest.approx(0.48)
+
+
+def test_lost_mass_keeps_leading_axes_and_counts_equal_real_values_whole():
+    real, fake = np.arange(700) % 7, np.stack([np.arange(7000) % 7, np.arange(7000) % 6])
+    assert metrics.lost_mass(real, fake) == pytest.approx([0, 1 / 7])
+    assert metrics.lost_mass(np.repeat([0, 1], 50), np.zeros(1000)) == 0.5
+    ties = np.concatenate([np.zeros(51), [0.1], np.arange(1, 49)])  # of 10 parts, one holds .1 alone
+    assert metrics.lost_mass(ties, np.delete(ties, 51).repeat(10)) == 0
+    assert metrics.lost_mass(np.arange(29), np.zeros(1000)) == metrics.lost_mass(UNIFORM, np.zeros(119)) == 0
+    assert metrics.lost_mass(np.arange(30), np.zeros(1000)) == pytest.approx(2 / 3)
+
+
+def test_lost_mass_of_narrow_fakes_is_the_documented_one():
+    quantiles = (np.arange(10_000) + 0.5) / 10_000
+    found = [metrics.lost_mass(NORMAL, std * NORMAL.ppf(quantiles)) for std in (0.9, 0.7, 0.5)]
+    assert found == pytest.approx([0, 0.04, 0.16])
+
+
+@pytest.mark.parametrize("n_real", [30, 89, 1000, None])
+@pytest.mark.parametrize("law", [NORMAL, stats.expon(), stats.cauchy()])
+def test_a_perfect_sampler_loses_no_mass(law, n_real):
+    """50 of 50: the chance of a single part in a single run is below 1e-4."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        real = law if n_real is None else law.rvs(size=n_real, random_state=rng)
+        assert metrics.lost_mass(real, law.rvs(size=1000, random_state=rng)) == 0
+
+
+def test_lost_mass_errors():
+    with pytest.raises(ValueError, match="least: got 0"):
+        metrics.lost_mass(NORMAL, np.arange(99), least=0)
+    with pytest.raises(ValueError, match="real: got NaN"):
+        metrics.lost_mass([1, np.nan], np.arange(99))
+
+
 # ---- floors of a sample whose law is unknown
 
 

@@ -24,6 +24,7 @@ def test_result_holds_every_seed_and_floors_and_the_log_its_bands():
         assert {"median", "q10", "q90", "per_seed"} <= set(result[name]) and len(result[name]["per_seed"]) == 2
         assert np.isfinite(result[name]["median"]) and np.isfinite(result[f"{name}_floor"])
     assert (result["target"], result["seeds"], result["steps"], result["collapsed"]) == ("norm", 2, 60, 0)
+    assert result["lost_modes"] == 0 and result["lost_mass"]["per_seed"] == [0, 0]
     assert f"median KL {result['kl']['median']:.4f} nats" in result["headline"]
     for record in trained.run.records:
         assert {"median", "q10", "q90", "failed"} == set(record["kl"]) and sum(record["fake_counts"]) == 200
@@ -153,3 +154,15 @@ def test_a_seed_is_collapsed_below_half_the_real_standard_deviation(monkeypatch)
     normal = np.random.default_rng(0).normal(size=2000)
     monkeypatch.setattr(trained.game, "sample", lambda step: np.stack([0.4 * normal, 0.6 * normal])[:, None])
     assert normal_1d.evaluate(trained)["collapsed"] == 1
+
+
+def test_a_seed_that_lacks_a_peak_has_lost_modes_though_it_spreads_widely(monkeypatch):
+    peaks = (0.2, -3, 0.3, 0.5, 0, 1, 0.3, 4, 0.5)
+    trained = normal_1d.train(replace(TINY, steps=20, target="mixture", target_args=peaks, eval_samples=4000))
+    perfect = trained.real.truth.rvs((2, 4000), random_state=np.random.default_rng(0))
+    perfect[1, perfect[1] < -2] += 3  # the peak at -3, and what is left of the one at 0 there
+    monkeypatch.setattr(trained.game, "sample", lambda step: perfect[:, None])
+    result = normal_1d.evaluate(trained)
+    assert (result["collapsed"], result["lost_modes"]) == (0, 1) and result["lost_mass_floor"] == 0
+    assert result["lost_mass"]["per_seed"] == [0, pytest.approx(0.2, abs=0.021)]  # in parts of .02
+    assert result["headline"].endswith("; 0 of 2 seeds collapsed, 1 lost modes")
