@@ -21,6 +21,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp, rel_entr
 
 Array = NDArray[np.float64]  # or a single np.float64 where a docstring says [...] and there is one row
+WIDTHS = np.geomspace(0.01, 1.6, 24)  # of kernels, in units of Scott's
 Counts = NDArray[Any]  # integers, or float64 where counts may be probabilities
 
 
@@ -255,10 +256,10 @@ def knn_kl(real: ArrayLike, fake: ArrayLike, k: int = 5) -> float:
 def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.1) -> Array:
     """Share of the real mass that lies where the fakes have less than a tenth of it: fake [..., n] -> [...], 0 to 1.
 
-    The line is cut at quantiles of `real` into k parts of equal mass p_i = 1/k. The p_i of those parts are added where
-    the share of the fakes is q_i < least p_i. So a mode without fakes counts with its mass, however widely the other
-    fakes spread. k is 50, or less so that a part holds 40 fakes and 10 real values: a perfect sampler then scores 0,
-    but for one run in ten thousand. Equal real values are not cut apart.
+    The line is cut at quantiles of `real` into k parts of equal mass p_i = 1/k. The p_i of those parts are added
+    where the share of the fakes is q_i < least p_i. So a mode without fakes counts with its mass, however widely the
+    other fakes spread. k is 50, or less so that a part holds 40 fakes and 10 real values: a perfect sampler then
+    scores 0, but for one run in ten thousand. Equal real values are not cut apart.
     It notices no mode of less than 1/k, and calls it lost mass, too, if fakes are so narrow that the outer parts are
     empty: .04 for N(0, .7) against N(0, 1), .16 for N(0, .5). It is 0 for fewer than 30 real values or 120 fakes,
     which are too few to tell. ValueError: NaN; fewer than 2 values; least outside (0, 1].
@@ -266,10 +267,14 @@ def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.
     if not 0 < least <= 1:
         raise ValueError(f"least: got {least}, expected a number in (0, 1]")
     fake = _sample(fake, "fake")
-    sample = None if isinstance(real, Distribution) else _sample(real, "real", ndim=1, finite=True)
-    parts = min(50, fake.shape[-1] // 40, 50 if sample is None else len(sample) // 10)
-    at = np.arange(1, parts) / max(1, parts)
-    cuts = np.unique(real.ppf(at) if sample is None else np.quantile(sample, at, method="inverted_cdf"))
+    parts = min(50, fake.shape[-1] // 40)
+    if isinstance(real, Distribution):
+        cuts = real.ppf(np.arange(1, parts) / max(1, parts))
+    else:
+        sample = _sample(real, "real", ndim=1, finite=True)
+        parts = min(parts, len(sample) // 10)
+        cuts = np.quantile(sample, np.arange(1, parts) / max(1, parts), method="inverted_cdf")
+    cuts = np.unique(cuts)
     if cuts.size < 2:  # too few values, or nearly all are equal
         return np.zeros(fake.shape[:-1])[()]
     p, q = bin_masses(real, cuts), bin_counts(fake, cuts) / fake.shape[-1]
@@ -348,9 +353,9 @@ def smoothed_bootstrap(sample: ArrayLike, rng: np.random.Generator) -> Callable[
 def cross_validated_width(points: ArrayLike) -> Array:
     """Standard deviations [d] of the normal noise of a kernel density estimate of points [N, d].
 
-    They are r N^(-1/(d+4)) times those of the columns (Scott 1992), and r, one of 24 from .01 to 1.6, makes the mean
-    of ln f_-i(x_i) largest, where f_-i is the estimate without point i (leave-one-out likelihood; Habbema, Hermans
-    and van den Broek 1974). r is chosen on the first 1000 points, whose order has to be random.
+    They are r times Scott's, N^(-1/(d+4)) standard deviations of the columns (Scott 1992), and r, one of WIDTHS,
+    makes the mean of ln f_-i(x_i) largest, where f_-i is the estimate without point i (leave-one-out likelihood;
+    Habbema, Hermans and van den Broek 1974). r is chosen on the first 1000 points, whose order has to be random.
     ValueError: values not finite, not [N, d], fewer than 2 points.
     """
     points = _rows(points, at_least=2)
@@ -360,13 +365,50 @@ def cross_validated_width(points: ArrayLike) -> Array:
     some = (points / np.where(spread > 0, spread, 1))[:1000]
     squares = squareform(pdist(some, "sqeuclidean"))
     np.fill_diagonal(squares, np.inf)  # a point says nothing of its own density
-    ratios = np.geomspace(0.01, 1.6, 24)
 
     def likelihood(width: float) -> float:
         return np.mean(logsumexp(-squares / (2 * width**2), axis=1)) - d * np.log(width)
 
-    scores = [likelihood(ratio * len(some) ** (-1 / (d + 4))) for ratio in ratios]
-    return ratios[np.argmax(scores)] * n ** (-1 / (d + 4)) * spread
+    scores = [likelihood(r * len(some) ** (-1 / (d + 4))) for r in WIDTHS]
+    return WIDTHS[np.argmax(scores)] * n ** (-1 / (d + 4)) * spread
+
+
+def kernel_width(sample: ArrayLike, cells: int = 4096) -> float:
+    """Standard deviation of the normal noise of a kernel density estimate of numbers [n], in their unit.
+
+    It is the best of WIDTHS times Scott's, n^(-1/5) standard deviations, by the likelihood of `cross_validated_width`
+    on all numbers, in 4 ms for a thousand. They are counted in cells, and the counts are convolved with the kernel by
+    a fast Fourier transform (Silverman 1982); no width is below a cell. Where the density is as small as the rounding
+    errors of the transform, that of the nearest other number is taken. The width is 0, and the estimate the numbers
+    themselves, if all occur twice or more, for then the likelihood has no bound, and if there is only one. Normal
+    noise suits neither sharp edges nor heavy tails: one far number makes the best width a large one.
+    ValueError: values not finite, not [n]; no values.
+    """
+    sample = np.sort(_sample(sample, "sample", ndim=1, at_least=1, finite=True))
+    n, reach = len(sample), sample[-1] - sample[0]
+    gaps = np.diff(sample)
+    alone = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))  # to the nearest other number
+    if n == 1 or not alone.any():
+        return 0.0
+    cell = reach / (cells - 1)
+    place = np.rint((sample - sample[0]) / cell).astype(int)
+    spectrum = np.fft.rfft(
+        np.bincount(place, minlength=cells), 4 * cells
+    )  # four times as long: no end meets the other
+    frequency = 2 * np.pi * np.fft.rfftfreq(4 * cells)  # per cell
+    scott = n**-0.2 * sample.std(ddof=1) / cell
+
+    def likelihood(width: float) -> float:  # in cells; without a constant
+        peak = 1 / (np.sqrt(2 * np.pi) * width)
+        sums = np.fft.irfft(spectrum * np.exp(-((frequency * width) ** 2) / 2))[:cells]  # of all kernels
+        others = sums[place] - peak
+        far = others < 1e-9 * peak
+        logs = np.log(np.where(far, 1, others))
+        logs[far] = np.log(peak) - (alone[far] / cell / width) ** 2 / 2
+        return logs.mean()
+
+    widths = np.maximum(1, WIDTHS * scott)
+    return float(cell * max(widths, key=likelihood))
 
 
 # ------------------------------------------------------------------------------------------ points in the plane

@@ -9,7 +9,8 @@ width over the central 99.99% of the real distribution and two open tails; its e
 the counts of the file's held-out half; and the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an
 empty bin does not make it infinite. The floor is the mean KL of a perfect sampler with the same number of samples; it
 is above 0 because samples are finite. With --data it is an estimate from the file: the mean over held-out halves and
-perfect samplers of its unknown law.
+perfect samplers of its unknown law. What needs no GAN stands beside it: a kernel density estimate of the same
+training numbers, from which as many fakes are drawn.
 
     python experiments/normal_1d.py                                         the recipe that learns
     python experiments/normal_1d.py --target laplace                        another target, or --data FILE
@@ -222,11 +223,12 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
         "lost_modes": int((lost > LOST).sum()),
     }
-    result |= floors(real, config.eval_samples, masses)
+    result |= floors(real, config.eval_samples, masses) | without_gan(config, real, edges)
     kl, floor = np.inf if result["kl"]["median"] is None else result["kl"]["median"], result["kl_floor"]
     times = f"{kl / floor:z.1f} times what a perfect sampler gets ({floor:.4f})"
     lost_or_not = f"{result['collapsed']} of {config.seeds} seeds collapsed, {result['lost_modes']} lost modes"
-    words = f"median KL {kl:z.4f} nats, {times}; {lost_or_not}{targets.wide_floor(real.held_out)}"
+    kde = f"a kernel density estimate has {result['kl_kde']['median']:z.4f}"
+    words = f"median KL {kl:z.4f} nats, {times}; {kde}; {lost_or_not}{targets.wide_floor(real.held_out)}"
     return result | {"headline": words}
 
 
@@ -258,6 +260,8 @@ def floors(real: targets.RealNumbers, n: int, masses: np.ndarray) -> dict[str, f
         )
     return {
         "kl_floor": floor.mean,
+        "kl_kde_floor": floor.mean,
+        "kl_kde_scott_floor": floor.mean,
         "kl_floor_q10": floor.q10,
         "kl_floor_q90": floor.q90,
         "kl_reverse_floor": reverse,
@@ -265,6 +269,23 @@ def floors(real: targets.RealNumbers, n: int, masses: np.ndarray) -> dict[str, f
         "kolmogorov_smirnov_floor": kolmogorov_smirnov,
         "lost_mass_floor": lost,
     }
+
+
+def without_gan(config: Config, real: targets.RealNumbers, edges: np.ndarray) -> dict[str, Any]:
+    """The KL of kernel density estimates, fitted to the training numbers of each seed: what a GAN should beat.
+
+    As many numbers are drawn from an estimate as from G: training numbers with normal noise, whose width is the best
+    one by cross-validation (`kl_kde`) or Scott's, which is that of `scipy.stats.gaussian_kde` (`kl_kde_scott`).
+    """
+    kl: dict[str, list] = {"kl_kde": [], "kl_kde_scott": []}
+    for numbers, seed in zip(real.train, range(config.seed, config.seed + config.seeds), strict=True):
+        rng = draws.generator(seed, draws.EVALUATION)
+        scott = len(numbers) ** -0.2 * numbers.std(ddof=min(1, len(numbers) - 1))
+        widths = metrics.kernel_width(numbers), scott
+        chosen, noise = rng.choice(numbers, config.eval_samples), rng.standard_normal(config.eval_samples)
+        for values, width in zip(kl.values(), widths, strict=True):
+            values.append(metrics.histogram_kl(real.truth, chosen + width * noise, edges))
+    return {name: metrics.summary(values) for name, values in kl.items()}
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
@@ -306,6 +327,7 @@ TABLE = cli.Table(
     cli.OVER_SEEDS,
     {
         "KL(real || fake), nats": ("kl", ".4f"),
+        "  of a kernel density estimate, without a GAN": ("kl_kde", ".4f"),
         "KL(fake || real), nats": ("kl_reverse", ".4f"),
         "Wasserstein-1, unit of the data": ("wasserstein", ".4f"),
         "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", ".4f"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
+from scipy.special import logsumexp
 
 import metrics
 from lab import targets
@@ -479,6 +480,31 @@ def test_cross_validated_width_has_the_best_leave_one_out_likelihood(d):
     assert ratio[0] == pytest.approx(max(np.geomspace(0.01, 1.6, 24), key=likelihood))
 
 
+LAWS = {"normal": NORMAL, "exponential": stats.expon(), "Cauchy": stats.cauchy(), "log-normal": stats.lognorm(1)}
+
+
+@pytest.mark.parametrize("n", [2, 9, 200])
+@pytest.mark.parametrize("law", LAWS)
+def test_kernel_width_is_the_best_by_brute_force(law, n):
+    sample = LAWS[law].rvs(size=n, random_state=np.random.default_rng(n))
+    scott = stats.gaussian_kde(sample).factor * sample.std(ddof=1)
+
+    def likelihood(width):
+        logs = stats.norm.logpdf(sample, sample[:, None], width) + np.where(np.eye(n), -np.inf, 0)
+        return logsumexp(logs, axis=0).mean() - np.log(n - 1)
+
+    best = max(metrics.WIDTHS * scott, key=likelihood)
+    assert metrics.kernel_width(sample) == pytest.approx(best)
+    assert metrics.kernel_width(1000 - 5 * sample) == pytest.approx(5 * best)  # as the unit
+
+
+def test_kernel_width_of_equal_numbers():
+    assert metrics.kernel_width([3.0]) == metrics.kernel_width([3, 3, 3]) == metrics.kernel_width([1, 1, 2, 2]) == 0
+    assert metrics.kernel_width([1, 1, 2, 2, 3]) > 0.1
+    two_far = metrics.kernel_width([0, 1, 1e9])  # less than a cell apart: the width is a cell or more
+    assert 1e9 / 4096 < two_far < 1e9
+
+
 def test_smoothed_scores_leave_out_what_the_metric_objects_to():
     """Of 19 equal numbers and another one a half of 5 is often constant, for which there is no histogram."""
     sample = np.append(np.zeros(19), 1)
@@ -503,6 +529,8 @@ def test_floor_of_scores_by_hand():
         (lambda: metrics.smoothed_scores(metrics.histogram_kl, np.arange(9), 5, 0), "n: got 0"),
         (lambda: metrics.smoothed_bootstrap([1, np.nan], np.random.default_rng(0)), "expected 2 or more finite rows"),
         (lambda: metrics.cross_validated_width(np.arange(9)), "points: got shape"),
+        (lambda: metrics.kernel_width([1, np.nan]), "sample: got NaN"),
+        (lambda: metrics.kernel_width([]), "sample: got shape"),
         (lambda: metrics.floor_of([1, np.inf]), "scores: got NaN or infinite"),
     ],
 )
