@@ -221,6 +221,8 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     seeds, fakes = config.seeds, config.eval_samples
     block = largest_block(config)
     at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
+    # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
+    one_seed = 48 if samples is None else (64, 180)[features - 1]
     samples = config.samples if samples is None else samples
     d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
@@ -234,7 +236,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
         + memory.losses(config, seeds=seeds)
         + memory.xla(d, g, config.batch, numbers, seeds, at_once, config.pack, config.unroll)
         + 12 * seeds * samples * features  # float64 and float32
-        + max(16 * seeds * samples * features, 48 * samples)  # two copies to standardise them; later one seed's order
+        + max(16 * seeds * samples * features, one_seed * samples)  # two copies to standardise them; later one seed's
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
         + 24 * steps * config.batch  # the order of one seed's batches
         + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block

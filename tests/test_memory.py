@@ -272,6 +272,13 @@ def test_the_number_of_steps_does_not_matter(script):
     assert NEEDS[script](memory.resized(config, steps=10**12)) == NEEDS[script](config)
 
 
+@pytest.mark.parametrize("script, features, bytes_each", [(normal_1d, 1, 64), (mixture_2d, 2, 178)], ids=name_of)
+def test_a_file_costs_what_its_floors_were_measured_to_take(script, features, bytes_each):
+    config = replace(script.Config(), seeds=1)
+    small, large = (points.bytes_needed(config, features, samples=n) for n in (0, 1_000_000))
+    assert 0 <= (large - small) / 1e6 - 12 * features - bytes_each < 10  # 12: float64 and float32 in training
+
+
 def test_dropout_and_labels_and_colours_cost_something():
     dcgan, side = mnist_dcgan.Config(), 28
     plain = mnist_dcgan.bytes_needed(dcgan, side)

@@ -400,8 +400,8 @@ def test_lost_mass_keeps_leading_axes_and_counts_equal_real_values_whole():
     real, fake = np.arange(700) % 7, np.stack([np.arange(7000) % 7, np.arange(7000) % 6])
     assert metrics.lost_mass(real, fake) == pytest.approx([0, 1 / 7])
     assert metrics.lost_mass(np.repeat([0, 1], 50), np.zeros(1000)) == 0.5
-    ties = np.concatenate([np.zeros(51), [0.1], np.arange(1, 49)])  # of 10 parts, one holds .1 alone
-    assert metrics.lost_mass(ties, np.delete(ties, 51).repeat(10)) == 0
+    ties = np.concatenate([np.zeros(59), [0.1], np.arange(1, 41)])  # the .6 quantile is .1, alone in its part
+    assert metrics.lost_mass(ties, np.delete(ties, 59).repeat(10)) == 0
     assert metrics.lost_mass(np.arange(29), np.zeros(1000)) == metrics.lost_mass(UNIFORM, np.zeros(119)) == 0
     assert metrics.lost_mass(np.arange(30), np.zeros(1000)) == pytest.approx(2 / 3)
 
@@ -496,6 +496,12 @@ def test_kernel_width_is_the_best_by_brute_force(law, n):
     best = max(metrics.WIDTHS * scott, key=likelihood)
     assert metrics.kernel_width(sample) == pytest.approx(best)
     assert metrics.kernel_width(1000 - 5 * sample) == pytest.approx(5 * best)  # as the unit
+
+
+def test_kernel_width_of_many_numbers_is_chosen_on_ten_thousand():
+    sample = np.random.default_rng(0).normal(size=40_000)
+    expected = metrics.kernel_width(sample[:10_000]) * 4**-0.2 * sample.std(ddof=1) / sample[:10_000].std(ddof=1)
+    assert metrics.kernel_width(sample) == pytest.approx(expected)
 
 
 def test_kernel_width_of_equal_numbers():
