@@ -327,7 +327,7 @@ TABLE = cli.Table(
     cli.OVER_SEEDS,
     {
         "KL(real || fake), nats": ("kl", ".4f"),
-        "  of a kernel density estimate, without a GAN": ("kl_kde", ".4f"),
+        "  a kernel density estimate, no GAN": ("kl_kde", ".4f"),
         "KL(fake || real), nats": ("kl_reverse", ".4f"),
         "Wasserstein-1, unit of the data": ("wasserstein", ".4f"),
         "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", ".4f"),
