@@ -405,10 +405,10 @@ def _mlp_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> li
 
 
 def packed(x: tf.Tensor, pack: int, batch: int = -1, features: int = -2) -> tf.Tensor:
-    """What D sees in PacGAN (Lin et al. 2018): `pack` samples as one, `[..., F, B] -> [..., pack F, B / pack]`.
+    """What D sees in PacGAN (Lin et al. 2018): `pack` samples as one, `[..., F, pack B] -> [..., pack F, B]`.
 
-    Sample i of the axis `batch` is joined with the samples i + B / pack, i + 2 B / pack, ... along the axis
-    `features`. A generator with too little variety is easier to detect in packs, whose samples resemble each other.
+    Sample i of the axis `batch` is joined with the samples i + B, i + 2 B, ... along the axis `features`. A generator
+    with too little variety is easier to detect in packs, whose samples resemble each other.
     """
     return x if pack == 1 else tf.concat(tf.split(x, pack, batch), features)
 

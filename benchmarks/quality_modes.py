@@ -27,9 +27,10 @@ PacGAN's protocol (Lin et al. 2018, section 4.1): there are 100,000 training poi
 of high quality if it lies within 3 standard deviations of a mode, and a mode counts as reached from one such
 sample on. The reverse KL, in nats, compares the shares of the modes among these samples with equal shares.
 `stable` and `classic` are recipes of `mixture_2d.py`, with seeds 0 to 9, on which nothing was tuned. `classic` is
-the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), batch of 100, latents, loss and, here, its 400,000
-steps, but with smaller networks: G has 4 layers and D 3 layers of 64 ReLU units, where PacGAN's have 4 x 400 with
-batch norm and 3 x 200 with maxout.
+the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), latents, loss, batches of 100 packs and, here, its
+400,000 steps, but with smaller networks: G has 4 layers and D 3 layers of 64 ReLU units, where PacGAN's have 4 x 400
+with batch norm and 3 x 200 with maxout. With `--pack 4` a step draws 400 real points and 400 fakes, 100 packs of
+each, as PacGAN does.
 """
 
 RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; the same of the grid
@@ -47,10 +48,10 @@ VEEGAN = {  # published without reverse KL and spread: modes and high quality % 
 }
 PERFECT = ("8", "98.89 +- .20", ".0015 +- .0008", "25", "98.88 +- .21", ".0049 +- .0013")
 PLAIN = ["--steps", "400000", "--eval-every", "10000", "--checkpoint-every", "50000"]
-OURS = {  # label -> recipe and flags
-    "`--recipe stable`": ("stable", []),
-    "`--recipe classic`": ("classic", PLAIN),
-    "`--recipe classic --pack 4`": ("classic", [*PLAIN, "--pack", "4"]),
+OURS = {  # label -> folder, recipe and flags
+    "`--recipe stable`": ("{}", "stable", []),
+    "`--recipe classic`": ("classic-{}-pack1", "classic", PLAIN),
+    "`--recipe classic --pack 4`": ("classic-{}-packs-of-4", "classic", [*PLAIN, "--pack", "4"]),
 }
 
 
@@ -58,13 +59,14 @@ TRICKS = """
 ## Packing and unrolling, with as many steps
 
 `mixture_2d.py --recipe classic --loss minimax --steps 10000`, with seeds 0 to 9, with each trick and without it.
-All rows have the same training points.
+All rows have the same training points, and D sees 100 packs of real points and 100 of fakes in each step: with
+`--pack 4` a step draws four times as many points as without.
 """
 SHORT = ["--loss", "minimax", "--steps", "10000", "--eval-every", "2000", "--checkpoint-every", "10000"]
 TRICK_FLAGS = {
     "plain": [],
-    "pack2": ["--pack", "2"],
-    "pack4": ["--pack", "4"],
+    "packs-of-2": ["--pack", "2"],
+    "packs-of-4": ["--pack", "4"],
     "unroll5": ["--unroll", "5"],
 }
 
@@ -92,7 +94,7 @@ STACKED_OURS = {  # label -> folder, recipe, flags, seeds
     "`--recipe stable`": ("stacked", "stable", [], (0, 1)),
     "`--recipe stable --steps 12000`": ("stacked-12000", "stable", ["--steps", "12000"], (0,)),
     "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", BRIEF, (0,)),
-    "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-pack2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
+    "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-packs-of-2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
 }
 
 
@@ -109,10 +111,8 @@ def with_error(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
 
 def of_points(label: str, target: str) -> dict:
     """The run of one row on one target: ten seeds."""
-    recipe, flags = OURS[label]
-    pack = flags[-1] if "--pack" in flags else "1"
-    name = target if recipe == "stable" else f"{recipe}-{target}-pack{pack}"
-    return cell(f"quality_modes/{name}", mixture_2d, 0, recipe, ["--target", target, *flags])
+    folder, recipe, flags = OURS[label]
+    return cell(f"quality_modes/{folder.format(target)}", mixture_2d, 0, recipe, ["--target", target, *flags])
 
 
 def numbers(result: dict) -> list[str]:

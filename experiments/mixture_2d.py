@@ -58,13 +58,13 @@ class Config:
     r2: cli.Weight = 0.0  # the same on fakes
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real points and fakes
     penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
-    pack: cli.Count = 1  # points that D sees at a time (PacGAN)
+    pack: cli.Count = 1  # points that D sees at a time, as one pack (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 0  # updates of D that G looks ahead
     # training
     seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
     seed: cli.Seed = 0  # the first of them
     steps: cli.Count = 100_000  # training steps; each updates D once and G once
-    batch: cli.Count = 128  # real points and fakes in a step
+    batch: cli.Count = 128  # packs of real points, and of fakes, in a step; so many points each if --pack is 1
     learning_rate: cli.Rate = 2e-3  # of G's Adam
     discriminator_rate: cli.Rate = 1.0  # D's learning rate in units of G's
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: the noise of its updates dies out

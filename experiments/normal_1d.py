@@ -75,7 +75,7 @@ class Config:
     penalty_end: cli.Rate = (
         1.0  # the penalties fall by a constant ratio a step, to this factor at the end; 1: constant
     )
-    pack: cli.Count = 1  # samples that D sees at a time, as one (PacGAN)
+    pack: cli.Count = 1  # samples that D sees at a time, as one pack (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = (
         0  # D's updates that G looks ahead; minimax and wasserstein alone
     )
@@ -85,12 +85,8 @@ class Config:
         0  # the first seed, the others follow; a seed sets first weights, batches, z and, without --data, samples
     )
     steps: cli.Count = 8000  # training steps; each updates D once and G once
-    epochs: cli.Count | None = (
-        None  # instead of --steps: an epoch is ceil(samples / batch) steps; the tutorial has 3000
-    )
-    batch: cli.Count = (
-        100  # this many real samples and as many fakes in a step; an epoch's last batch is filled up from its start
-    )
+    epochs: cli.Count | None = None  # instead of --steps; each has ceil(samples / (pack batch)); the tutorial: 3000
+    batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; so many samples each if --pack is 1
     learning_rate: cli.Rate = (
         1e-3  # of G's Adam; at .05 most seeds of the classic recipe collapse to a std below half the real one
     )
@@ -112,6 +108,7 @@ class Config:
         points.check(self)
         if self.standardise:
             cli.require(self, "samples", "at least 2, which have a standard deviation", lambda v: v >= 2)
+        cli.require(self, "eval_samples", f"at least --pack {self.pack}, for one pack", lambda v: v >= self.pack)
         if self.data is None:
             targets.distribution(self.target, self.target_args)  # raises BadInput for a wrong one
         else:
@@ -120,7 +117,7 @@ class Config:
             cli.require(self, "target_args", words, lambda v: False)
         if self.epochs:
             samples = self.samples if self.data is None else len(targets.read_numbers(self.data)) // 2
-            object.__setattr__(self, "steps", self.epochs * -(-samples // self.batch))
+            object.__setattr__(self, "steps", self.epochs * -(-samples // (self.pack * self.batch)))
             object.__setattr__(self, "epochs", None)
 
 

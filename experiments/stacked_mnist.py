@@ -5,7 +5,7 @@ probability. The protocol is that of VEEGAN (Srivastava et al. 2017) and PacGAN 
 images to train on; a digit classifier reads each channel of 26,000 fakes; a mode counts from one fake on; the KL is
 sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0237, because its digits are not quite
 equally frequent. D may see several images side by side (`--pack`, PacGAN): a generator that draws too few kinds of
-images then gives itself away.
+images then gives itself away. `--batch` counts such packs.
 
 D limits how good the fakes get: it has to know good digits in three colours. With `--network alike` its first three
 convolutions read each colour by itself with the same filters, and the last one joins them, so that D learns from
@@ -61,13 +61,13 @@ class Config:
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's, if the network is dense
     # game
     loss: cli.Loss = "non_saturating"
-    pack: cli.Count = 1  # images that D sees at a time, as the channels of one
+    pack: cli.Count = 1  # images that D sees at a time, as the channels of one: a pack
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; at .1 D gets ahead: KL rises after step 5500
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 5000  # training steps; each updates D once and G once
-    batch: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 32  # images, before packing
+    batch: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 32  # packs of real images, and of fakes
     learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
@@ -81,10 +81,6 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
-        normed = self.network != "dense" and self.discriminator_norm == "batch"
-        least = 2 * self.pack if normed else self.pack  # batch norm needs two packs
-        words = f"a multiple of --pack {self.pack}, {least} or more"
-        cli.require(self, "batch", words, lambda v: v >= least and v % self.pack == 0)
         if self.network != "dcgan":
             cli.require(self, "dropout", f"0 with --network {self.network}", lambda v: v == 0)
 
@@ -95,7 +91,7 @@ DCGAN = replace(  # the published system
     discriminator_norm="batch",
     r1=0.0,
     steps=14_000,
-    batch=64,  # images; PacGAN's batches are 64 packs
+    batch=64,
     learning_rate=2e-4,
     schedule="constant",
     beta1=0.5,
@@ -114,8 +110,8 @@ def adversarial_step(
     """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
     `grey [N, side, side]` are the training images. `batch` holds the indices of those that are stacked,
-    `triples [B, 3]`, the random bits of the latents `z [B, Z]` and, with dropout, random bytes
-    `masks [3, B / pack, ...]`: for D on real images, for D on fakes, and for G's update.
+    `triples [pack B, 3]`, the random bits of the latents `z [pack B, Z]` and, with dropout, random bytes
+    `masks [3, B, ...]`: for D on real images, for D on fakes, and for G's update.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -128,7 +124,7 @@ def adversarial_step(
             return alike_discriminator(x, d.weights)
         return networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
 
-    def packed(x):  # [B, side, side, 3] -> [B / pack, side, side, 3 pack]
+    def packed(x):  # [pack B, side, side, 3] -> [B, side, side, 3 pack]
         return core.packed(x, config.pack, batch=0, features=3)
 
     real = packed(networks.to_network(stacked(grey, batch["triples"])))
@@ -204,7 +200,7 @@ def dense_generator(z: tf.Tensor, weights: Sequence) -> tf.Tensor:
 def dense_step(
     game: core.Game, config: Config, grey: tf.Tensor, batch: dict[str, tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`adversarial_step` of the dense networks; its latents are `z [Z, B]`, and D's learning rate is half of G's."""
+    """`adversarial_step` of the dense networks; its latents are `z [Z, pack B]`, D's learning rate is half of G's."""
     schedule = core.SCHEDULES[config.schedule](config.steps)
     rules = core.Rules(
         leaky_mlp,
@@ -217,7 +213,8 @@ def dense_step(
         r1=config.r1,
         average_decay=config.average,
     )
-    x = tf.reshape(tf.gather(grey, batch["triples"]), (config.batch, -1))  # [B, 3 side^2], colour after colour
+    x = tf.gather(grey, batch["triples"])  # [pack B, 3, side, side]
+    x = tf.reshape(x, (x.shape[0], -1))  # [pack B, 3 side^2], colour after colour
     x = (1 / 255) * tf.transpose(tf.cast(x, tf.float32))
     z = draws.latents(batch["z"], "normal")
     return core.adversarial_step(game, rules, {"x": core.packed(x, config.pack), "z": z})
@@ -244,15 +241,17 @@ def bytes_needed(config: Config, side: int) -> int:
     fakes, features = max(config.log_samples, config.eval_samples), COLOURS * classifier.FEATURES
     pixels = COLOURS * side**2
     d, g = networks.dcgan_sizes(config, side, config.latent_dim, COLOURS)
-    if config.network == "alike":  # the first maps are made of each colour
-        d = d._replace(units=COLOURS * d.units)
+    if config.network == "alike":  # the first maps are made of each colour of each image of a pack
+        of_image, _ = networks.dcgan_sizes(memory.resized(config, pack=1), side, config.latent_dim, COLOURS)
+        d = d._replace(units=COLOURS * config.pack * of_image.units)
     training = networks.dcgan_memory(config, d, g, bytes_of_image=12)
     if config.network == "dense":
         d = memory.mlp((config.pack * pixels, *config.discriminator_hidden, 1))
         g = memory.mlp((config.latent_dim, *config.generator_hidden, pixels))
         training = memory.TENSORFLOW + memory.losses(config)
         training += memory.xla(d, g, config.batch, 2 * pixels + config.latent_dim, pack=config.pack)
-        training += memory.drawn(min(config.eval_every, 50), config.batch * (12 + 2 * config.latent_dim))
+        bytes_of_step = config.pack * config.batch * (12 + 2 * config.latent_dim)
+        training += memory.drawn(min(config.eval_every, 50), bytes_of_step)
     scoring = fakes * (12 * pixels + 24 * features + 2 * config.latent_dim)  # float32, features also as float64
     return training + scoring + 60 * config.stacked_images  # three int32 each, and the order of an epoch, int64
 
@@ -265,14 +264,15 @@ def stacked(grey: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
 def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Some of the `triples [n, 3]` and random bits, for at most 50 steps at a time."""
     mask_sizes = networks.dcgan_mask_sizes(side, config.discriminator_maps)
-    latents = (config.latent_dim, config.batch) if config.network == "dense" else (config.batch, config.latent_dim)
+    samples = config.pack * config.batch
+    latents = (config.latent_dim, samples) if config.network == "dense" else (samples, config.latent_dim)
     for chunk in period.chunks(50):
         steps = chunk.first, chunk.count
-        chosen = draws.minibatch_indices(len(triples), config.seed, *steps, config.batch)
-        z = draws.random_bits(config.seed, draws.LATENT, *steps, config.batch * config.latent_dim)
+        chosen = draws.minibatch_indices(len(triples), config.seed, *steps, samples)
+        z = draws.random_bits(config.seed, draws.LATENT, *steps, samples * config.latent_dim)
         batch = {"triples": triples[chosen], "z": z.reshape(chunk.count, *latents)}
         if config.dropout:
-            shape = (3, config.batch // config.pack, sum(mask_sizes))
+            shape = (3, config.batch, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
         yield core.drawn(batch)
 

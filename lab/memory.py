@@ -101,10 +101,10 @@ def xla(
 ) -> int:
     """Bytes of `gan_core.adversarial_step` as one XLA program, the game and the values of its layers.
 
-    `inputs` numbers are drawn for each sample of the batch; of the seeds so many train at once.
+    `batch` counts packs. `inputs` numbers are drawn for each of their samples; of the seeds so many train at once.
     """
     weights = d.weights + g.weights
-    values = batch * (3 * g.units + 3 * inputs) + (4 + 14 * unroll) * (batch * d.units // pack)
+    values = batch * (pack * (3 * g.units + 3 * inputs) + (4 + 14 * unroll) * d.units)
     return (
         44 * seeds * weights  # float32: the weights, Adam's moments, the average; a copy of all for a checkpoint
         + 20 * at_once * weights  # gradients and new values

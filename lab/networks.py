@@ -358,7 +358,7 @@ def dcgan_sizes(
 ) -> tuple[memory.Size, memory.Size]:
     """The sizes of D and G for images `[B, side, side, channels]`; D sees `label` channels more.
 
-    With `config.pack` D sees so many images side by side, and its units are still those of one image.
+    With `config.pack` D sees so many images side by side, and its units are those of such a pack.
     """
     maps, pack = config.generator_maps, getattr(config, "pack", 1)
     first_side = side // 2 ** (len(maps) - 1)
@@ -367,7 +367,7 @@ def dcgan_sizes(
     g = memory.Size(inputs * first_side**2 * maps[0] + kernels, units)
     seen, sizes = channels + label, dcgan_mask_sizes(side, config.discriminator_maps)
     kernels = sum(9 * a * b for a, b in itertools.pairwise((pack * seen, *config.discriminator_maps)))
-    return memory.Size(kernels + sizes[-1], side**2 * seen + sum(sizes) // pack), g
+    return memory.Size(kernels + sizes[-1], pack * side**2 * seen + sum(sizes)), g
 
 
 def dcgan_memory(config: Any, d: memory.Size, g: memory.Size, bytes_of_image: int = 0) -> int:
@@ -376,12 +376,13 @@ def dcgan_memory(config: Any, d: memory.Size, g: memory.Size, bytes_of_image: in
     `bytes_of_image`: of a real image in a drawn batch.
     """
     masks = 3 * d.units if config.dropout else 0  # random bytes; then they are multiplied as float32
+    pack, bytes_of_sample = getattr(config, "pack", 1), bytes_of_image + 2 * config.latent_dim
     return (
         memory.TENSORFLOW
         + memory.losses(config)
         + 48 * (d.weights + g.weights)  # float32: weights, moments, average, gradients; copies for a checkpoint
-        + 4 * config.batch * (4 * g.units + 5 * d.units + 3 * masks)  # kept for the gradients, or gradients
-        + memory.drawn(min(config.eval_every, 50), config.batch * (bytes_of_image + 2 * config.latent_dim + masks))
+        + 4 * config.batch * (4 * pack * g.units + 5 * d.units + 3 * masks)  # kept for the gradients, or gradients
+        + memory.drawn(min(config.eval_every, 50), config.batch * (pack * bytes_of_sample + masks))
         + 8 * 500 * g.units
     )
 

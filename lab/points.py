@@ -59,21 +59,20 @@ class Ensemble:
     def batches(self, period: Period) -> Iterator[dict[str, tf.Tensor]]:
         """The batches of a period: n steps of each block of seeds, one dict for each, then of the next n steps.
 
-        Each holds real minibatches `x [n, S, F, B]`, random bits of the latents `z [n, S, Z, B]` and, for the
-        gradient penalty alone, random bits `mix [n, S, 1, B / pack]`. If fewer steps are left, zeros fill it up,
-        because a program is compiled for one n.
+        Each holds for B packs real minibatches `x [n, S, F, pack B]`, random bits of latents `z [n, S, Z, pack B]`
+        and, for the gradient penalty alone, random bits `mix [n, S, 1, B]`. If fewer steps are left, zeros fill it
+        up, because a program is compiled for one n.
         """
         config, n = self.config, steps_at_once(self.config, self.points.shape[1])
         for chunk, block in itertools.product(period.chunks(n), self.blocks):
             seeds, first, count = self.seeds[block], chunk.first, chunk.count
-            latents = (config.latent_dim, config.batch)
+            samples = config.pack * config.batch
             batch = {
-                "x": draws.minibatches(self.points[block], seeds, first, count, config.batch),
-                "z": draws.bits_for_seeds(seeds, draws.LATENT, first, count, latents),
+                "x": draws.minibatches(self.points[block], seeds, first, count, samples),
+                "z": draws.bits_for_seeds(seeds, draws.LATENT, first, count, (config.latent_dim, samples)),
             }
             if config.gradient_penalty:
-                shape = (1, config.batch // config.pack)
-                batch["mix"] = draws.bits_for_seeds(seeds, draws.MIX, first, count, shape)
+                batch["mix"] = draws.bits_for_seeds(seeds, draws.MIX, first, count, (1, config.batch))
             yield core.drawn({name: filled_up(values, n) for name, values in batch.items()})
 
     # ------------------------------------------------------------------------------ samples and questions to D
@@ -100,8 +99,9 @@ class Ensemble:
         return np.concatenate([generate(inputs[b], average) for b, average in blocks]) * self.std + self.mean
 
     def d_logits_of_packs(self, x: np.ndarray) -> np.ndarray:
-        """D's logits of points `[S, F, n]`, pack by pack as in training: `[S, n / pack]`."""
-        packs = core.packed(self._to_network(x), self.config.pack)
+        """D's logits of points `[S, F, n]` in packs, `[S, n // pack]`. What fills no pack is left out."""
+        pack = self.config.pack
+        packs = core.packed(self._to_network(x[:, :, : x.shape[2] // pack * pack]), pack)
         return self._each_block(lambda block, game: self._d_logits(packs[block], game))
 
     def d_logits(self, x: np.ndarray) -> np.ndarray:
@@ -178,10 +178,14 @@ def largest_block(config: Any) -> int:
 
 def steps_at_once(config: Any, features: int) -> int:
     """How many steps one call plays: at most 500, and batches of about 10 MB, which the processor's cache holds."""
-    bytes_of_sample = 4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty)
-    bytes_of_step = largest_block(config) * config.batch * bytes_of_sample
     steps = min(500, config.steps, config.eval_every * periods_together(config, features))
-    return min(steps, max(20, 10_000_000 // bytes_of_step))
+    return min(steps, max(20, 10_000_000 // (largest_block(config) * bytes_of_batch(config, features))))
+
+
+def bytes_of_batch(config: Any, features: int) -> int:
+    """Bytes of what one seed draws for a step: real points, random bits of latents and, for the penalty, of mixes."""
+    bytes_of_pack = config.pack * (4 * features + 2 * config.latent_dim) + 2 * bool(config.gradient_penalty)
+    return config.batch * bytes_of_pack
 
 
 def periods_together(config: Any, features: int) -> int:
@@ -202,10 +206,7 @@ def filled_up(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def check(config: Any) -> None:
-    """BadInput for settings that are wrong together: batches of incomplete packs, unrolling for a loss without it."""
-    for name in ("batch", "eval_samples"):
-        if (value := getattr(config, name)) % config.pack:
-            raise BadInput(f"--{name.replace('_', '-')} {value}: expected a multiple of --pack {config.pack}")
+    """BadInput for settings that are wrong together: unrolling for a loss without it."""
     if config.unroll and not core.LOSSES[config.loss].zero_sum:
         names = " or ".join(name for name, loss in core.LOSSES.items() if loss.zero_sum)
         raise BadInput(
@@ -228,7 +229,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
     numbers = features + config.latent_dim  # of a sample and its latent
     steps = steps_at_once(config, features)
-    batches = steps * config.batch * (4 * features + 2 * config.latent_dim + 2 * bool(config.gradient_penalty))
+    batches = steps * bytes_of_batch(config, features)
     # D is asked about single points: all fakes on a line, a grid of points in the plane; in packs they have company.
     asked, company = (block * fakes, 3600)[features - 1], COMPANIONS if config.pack > 1 else 1
     return (
@@ -238,7 +239,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
         + 12 * seeds * samples * features  # float64 and float32
         + max(16 * seeds * samples * features, one_seed * samples)  # two copies to standardise them; later one seed's
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
-        + 24 * steps * config.batch  # the order of one seed's batches
+        + 24 * steps * config.pack * config.batch  # the order of one seed's batches
         + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block
         + fakes * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
         + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions

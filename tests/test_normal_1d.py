@@ -62,7 +62,7 @@ def test_every_setting_reaches_the_rules_of_the_game(monkeypatch):
     assert rules.adam_g == core.Adam(0.01, 0.5, 0.6) and rules.adam_d == core.Adam(0.03, 0.5, 0.6)
     assert [float(f(60)) for f in (rules.rate_schedule_g, rules.rate_schedule_d)] == pytest.approx([1, 0], abs=1e-6)
     assert float(rules.penalty_schedule(60)) == pytest.approx(0.25)
-    assert batch["x"].shape == (2, 2, 50) and batch["z"].shape == (2, 8, 100) and batch["mix"].shape == (2, 1, 50)
+    assert batch["x"].shape == (2, 2, 100) and batch["z"].shape == (2, 8, 200) and batch["mix"].shape == (2, 1, 100)
 
 
 def test_classic_recipe_is_the_tutorials():
@@ -77,7 +77,7 @@ FLAGS = [
     "--recipe classic --epochs 10",
     "--target gamma --target-args 2 0 3 --loss wasserstein --gradient-penalty 1",
     "--target mixture --latent normal --discriminator-hidden 4 4 --generator-hidden 3 --loss relativistic_paired",
-    "--target cauchy --schedule cosine --r1 1 --r2 1 --pack 2",
+    "--target cauchy --schedule cosine --r1 1 --r2 1 --pack 3",
 ]
 
 
@@ -92,6 +92,7 @@ def test_epochs_count_the_samples_that_are_trained_on(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(700.0))
     assert normal_1d.Config(epochs=3).steps == 30
     assert normal_1d.Config(epochs=3, data=str(tmp_path / "x.npy")).steps == 12  # 350 numbers: 4 batches of 100
+    assert normal_1d.Config(epochs=3, pack=2).steps == 15  # 1000 numbers: 5 batches of 100 pairs
 
 
 def test_steps_may_grow_on_resuming(tmp_path):

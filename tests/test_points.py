@@ -58,8 +58,8 @@ def test_batches_are_a_dict_for_each_block_with_real_points_and_random_bits(monk
     gans = ensemble(gradient_penalty=1.0, pack=2, eval_every=6)
     first, second = gans.batches(runs.Period(3, 7))
     shapes = {name: tuple(values.shape) for name, values in first.items()}
-    assert shapes == {"x": (6, 1, 2, 20), "z": (6, 1, 2, 20), "mix": (6, 1, 1, 10)}
-    chosen = draws.minibatch_indices(500, 1, 3, 4, 20)  # of seed 1
+    assert shapes == {"x": (6, 1, 2, 40), "z": (6, 1, 2, 40), "mix": (6, 1, 1, 20)}  # 20 packs of 2
+    chosen = draws.minibatch_indices(500, 1, 3, 4, 40)  # of seed 1
     assert (np.array(second["x"])[:4, 0] == gans.points[1][:, chosen].swapaxes(0, 1)).all()
     assert not np.array(second["x"])[4:].any()  # a call of 4 steps is filled up to the usual 6
     assert list(gans.batches(runs.Period(0, 0))) == []
@@ -73,6 +73,9 @@ def test_steps_at_once_are_whole_periods_that_fit_the_cache():
     assert points.steps_at_once(replace(config, eval_every=700), 1) == 500
     assert points.steps_at_once(replace(config, steps=50), 1) == 50
     assert points.steps_at_once(replace(config, seeds=64), 1) == 10_000_000 // (32 * 100 * (4 + 2 * 8))
+    assert points.steps_at_once(replace(config, pack=16, eval_samples=160), 1) == 10_000_000 // (
+        8 * 1600 * (4 + 2 * 8)
+    )
     assert points.periods_together(replace(config, seeds=1000), 1) == 1  # whose fakes take seconds to measure
     assert points.periods_together(replace(PLANE, eval_every=10), 2) == 1
 
@@ -145,6 +148,8 @@ def test_logits_are_of_whole_packs_or_of_points_among_real_ones():
     moved[:, :, 1] += 1.0  # packs are (0, 3), (1, 4), (2, 5)
     assert (gans.d_logits_of_packs(moved) != gans.d_logits_of_packs(x)).tolist() == [[False, True, False]] * 2
     assert (gans.d_logits(moved) != gans.d_logits(x)).tolist() == [[False, True, *[False] * 4]] * 2
+    seven = np.concatenate([x, x[:, :, :1]], axis=2)  # the last one fills no pack
+    assert (gans.d_logits_of_packs(seven) == gans.d_logits_of_packs(x)).all()
 
 
 def test_images_of_latents_are_what_fakes_are_made_of():

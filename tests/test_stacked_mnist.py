@@ -123,8 +123,8 @@ def test_d_of_the_dcgan_sees_pairs_side_by_side(real):
     batch = one_batch(config, real)
     colour = stacked.stacked(tf.constant(real.train), batch["triples"]).numpy()
     fakes = networks.dcgan_generator(draws.latents(batch["z"], "normal"), game.generator.weights)[0].numpy()
-    glued = [np.concatenate([x[:4], x[4:]], axis=-1) for x in (colour / 127.5 - 1, fakes)]
-    assert glued[0].shape == (4, 8, 8, 6)
+    glued = [np.concatenate([x[:8], x[8:]], axis=-1) for x in (colour / 127.5 - 1, fakes)]
+    assert glued[0].shape == (8, 8, 8, 6)  # 8 pairs
     logits = [networks.dcgan_discriminator(tf.constant(x, tf.float32), game.discriminator.weights)[0] for x in glued]
     expected = tf.reduce_mean(core.LOSSES[config.loss].d(*logits))
     np.testing.assert_allclose(first_step(config, real, game)[0], expected, rtol=1e-4)
@@ -135,9 +135,9 @@ def test_dense_d_sees_pairs_side_by_side(real):
     game = stacked.new_game(config, SIDE)
     assert game.discriminator.weights[0].shape == (16, 2 * 3 * 64)
     batch = one_batch(config, real)
-    rows = real.train[batch["triples"].numpy()].reshape(8, -1) / np.float32(255)  # [8, 3 * 64]
+    rows = real.train[batch["triples"].numpy()].reshape(16, -1) / np.float32(255)  # [16, 3 * 64]
     fakes = stacked.dense_generator(draws.latents(batch["z"], "normal"), game.generator.weights).numpy().T
-    glued = [tf.constant(np.concatenate([x[:4], x[4:]], axis=1).T) for x in (rows, fakes)]
+    glued = [tf.constant(np.concatenate([x[:8], x[8:]], axis=1).T) for x in (rows, fakes)]
     logits = [stacked.leaky_mlp(x, game.discriminator.weights) for x in glued]
     expected = tf.reduce_mean(core.LOSSES[config.loss].d(*logits))
     np.testing.assert_allclose(first_step(config, real, game)[0], expected, rtol=1e-4)
@@ -189,7 +189,7 @@ def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, dropout, monkeypatch):
 
 @pytest.mark.parametrize("loss", ["wasserstein", "relativistic_average"])
 def test_other_losses_play_with_packs_and_masks(real, loss):
-    config = replace(CONFIG, loss=loss, pack=4, dropout=0.25, steps=2)
+    config = replace(CONFIG, loss=loss, pack=3, dropout=0.25, steps=2)
     game = stacked.new_game(config, SIDE)
     before = copies([game.generator.weights, game.discriminator.weights[:-1]])  # D's last bias has no gradient
     assert np.isfinite(first_step(config, real, game)).all()
