@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # at run time `tf` is defined in the last lines of this file
 def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the updated D; returns both losses, each `[S]` or a scalar.
 
+    With `rules.simultaneous` G is updated against the D from before its update, as if both moved at once.
+
     `batch` holds real samples `x [..., F, B]`, latents `z [..., Z, B]` and, for the gradient penalty alone, random
     numbers `mix [..., 1, B]`. D sees real samples and fakes only, never z. A seed's loss is the mean over its batch.
     The losses of all seeds are summed: a mean would shrink each seed's gradient as more seeds train. The
@@ -51,11 +53,12 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B], outside the tape: for D fakes are constants
     with tf.GradientTape() as tape:
         d_loss, total = discriminator_loss(rules, d.weights, batch, fake, game.step)
+    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # the old, or the new
     adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
-    with tf.GradientTape() as tape:  # the same fakes, recorded: G's gradient goes through them and the new D
+    with tf.GradientTape() as tape:  # the same fakes, recorded: G's gradient goes through them and D
         fake = rules.generator(batch["z"], g.weights)
-        d_weights = unrolled(rules, d, batch, fake, game.step) if rules.unroll else d.weights
+        d_weights = unrolled(rules, d, batch, fake, game.step) if rules.unroll else d_seen
         fake_logits = rules.discriminator(fake, d_weights)
         g_loss = batch_mean(rules.loss.g(rules.discriminator(batch["x"], d_weights), fake_logits))
         total = tf.reduce_sum(g_loss)
@@ -330,6 +333,7 @@ class Rules(NamedTuple):
     penalty_schedule: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of all three penalties
     average_decay: float = 0.0  # 0: the average equals G's current weights
     unroll: int = 0  # updates of D that G looks ahead
+    simultaneous: bool = False  # both players move at once: G does not see D's update of the same step
 
 
 # ---------------------------------------------------------------------------------------------- networks
@@ -365,7 +369,7 @@ ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 def mlp_weights(
-    rngs: Sequence[np.random.Generator] | np.random.Generator, sizes: Sequence[int], init: str = "he"
+    rngs: Sequence[np.random.Generator] | np.random.Generator, sizes: Sequence[int], init: str = "he", pieces: int = 1
 ) -> Weights:
     """Raw weights of a multilayer perceptron `sizes[0] -> ... -> sizes[-1]`.
 
@@ -373,12 +377,15 @@ def mlp_weights(
         rngs: one random generator, or a list of one for each seed, which gives the leading axis S.
         sizes: units of each layer, the input first.
         init: one of `INITS`.
+        pieces: how many linear functions each hidden unit has; more than one for maxout.
     Returns:
-        `[W1, b1, W2, b2, ...]` with `W [S, out, in]` and `b [S, out, 1]`, or without S.
+        `[W1, b1, W2, b2, ...]` with `W [S, out, in]` and `b [S, out, 1]`, or without S; in hidden layers out is the
+        number of units times `pieces`.
     """
     if isinstance(rngs, np.random.Generator):
-        return [tf.Variable(w) for w in _mlp_arrays(rngs, sizes, init)]
-    return [tf.Variable(np.stack(w)) for w in zip(*(_mlp_arrays(rng, sizes, init) for rng in rngs), strict=True)]
+        return [tf.Variable(w) for w in _mlp_arrays(rngs, sizes, init, pieces)]
+    arrays = (_mlp_arrays(rng, sizes, init, pieces) for rng in rngs)
+    return [tf.Variable(np.stack(w)) for w in zip(*arrays, strict=True)]
 
 
 INITS: dict[str, Callable[[int, int, int, int], tuple[float, float]]] = {
@@ -393,13 +400,15 @@ INITS: dict[str, Callable[[int, int, int, int], tuple[float, float]]] = {
     "small_end": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs) / (1 + 9 * (layer == layers - 1)), 0.0),
     "glorot": lambda inputs, outputs, layer, layers: (np.sqrt(2 / (inputs + outputs)), 0.0),  # Glorot and Bengio 2010
     "small": lambda inputs, outputs, layer, layers: (0.01, 0.0),
+    "small_02": lambda inputs, outputs, layer, layers: (0.02, 0.0),  # PacGAN's code; Radford et al. 2016
 }
 
 
-def _mlp_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str) -> list[np.ndarray]:
-    arrays = []
+def _mlp_arrays(rng: np.random.Generator, sizes: Sequence[int], init: str, pieces: int) -> list[np.ndarray]:
+    arrays, layers = [], len(sizes) - 1
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        scale, shift = INITS[init](inputs, outputs, layer, len(sizes) - 1)
+        outputs *= pieces if layer < layers - 1 else 1
+        scale, shift = INITS[init](inputs, outputs, layer, layers)
         arrays += [scale * rng.standard_normal((outputs, inputs)), shift * rng.standard_normal((outputs, 1))]
     return [array.astype(np.float32) for array in arrays]
 

@@ -33,10 +33,12 @@ THIS = "benchmarks/pages.py"
 RESULTS = "docs/results"
 PAGES = {  # page -> the command that makes it
     "faults.md": "python benchmarks/faults.py > docs/results/faults.md",
+    "floors.md": "python benchmarks/quality_floors.py > docs/results/floors.md",
     "losses.md": "python benchmarks/quality_losses.py",  # with a figure and losses.csv
     "mnist.md": "python benchmarks/quality_mnist.py > docs/results/mnist.md",
     "modes.md": "python benchmarks/quality_modes.py > docs/results/modes.md",
     "normal_1d.md": "python benchmarks/quality_normal_1d.py > docs/results/normal_1d.md",
+    "pacgan.md": "python benchmarks/quality_pacgan.py > docs/results/pacgan.md",
     "speed.md": "python benchmarks/speed.py > docs/results/speed.md",  # with a figure
     "translation.md": "python benchmarks/quality_translation.py > docs/results/translation.md",
 }

@@ -29,8 +29,8 @@ sample on. The reverse KL, in nats, compares the shares of the modes among these
 `stable` and `classic` are recipes of `mixture_2d.py`, with seeds 0 to 9, on which nothing was tuned. `classic` is
 the plain GAN with PacGAN's optimiser (Adam 1e-4, beta1 .8), latents, loss, batches of 100 packs and, here, its
 400,000 steps, but with smaller networks: G has 4 layers and D 3 layers of 64 ReLU units, where PacGAN's have 4 x 400
-with batch norm and 3 x 200 with maxout. With `--pack 4` a step draws 400 real points and 400 fakes, 100 packs of
-each, as PacGAN does.
+with batch norm and 3 x 200 with maxout (recipe `pacgan`; `benchmarks/quality_pacgan.py` is their comparison). With
+`--pack 4` a step draws 400 real points and 400 fakes, 100 packs of each, as PacGAN does.
 """
 
 RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; the same of the grid
@@ -98,14 +98,18 @@ STACKED_OURS = {  # label -> folder, recipe, flags, seeds
 }
 
 
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean over seeds and its standard error."""
+    return statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
+
+
 def with_error(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
     """Mean +- standard error, both multiplied by `scale`; if some values are infinite (None), how many are."""
     if any(v is None for v in values):
         return f"infinite in {sum(v is None for v in values)} of {len(values)}"
-    mean = statistics.mean(values)
     if len(set(values)) == 1:
-        return f"{scale * mean:.{digits}f}"
-    error = statistics.stdev(values) / math.sqrt(len(values))
+        return f"{scale * values[0]:.{digits}f}"
+    mean, error = mean_and_error(values)
     return f"{scale * mean:.{digits}f} +- {scale * error:.{digits}f}"
 
 
@@ -124,11 +128,11 @@ def numbers(result: dict) -> list[str]:
     ]
 
 
-def difference(ours: Sequence[float], theirs: str) -> str:
-    """The difference of two means in standard errors; up to two of them it may be chance."""
-    mean, error = map(float, theirs.split(" +- "))
-    own = statistics.stdev(ours) / math.sqrt(len(ours))
-    distance = round((statistics.mean(ours) - mean) / math.hypot(own, error), 1)
+def difference(ours: Sequence[float], theirs: str | Sequence[float]) -> str:
+    """The difference to a published or to another mean, in standard errors; up to two of them it may be chance."""
+    mean, error = map(float, theirs.split(" +- ")) if isinstance(theirs, str) else mean_and_error(theirs)
+    own_mean, own_error = mean_and_error(ours)
+    distance = round((own_mean - mean) / math.hypot(own_error, error), 1)
     doubt = "" if abs(distance) > 2 else ", which may be chance"
     return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{doubt}"
 
@@ -170,6 +174,7 @@ def tricks() -> None:
     names = ("modes", "high quality %", "reverse KL")
     print(row("", *(f"{target}: {name}" for target in ("ring", "grid") for name in names), "CPU minutes"))
     print(row(*["---"] * 8))
+    found = {}
     for name, flags in TRICK_FLAGS.items():
         results = [
             cell(f"quality_modes/{name}-{target}", mixture_2d, 0, "classic", ["--target", target, *SHORT, *flags])
@@ -178,6 +183,12 @@ def tricks() -> None:
         minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
         label = f"`{' '.join(flags)}`" if flags else "the plain game"
         print(row(label, *(text for r in results for text in numbers(r)), minutes))
+        found[label] = [r["high_quality"]["per_seed"] for r in results]
+    plain = found.pop("the plain game")
+    print("\nHigh quality, compared with the plain game:\n")
+    for label, shares in found.items():
+        ring, grid = map(difference, shares, plain)
+        print(f"* {label}: ring {ring}; grid {grid}.")
 
 
 def stacked() -> None:

@@ -9,6 +9,7 @@ and the sliced Wasserstein distance also serve points without modes. Each number
     python experiments/mixture_2d.py --target grid          25 modes; or spiral, or FILE with two columns
     python experiments/mixture_2d.py --recipe classic       the plain GAN; add --pack 4
     python experiments/mixture_2d.py --recipe classic --loss minimax --unroll 5 --steps 2000
+    python experiments/mixture_2d.py --recipe pacgan        PacGAN's own networks: an hour or more; add --pack 2
 
 Four minutes on two cores; --steps 8000 shows most of it in half a minute.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 JUDGES, DIRECTIONS = 10_000, 16  # of the sliced Wasserstein distance: held-out points at most, projections
+Network = Annotated[str, cli.one_of(("mlp", "pacgan"))]
 LINES, FINER = 25, 4  # lines of equal latent coordinate in the pictures; steps of G between two of them
 
 
@@ -43,6 +45,7 @@ class Config:
     samples: cli.Count = 100_000  # real points to train on, of ring, grid and spiral; every seed has its own
     standardise: bool = True  # train on (x - mean) / std: ring and grid have one scale
     # networks
+    network: Network = "mlp"  # pacgan: G has batch norm, and each hidden unit of D takes the largest of 5 numbers
     latent: cli.Latent = "uniform"  # distribution of z; on the grid uniform has 91% high quality, normal 85%
     latent_dim: cli.Count = 2  # numbers in z; 2: G can be drawn as a bent sheet
     generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
@@ -50,7 +53,7 @@ class Config:
     generator_init: cli.Init = "he"
     generator_skip: bool = False  # G adds a linear map of z to its network
     discriminator_hidden: cli.Sizes = (64, 64, 64)  # units of D's hidden layers
-    discriminator_activation: cli.Activation = "leaky_relu"
+    discriminator_activation: cli.Activation = "leaky_relu"  # if the network is mlp
     discriminator_init: cli.Init = "scattered_4"  # scattered_4: D sees very narrow modes from the start
     # game
     loss: cli.Loss = "non_saturating"
@@ -60,6 +63,7 @@ class Config:
     penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
     pack: cli.Count = 1  # points that D sees at a time, as one pack (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 0  # updates of D that G looks ahead
+    simultaneous: bool = False  # G and D move at once; otherwise D first, and G answers the new D
     # training
     seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
     seed: cli.Seed = 0  # the first of them
@@ -80,6 +84,10 @@ class Config:
     def __post_init__(self) -> None:
         cli.check(self)
         points.check(self)
+        if self.simultaneous:
+            cli.require(self, "unroll", "0 with --simultaneous", lambda v: v == 0)
+        if self.network == "pacgan":
+            cli.require(self, "batch", "at least 2 with --network pacgan, for batch norm", lambda v: v >= 2)
         if self.standardise:
             cli.require(self, "samples", "at least 2, which have a standard deviation", lambda v: v >= 2)
         target = targets.PLANE_TARGETS.get(self.target, lambda: None)()
@@ -91,7 +99,7 @@ class Config:
             cli.require(self, "samples", words, lambda v: v == Config.samples)
 
 
-CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; its G has 4 x 400, its D 3 x 200 (maxout of 5)
+CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; PACGAN below has its own
     Config(),
     latent="normal",
     generator_hidden=(64, 64, 64, 64),
@@ -109,6 +117,20 @@ CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; its G has 4
     beta2=0.999,
     average=0.0,
     eval_every=1000,
+)
+PACGAN = replace(  # PacGAN's own plain GAN, after its code; with --pack 2 its PacGAN2
+    CLASSIC,
+    standardise=False,
+    network="pacgan",
+    generator_hidden=(400, 400, 400, 400),
+    generator_init="small_02",
+    discriminator_hidden=(200, 200, 200),
+    discriminator_init="small_02",
+    simultaneous=True,
+    seeds=1,  # a seed takes an hour on one core
+    steps=400_000,
+    eval_every=10_000,
+    checkpoint_every=10_000,
 )
 
 
@@ -135,6 +157,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         penalty_schedule=core.geometric(config.penalty_end, config.steps),
         average_decay=config.average,
         unroll=config.unroll,
+        simultaneous=config.simultaneous,
     )
 
     def step(game, batch):
@@ -288,7 +311,7 @@ TABLE = cli.Table(
         "sliced Wasserstein-1, unit of the data": ("sliced_wasserstein", ".4f"),
     },
 )
-RECIPES = {"stable": Config(), "classic": CLASSIC}
+RECIPES = {"stable": Config(), "classic": CLASSIC, "pacgan": PACGAN}
 
 if __name__ == "__main__":
     cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)

@@ -85,7 +85,9 @@ class Config:
         0  # the first seed, the others follow; a seed sets first weights, batches, z and, without --data, samples
     )
     steps: cli.Count = 8000  # training steps; each updates D once and G once
-    epochs: cli.Count | None = None  # instead of --steps; each has ceil(samples / (pack batch)); the tutorial: 3000
+    epochs: cli.Count | None = (
+        None  # instead of --steps: an epoch is ceil(samples / (pack batch)) steps; the tutorial has 3000
+    )
     batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; so many samples each if --pack is 1
     learning_rate: cli.Rate = (
         1e-3  # of G's Adam; at .05 most seeds of the classic recipe collapse to a std below half the real one

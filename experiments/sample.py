@@ -234,7 +234,8 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
     config, data, state = gan.config, gan.run.data, gan.run.state
     if not gan.has_images:
         chosen = slice(None) if seed_index is None else slice(seed_index, seed_index + 1)
-        blocks = [[w.numpy() for w in game.average] for game in state["games"]]
+        seeds, games = gan.seeds(None), zip(points.blocks(config), state["games"], strict=True)
+        blocks = [points.evaluated(config, game, seeds[block]) for block, game in games]
         weights = [np.concatenate(parts)[chosen] for parts in zip(*blocks, strict=True)]
         unit = np.array(data["mean"])[chosen], np.array(data["std"])[chosen]
         settings = config.generator_skip, config.generator_activation, config.latent

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import copy
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
@@ -81,9 +80,10 @@ class Size(NamedTuple):
     units: int
 
 
-def mlp(sizes: Sequence[int]) -> Size:
-    """The size of `gan_core.mlp` with so many units in each layer, the input first."""
-    return Size(sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)), sum(sizes[1:]))
+def mlp(sizes: Sequence[int], pieces: int = 1) -> Size:
+    """The size of `gan_core.mlp` with so many units in each layer, the input first; of maxout units with `pieces`."""
+    rows = [*(pieces * units for units in sizes[1:-1]), sizes[-1]]  # of each weight matrix
+    return Size(sum((inputs + 1) * outputs for inputs, outputs in zip(sizes[:-1], rows, strict=True)), sum(rows))
 
 
 def losses(config: Any, kinds: int = 2, seeds: int = 1) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import draws, memory
+from lab import draws, memory, pacgan
 from lab.runs import BadInput, Period, Run
 
 COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
@@ -28,7 +28,7 @@ class Ensemble:
     The seeds are split into blocks: each is one `Game` with a leading axis of seeds and trains in one program.
 
     Attributes:
-        d, g: the networks, `(x, weights) -> logits [S, 1, n]` and `(z, weights) -> points [S, F, n]`.
+        d, g: the networks as they train, `(x, weights) -> logits [S, 1, n]` and `(z, weights) -> points [S, F, n]`.
         games: the `gan_core.Game` of each block.
         points: training points `[S, F, N]` float32, standardised if the config says so.
         mean, std: `[S, F, 1]`; samples are mapped back to the unit of the data by them.
@@ -39,12 +39,12 @@ class Ensemble:
         self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
         self.points, self.mean, self.std = standardised(points, config.standardise)
         self.d, self.g = networks(config)
-        self.blocks = draws.blocks(config.seeds, seeds_at_once(config))
+        self.blocks = blocks(config)
         if len(self.blocks) == 1 and widest_layer(config) < 200:  # too little work to share between cores
             core.use_one_core_a_program()
         self.games = [new_game(config, self.seeds[block], points.shape[1]) for block in self.blocks]
-        distribution = config.latent
-        self._sample = core.compiled(lambda bits, weights: self.g(draws.latents(bits, distribution), weights))
+        self._perceptron, latent = perceptron(config), config.latent
+        self._sample = core.compiled(lambda bits, weights: self._perceptron(draws.latents(bits, latent), weights))
 
     def first_seed(self) -> Ensemble:
         """The first GAN alone, as it is now, for questions that need not be asked of all."""
@@ -91,12 +91,14 @@ class Ensemble:
 
     def images_of(self, z: np.ndarray) -> np.ndarray:
         """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
-        return self._generated(self.g, np.tile(np.float32(z), (len(self.seeds), 1, 1)))
+        return self._generated(self._perceptron, np.tile(np.float32(z), (len(self.seeds), 1, 1)))
 
     def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
-        averages = averages or [[w.numpy() for w in game.average] for game in self.games]
-        blocks = zip(self.blocks, averages, strict=True)
-        return np.concatenate([generate(inputs[b], average) for b, average in blocks]) * self.std + self.mean
+        if averages is None:
+            blocks_and_games = zip(self.blocks, self.games, strict=True)
+            averages = [evaluated(self.config, game, self.seeds[block]) for block, game in blocks_and_games]
+        parts = [generate(inputs[block], weights) for block, weights in zip(self.blocks, averages, strict=True)]
+        return np.concatenate(parts) * self.std + self.mean
 
     def d_logits_of_packs(self, x: np.ndarray) -> np.ndarray:
         """D's logits of points `[S, F, n]` in packs, `[S, n // pack]`. What fills no pack is left out."""
@@ -158,6 +160,21 @@ def inputs(config: Any, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return seen
 
 
+def has_pacgan(config: Any) -> bool:
+    """Whether the networks are those of `lab.pacgan`; `normal_1d` has no such setting."""
+    return getattr(config, "network", "mlp") == "pacgan"
+
+
+def pieces(config: Any) -> int:
+    """How many linear functions a hidden unit of D has: more than one if it is a maxout unit."""
+    return pacgan.PIECES if has_pacgan(config) else 1
+
+
+def blocks(config: Any) -> list[slice]:
+    """The seeds that train together, in one program."""
+    return draws.blocks(config.seeds, seeds_at_once(config))
+
+
 def seeds_at_once(config: Any) -> int:
     """How many seeds train in one program at most: 64, or 16 if a layer has 64 units or more.
 
@@ -177,8 +194,12 @@ def largest_block(config: Any) -> int:
 
 
 def steps_at_once(config: Any, features: int) -> int:
-    """How many steps one call plays: at most 500, and batches of about 10 MB, which the processor's cache holds."""
-    steps = min(500, config.steps, config.eval_every * periods_together(config, features))
+    """How many steps one call plays: at most 500, and batches of about 10 MB, which the processor's cache holds.
+
+    Of wide networks, whose steps take milliseconds, it is at most 100: a signal has to wait until the call ends.
+    """
+    most = 500 if widest_layer(config) < 200 else 100
+    steps = min(most, config.steps, config.eval_every * periods_together(config, features))
     return min(steps, max(20, 10_000_000 // (largest_block(config) * bytes_of_batch(config, features))))
 
 
@@ -225,8 +246,12 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
     one_seed = 48 if samples is None else (64, 180)[features - 1]
     samples = config.samples if samples is None else samples
-    d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1))
+    d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1), pieces(config))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
+    drawn = fakes  # by G at a time, to evaluate it
+    if has_pacgan(config):
+        g = g._replace(units=2 * g.units)  # before and after batch norm
+        drawn = max(fakes, pacgan.LATENTS + config.batch)
     numbers = features + config.latent_dim  # of a sample and its latent
     steps = steps_at_once(config, features)
     batches = steps * bytes_of_batch(config, features)
@@ -241,7 +266,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
         + 24 * steps * config.pack * config.batch  # the order of one seed's batches
         + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block
-        + fakes * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
+        + drawn * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
         + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions
         + asked * company * (8 * d.units + 24 * features * (config.pack - 1))
         + 150_000 * config.latent_dim * (features - 1)  # the lattice of latents in the pictures of the plane
@@ -249,10 +274,37 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
 
 
 def networks(config: Any) -> tuple[Callable, Callable]:
-    """D: a pack of points -> a logit, and G: z -> a point; multilayer perceptrons with linear outputs."""
-    d = partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation])
+    """D: a pack of points -> a logit, and G: z -> a point, as they train; perceptrons with linear outputs."""
+    if not has_pacgan(config):
+        return partial(core.mlp, activation=core.ACTIVATIONS[config.discriminator_activation]), perceptron(config)
+    activation, groups = core.ACTIVATIONS[config.generator_activation], config.pack
+
+    def normed(z: tf.Tensor, weights: Sequence) -> tf.Tensor:
+        return pacgan.normed_mlp(z, weights, activation, groups)[0]
+
+    return partial(core.mlp, activation=pacgan.maxout), core.with_skip(normed) if config.generator_skip else normed
+
+
+def perceptron(config: Any) -> Callable:
+    """G as it is evaluated, z -> a point, with the weights `evaluated`."""
     g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
-    return d, core.with_skip(g) if config.generator_skip else g
+    return core.with_skip(g) if config.generator_skip else g
+
+
+def evaluated(config: Any, game: core.Game, seeds: Sequence[int]) -> list[np.ndarray]:
+    """The weights of the `perceptron` that draws the fakes of a block of seeds: the average of G's weights.
+
+    Batch norm becomes a part of them. Its moments are those of 4000 latents, in batches as large as in training.
+    """
+    average = [w.numpy() for w in game.average]
+    if not has_pacgan(config):
+        return average
+    skip = [average.pop()] if config.generator_skip else []
+    batches, activation = -(-pacgan.LATENTS // config.batch), core.ACTIVATIONS[config.generator_activation]
+    bits = draws.bits_for_seeds(seeds, draws.LATENT, 0, batches, (config.latent_dim, config.batch))
+    z = draws.latents(np.concatenate(bits, axis=-1), config.latent)  # [S, Z, batches batch]
+    _, weights = pacgan.normed_mlp(z, average, activation, batches)
+    return [*map(np.asarray, weights), *skip]
 
 
 def new_game(config: Any, seeds: range, features: int) -> core.Game:
@@ -260,8 +312,9 @@ def new_game(config: Any, seeds: range, features: int) -> core.Game:
     rngs = [draws.generator(seed, draws.WEIGHTS) for seed in seeds]
     d_sizes = config.pack * features, *config.discriminator_hidden, 1
     g_sizes = config.latent_dim, *config.generator_hidden, features
-    d = core.mlp_weights(rngs, d_sizes, config.discriminator_init)
-    g = core.mlp_weights(rngs, g_sizes, config.generator_init)
+    d = core.mlp_weights(rngs, d_sizes, config.discriminator_init, pieces(config))
+    g_weights = pacgan.normed_weights if has_pacgan(config) else core.mlp_weights
+    g = g_weights(rngs, g_sizes, config.generator_init)
     if config.generator_skip:
         scale, shape = (
             config.latent_dim**-0.5,

@@ -277,22 +277,25 @@ def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient
     assert game.step.numpy() == 1
 
 
-def test_generator_plays_against_the_new_discriminator_and_minimises_its_own_loss():
-    game, losses = play(seeds=(0,), steps=1, only=0, jit_compile=False)
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_generator_plays_against_the_discriminator_it_sees_and_minimises_its_own_loss(simultaneous, jit_compile):
+    """D after its update or, if both move at once, before it."""
+    game, losses = play(seeds=(0,), steps=1, only=0, jit_compile=jit_compile, simultaneous=simultaneous)
     rng = np.random.default_rng([0, 1])
     rng.normal(1, 1, (1, 1, 16))
     z = rng.normal(0, 1, (1, 2, 16))[0].astype("f")
-    g = core.mlp_weights(np.random.default_rng([0, 2]), (1, 4, 1), "normal")
     rng = np.random.default_rng([0, 2])
-    core.mlp_weights(rng, (1, 4, 1), "normal")
-    g = core.mlp_weights(rng, (2, 3, 1), "normal")
+    d, g = (core.mlp_weights(rng, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1)))
+    seen = d if simultaneous else game.discriminator.weights
 
     def loss(weights):
         fake = core.mlp(z, weights, tf.nn.softplus)
-        logits = core.mlp(fake, game.discriminator.weights, tf.nn.softplus)
+        logits = core.mlp(fake, seen, tf.nn.softplus)
         return float(tf.reduce_mean(tf.math.log_sigmoid(-logits)))
 
-    assert losses[0, 1] == pytest.approx(loss(g), rel=1e-5)  # G before its step, D after its own
+    assert losses[0, 1] == pytest.approx(loss(g), rel=1e-5)  # of G before its step
+    assert all((new != old).numpy().any() for new, old in zip(game.discriminator.weights, d, strict=True))
     assert loss(game.generator.weights) < loss(g)
     for average, new, old in zip(game.average, game.generator.weights, g, strict=True):
         assert np.allclose(average, 0.9 * old + 0.1 * new, atol=1e-6)
@@ -388,6 +391,7 @@ print(tf.keras.optimizers.Adam(0.5).learning_rate.numpy())
         ("small_end", (2 / 50) ** 0.5, 0, (2 / 200) ** 0.5 / 10),
         ("glorot", (2 / 250) ** 0.5, 0, (2 / 300) ** 0.5),
         ("small", 0.01, 0, 0.01),
+        ("small_02", 0.02, 0, 0.02),
     ],
 )
 def test_standard_deviations_of_first_weights(init, first, bias, last):

@@ -10,6 +10,7 @@ from helpers import command, quiet_command
 import gan_core as core
 import metrics
 from experiments import mixture_2d
+from gan_core import tf
 from lab import draws, points, runs, storage, targets
 
 FLAGS = ["--seeds=2", "--steps=40", "--eval-every=20", "--samples=500", "--checkpoint-every=20"]
@@ -135,6 +136,19 @@ def test_classic_recipe_is_the_plain_gan_of_pacgan():
     assert (classic.r1, classic.penalty_end, classic.average, classic.schedule) == (0, 1, 0, "constant")
     assert (classic.discriminator_init, classic.generator_init) == ("he", "he")
     assert classic.discriminator_schedule == "constant"
+
+
+def test_both_players_of_pacgan_move_at_once(monkeypatch):
+    seen = {}
+
+    def step(game, rules, batch):
+        seen["rules"] = rules
+        return tf.zeros(2), tf.zeros(2)
+
+    monkeypatch.setattr(core, "adversarial_step", step)
+    for simultaneous in (False, True):
+        mixture_2d.train(replace(TINY, simultaneous=simultaneous))
+        assert seen["rules"].simultaneous is simultaneous
 
 
 def test_targets_without_modes_have_no_coverage(tmp_path):

@@ -275,7 +275,8 @@ def test_commit_of_a_run_is_dirty_only_after_a_change_of_code(folder, monkeypatc
 
 
 def test_every_page_has_a_command_that_names_its_commit():
-    assert {path.name for path in (PROJECT / "docs/results").glob("*.md")} == set(pages.PAGES)
+    # A page that is not made yet is listed as stale.
+    assert {path.name for path in (PROJECT / "docs/results").glob("*.md")} <= set(pages.PAGES)
     for name, command in pages.PAGES.items():
         program, script, *target = command.split()
         assert program == "python" and target in ([], [">", f"docs/results/{name}"])

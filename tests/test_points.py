@@ -72,6 +72,7 @@ def test_steps_at_once_are_whole_periods_that_fit_the_cache():
     assert points.steps_at_once(replace(config, eval_every=40), 1) == 400  # of the 500, 10 periods
     assert points.steps_at_once(replace(config, eval_every=700), 1) == 500
     assert points.steps_at_once(replace(config, steps=50), 1) == 50
+    assert points.steps_at_once(replace(config, generator_hidden=(8, 200)), 1) == 100  # of milliseconds each
     assert points.steps_at_once(replace(config, seeds=64), 1) == 10_000_000 // (32 * 100 * (4 + 2 * 8))
     assert points.steps_at_once(replace(config, pack=16, eval_samples=160), 1) == 10_000_000 // (
         8 * 1600 * (4 + 2 * 8)

@@ -49,6 +49,7 @@ RUNS = {  # name -> script, changed settings; between them every kind of network
     "mixture_2d": (mixture_2d, POINTS | PLANE),
     "mixture_2d_normal": (mixture_2d, POINTS | PLANE | {"latent": "normal", "latent_dim": 5, "standardise": False}),
 }
+RUNS["mixture_2d_pacgan"] = (mixture_2d, RUNS["mixture_2d"][1] | {"network": "pacgan", "generator_skip": True})
 ON_POINTS = [name for name, (_, settings) in RUNS.items() if "seeds" in settings]
 OF_IMAGES = [name for name in RUNS if name not in ON_POINTS]
 
