@@ -57,8 +57,9 @@ class Config:
     )
     samples: cli.Count = 1000  # real samples to train on, without --data; every seed has its own
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
+    jitter: cli.Weight = 0.5  # normal noise on N real samples, in standard deviations times exp(-N / 250)
     # networks
-    latent: cli.Latent = "mixed"  # distribution of z; mixed: half of its coordinates normal, half uniform
+    latent: cli.Latent = "uniform"  # distribution of z; normal and mixed leave more fakes between separate peaks
     latent_dim: cli.Count = 8  # numbers in z
     generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with each layer more G can be steeper
     generator_activation: cli.Activation = "tanh"
@@ -69,11 +70,11 @@ class Config:
     discriminator_init: cli.Init = "scattered"  # scattered: D can show sharp edges and broad shapes at once
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 0.001  # weight of 1/2 |grad logit|^2 on real samples; .01 blunts the edges of `uniform`
-    r2: cli.Weight = 0.0  # the same on fakes
+    r1: cli.Weight = 0.3  # weight of 1/2 |grad logit|^2 on real samples; at .001 D and G lose narrow peaks
+    r2: cli.Weight = 0.3  # the same on fakes; with R1 alone one of four peaks is often lost
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real samples and fakes
     penalty_end: cli.Rate = (
-        1.0  # the penalties fall by a constant ratio a step, to this factor at the end; 1: constant
+        0.01  # the penalties fall by a constant ratio a step, to this factor: D shows sharp edges at the end
     )
     pack: cli.Count = 1  # samples that D sees at a time, as one pack (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = (
@@ -89,10 +90,8 @@ class Config:
         None  # instead of --steps: an epoch is ceil(samples / (pack batch)) steps; the tutorial has 3000
     )
     batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; so many samples each if --pack is 1
-    learning_rate: cli.Rate = (
-        1e-3  # of G's Adam; at .05 most seeds of the classic recipe collapse to a std below half the real one
-    )
-    discriminator_rate: cli.Rate = 20.0  # D's first learning rate divided by G's; 20 keeps D close to its optimum
+    learning_rate: cli.Rate = 8e-3  # of G's Adam; at .002 G is too slow to empty the gaps between four peaks
+    discriminator_rate: cli.Rate = 2.5  # D's first learning rate divided by G's; D's .02 keeps it near its optimum
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
@@ -123,10 +122,10 @@ class Config:
             object.__setattr__(self, "epochs", None)
 
 
-CLASSIC = replace(  # a tutorial's networks and settings; its latent_dim and samples are the defaults above
+CLASSIC = replace(  # a tutorial's networks and settings; its latent, latent_dim and samples are the defaults above
     Config(),
     standardise=False,
-    latent="uniform",
+    jitter=0.0,
     generator_hidden=(4,),
     generator_activation="relu",
     generator_init="normal",
@@ -136,9 +135,11 @@ CLASSIC = replace(  # a tutorial's networks and settings; its latent_dim and sam
     discriminator_init="normal",
     loss="minimax",
     r1=0.0,
+    r2=0.0,
+    penalty_end=1.0,
     steps=12_000,  # 3000 epochs
     batch=300,
-    learning_rate=5e-4,
+    learning_rate=5e-4,  # at .05 most seeds collapse to a standard deviation below half the real one
     discriminator_rate=1.0,
     schedule="constant",
     beta1=0.9,  # this and beta2 are Adam's defaults
@@ -151,10 +152,11 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
     run = run or runs.Run()
     in_file = len(targets.read_numbers(config.data)) // 2 if config.data is not None else None
-    memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
+    memory.require(config, lambda config: bytes_needed(config, in_file))
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
-    gans = points.Ensemble(config, real.train[:, None])  # [S, 1, N]: S seeds with N numbers each
+    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
+    gans = points.Ensemble(config, train_on[:, None])  # [S, 1, N]: S seeds with N numbers each
     run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
     rules = core.Rules(
         gans.d,
@@ -186,6 +188,12 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             counts = metrics.bin_counts(fakes[0], edges).tolist()  # of the first seed, for the animation
             run.record(period, losses, f"KL {np.median(kl):z.4f} nats", kl=kl, fake_counts=counts)
     return runs.Trained(config, real, gans, run)
+
+
+def bytes_needed(config: Config, in_file: int | None) -> int:
+    """About how much memory a run takes; `in_file`: how many numbers of a file each seed trains on."""
+    copies = targets.copies(config.jitter, in_file or config.samples)
+    return points.bytes_needed(config, features=1, samples=in_file, copies=copies)
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from scipy.special import ndtr, ndtri
 from gan_core import tf
 
 # The streams of one seed. A number, once used, keeps its meaning: changing it changes every published run.
-REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT, DROPOUT, STACK = range(10)
+REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT, DROPOUT, STACK, JITTER = range(11)
 
 
 # ---------------------------------------------------------------------------------------- random numbers

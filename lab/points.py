@@ -235,17 +235,17 @@ def check(config: Any) -> None:
         )
 
 
-def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
+def bytes_needed(config: Any, features: int, samples: int | None = None, copies: int = 1) -> int:
     """About how much memory a run takes, for `memory.require`.
 
-    `features`: coordinates of a point. `samples`: of a file, how many each seed trains on.
+    `features`: coordinates of a point. `samples`: of a file, how many each seed trains on. `copies` of each sample.
     """
     seeds, fakes = config.seeds, config.eval_samples
     block = largest_block(config)
     at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
     # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
     one_seed = 48 if samples is None else (64, 180)[features - 1]
-    samples = config.samples if samples is None else samples
+    samples = copies * (config.samples if samples is None else samples)
     d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1), pieces(config))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
     drawn = fakes  # by G at a time, to evaluate it

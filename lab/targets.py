@@ -16,6 +16,7 @@ from lab.files import BadInput
 
 LARGEST = 1e30  # size of a number; float32 ends at 3e38
 SMALLEST = 1e-30, 1e-15  # spread of numbers, and of the columns of points, whose arrows have squares of its inverse
+COPIES = 16  # of each sample, with different noise
 WIDE = 50  # held-out numbers; with fewer of them the floors are wide
 MOST_UNLIKE = 1e6  # ratio of the spreads of two columns, which stand in one picture
 SLOW = {  # SciPy searches for each quantile or draw: for the ten thousands of a run from half a minute to hours
@@ -71,6 +72,26 @@ def numbers(
     truth = distribution(target, target_args)
     train = np.stack([truth.rvs(samples, random_state=draws.generator(seed, draws.REAL)) for seed in seeds])
     return RealNumbers(train, truth, " ".join([target, *(f"{a:g}" for a in target_args)]))
+
+
+def jittered(samples: np.ndarray, strength: float, seeds: Sequence[int]) -> np.ndarray:
+    """Samples `[S, N]` of each seed with normal noise: `[S, COPIES N]`, or as they are where the noise is too small.
+
+    A GAN can learn a hundred numbers by heart. Noise on them is a smoothed bootstrap (Silverman and Young 1987): D
+    then compares the fakes with a kernel density estimate. Its standard deviation is strength exp(-N / 250) times
+    that of the seed's samples, so that it is gone where there are thousands of them.
+    """
+    n = samples.shape[1]
+    if copies(strength, n) == 1:
+        return samples
+    spread = strength * math.exp(-n / 250) * samples.std(axis=1)
+    noise = [draws.generator(seed, draws.JITTER).standard_normal(COPIES * n) for seed in seeds]
+    return np.tile(samples, (1, COPIES)) + spread[:, None] * np.stack(noise)
+
+
+def copies(strength: float, n: int) -> int:
+    """How often `jittered` repeats each of n samples: once if the noise is less than a thousandth of their spread."""
+    return COPIES if strength * math.exp(-n / 250) > 0.001 else 1
 
 
 def wide_floor(held_out: int | None) -> str:

@@ -355,3 +355,24 @@ def test_bad_point_file_is_named_with_its_fault(tmp_path, name, text, complaint)
     (tmp_path / name).write_text(text)
     line = refused(lambda: targets.points(str(tmp_path / name), 7, [0]), complaint, "expected two columns of numbers")
     assert line.startswith(f"--target {tmp_path / name}: ")
+
+
+# ---- noise on samples
+
+
+def test_noise_on_few_samples_has_the_stated_standard_deviation_and_is_each_seed_s_own():
+    samples = np.stack([np.arange(100.0), 5 * np.arange(100.0)])
+    noisy = targets.jittered(samples, 0.5, seeds=[3, 4])
+    assert noisy.shape == (2, targets.COPIES * 100)
+    moved = (noisy - np.tile(samples, targets.COPIES)) / samples.std(axis=1, keepdims=True)
+    # .5 exp(-100 / 250) = .335; the standard error of the std of 1600 normal numbers is 1.8% of it
+    assert moved.std(axis=1) == pytest.approx(0.5 * np.exp(-0.4), rel=4 * 0.018)
+    assert abs(np.corrcoef(moved)[0, 1]) < 4 / np.sqrt(1600)
+    assert (targets.jittered(samples[1:], 0.5, seeds=[4]) == noisy[1:]).all()
+
+
+@pytest.mark.parametrize(("strength", "n"), [(0.0, 100), (0.5, 2000)])
+def test_samples_stay_as_they_are_without_noise_and_where_there_are_many(strength, n):
+    samples = np.arange(2.0 * n).reshape(2, n)
+    assert targets.jittered(samples, strength, seeds=[0, 1]) is samples
+    assert targets.copies(strength, n) == 1

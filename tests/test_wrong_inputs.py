@@ -87,7 +87,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
         "not_negative": "unroll",
         "seed": "seed",
         "sizes": "generator-hidden discriminator-hidden",
-        "weight": "r1 r2 gradient-penalty",
+        "weight": "jitter r1 r2 gradient-penalty",
         "rate": "penalty-end learning-rate discriminator-rate",
         "decay": "beta1 beta2 average",
         "switch": "standardise generator-skip",
