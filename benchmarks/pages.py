@@ -34,6 +34,7 @@ RESULTS = "docs/results"
 PAGES = {  # page -> the command that makes it
     "faults.md": "python benchmarks/faults.py > docs/results/faults.md",
     "floors.md": "python benchmarks/quality_floors.py > docs/results/floors.md",
+    "kde.md": "python benchmarks/quality_kde.py > docs/results/kde.md",
     "losses.md": "python benchmarks/quality_losses.py",  # with a figure and losses.csv
     "mnist.md": "python benchmarks/quality_mnist.py > docs/results/mnist.md",
     "modes.md": "python benchmarks/quality_modes.py > docs/results/modes.md",
