@@ -33,6 +33,7 @@ THIS = "benchmarks/pages.py"
 RESULTS = "docs/results"
 PAGES = {  # page -> the command that makes it
     "faults.md": "python benchmarks/faults.py > docs/results/faults.md",
+    "levels.md": "python benchmarks/quality_levels.py > docs/results/levels.md",
     "losses.md": "python benchmarks/quality_losses.py",  # with a figure and losses.csv
     "mnist.md": "python benchmarks/quality_mnist.py > docs/results/mnist.md",
     "modes.md": "python benchmarks/quality_modes.py > docs/results/modes.md",
