@@ -62,10 +62,10 @@ def main() -> None:
         f"""# Chance claims of compare_losses.py
 
 `python benchmarks/quality_levels.py`: {TABLES} simulated tables of {LOSSES} losses and {SEEDS} seeds in each row, and
-the share in which any loss "beats" another; +- is the standard error. `compare_losses.py` claims that this share is at
-most {compare_losses.LEVEL:.0%} where the difference of any two losses on a seed is symmetric about 0, as it is in the
-first three rows. In the last two rows the medians are equal, but the differences are not symmetric: the test then tells
-losses apart more often, and that one loss beats another does not mean that its median is lower.
+the share in which any loss "beats" another; +- is the standard error. `compare_losses.py` claims that this share is
+at most {compare_losses.LEVEL:.0%} where the difference of any two losses on a seed is symmetric about 0, as it is in
+the first three rows. In the last two rows the medians are equal, but the differences are not symmetric: the test
+then tells losses apart more often, and that one loss beats another does not mean that its median is lower.
 
 {row("results of the losses", "differences", "tables with a claim")}
 |---|---|---|"""
