@@ -27,7 +27,7 @@ def test_distances_are_those_of_the_reference(loss, penalty, simultaneous, alter
         assert distance == pytest.approx(expected, rel=1e-6)
 
 
-NOTEBOOK = [  # the rest of the table of GAN_stability's notebook, by its own code: one D step at once, one and five in turn
+NOTEBOOK = [  # the table of GAN_stability's notebook, by its own code: simultaneous, alternating, with five D steps
     ("minimax", {}, 3.0969487, 1.4210189, 1.8452736),
     ("non_saturating", {}, 0.64020708, 0.28392342, 0.13887665),
     ("wasserstein", {"clip": 1.0}, 1.002152, 1.0241189, 0.91688472),
@@ -106,10 +106,10 @@ def test_eigenvalues_with_noise_and_with_consensus_are_those_of_theory():
 
 
 @pytest.mark.parametrize("order", dirac_gan.ORDERS)
-@pytest.mark.parametrize(("game", "penalty"), [("dirac", 0.3), ("linear_quadratic", 0.0)])
+@pytest.mark.parametrize(("game", "penalty"), [("dirac", 1.0), ("linear_quadratic", 0.0)])
 def test_measured_contraction_with_more_d_steps_is_the_predicted_one(game, penalty, order):
-    """A small step: with twelve D steps the eigenvalues are real, and the slow one alone is left after some steps."""
-    settings = {"d_steps": 12, "learning_rate": 0.02, "steps": 2000, "start": (0.1, -0.1)}
+    """A small step: with two D steps the eigenvalues are real, and the slow one alone is left after some steps."""
+    settings = {"d_steps": 2, "learning_rate": 0.1, "steps": 150, "start": (0.1, -0.1)}
     config = Config(game=game, losses=("minimax",), penalties=(penalty,), **settings)
     games = dirac_gan.evaluate(dirac_gan.train(config))["games"]
     found = next(game for game in games if game["order"] == order)
