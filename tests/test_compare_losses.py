@@ -154,9 +154,9 @@ def test_few_claims_where_differences_are_symmetric(case):
 
 
 def test_equal_medians_are_not_enough():
-    """Normal against exponential results of equal medians: a fifth or more of the tables have a claim."""
+    """Normal against exponential results of equal medians: .142 of 2000 tables; standard error of 150 tables .028."""
     *_, case = quality_levels.CASES
-    assert quality_levels.any_claim(quality_levels.CASES[case], tables=40, seed=4) > 0.05
+    assert quality_levels.any_claim(quality_levels.CASES[case], tables=150, seed=4) > 0.07
 
 
 def test_training_that_diverged_ranks_last():
