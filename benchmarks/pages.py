@@ -35,6 +35,7 @@ PAGES = {  # page -> the command that makes it
     "faults.md": "python benchmarks/faults.py > docs/results/faults.md",
     "floors.md": "python benchmarks/quality_floors.py > docs/results/floors.md",
     "kde.md": "python benchmarks/quality_kde.py > docs/results/kde.md",
+    "levels.md": "python benchmarks/quality_levels.py > docs/results/levels.md",
     "losses.md": "python benchmarks/quality_losses.py",  # with a figure and losses.csv
     "mnist.md": "python benchmarks/quality_mnist.py > docs/results/mnist.md",
     "modes.md": "python benchmarks/quality_modes.py > docs/results/modes.md",

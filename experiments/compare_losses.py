@@ -2,7 +2,8 @@
 
 A cell is one loss on one target, many seeds at once, with the stable recipe of normal_1d.py or mixture_2d.py. All
 losses share the seeds, so that differences are taken seed by seed. The table gives medians with bootstrap intervals,
-and says which other losses each loss beats beyond chance.
+and says which other losses each loss beats beyond chance. "Chance" means that a difference is as likely to favour one
+loss as the other, whatever its size: the test is not one of equal medians (docs/results/levels.md).
 
     python experiments/compare_losses.py                             7 losses, 1-D normal and ring, 32 seeds
     python experiments/compare_losses.py --targets norm ring grid    and the grid
@@ -35,7 +36,7 @@ from scipy import stats
 import gan_core as core
 from lab import cli, files, memory, plots, points, runs, screen, signals, storage, targets
 
-LEVEL = 0.05  # chance of calling any difference real on a target where none is
+LEVEL = 0.05  # chance of calling any difference real on a target where all are symmetric about 0
 Results = dict[tuple[str, str], dict[str, Any]]  # (target, loss) -> the result of the cell
 
 
@@ -235,7 +236,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def better(values: dict[str, np.ndarray]) -> dict[str, list[str]]:
     """Which others each loss beats: Wilcoxon's signed-rank test on the same seeds, Holm's correction over all pairs.
 
-    Sources: Wilcoxon 1945; Holm 1979. The chance of any false claim among the pairs is at most LEVEL.
+    The null hypothesis of a pair is that the difference of the two losses on a seed is symmetric about 0, as it is
+    where their results are exchangeable: swapping the two names on any seed then changes nothing. The chance of any
+    claim about pairs of which this is true is at most LEVEL. It is not the hypothesis of equal medians: losses of
+    equal medians whose spread or skew differ are told apart more often (benchmarks/quality_levels.py counts it).
+
+    Sources: Wilcoxon 1945; Holm 1979.
     """
     pairs = list(itertools.combinations(values, 2))
     beats: dict[str, list[str]] = {name: [] for name in values}
@@ -273,9 +279,10 @@ def markdown(config: Config, table: list[dict[str, Any]]) -> str:
         "",
         f"`{command(config)}`: KL(real || fake) in nats over {config.seeds} seeds that share data, first weights and "
         "latents. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, Holm's "
-        f"correction over the pairs of a target, level {LEVEL:g}; if neither of two losses beats the other, they "
-        "cannot be told apart. The penalty and the learning rates are those of the stable recipes, which were tuned "
-        "with `non_saturating`.",
+        f"correction over the pairs of a target: if all differences between losses are symmetric about 0, the chance "
+        f"of any claim on a target is at most {LEVEL:g} ([levels.md](levels.md)). If neither of two losses beats the "
+        "other, they cannot be told apart. The penalty and the learning rates are those of the stable recipes, which "
+        "were tuned with `non_saturating`.",
         "",
         "| target | loss | median KL | interval | 90% quantile | all modes | high quality | beats |",
         "|---|---|---|---|---|---|---|---|",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import quality_levels
 from helpers import one_line
 from scipy import stats
 
@@ -143,11 +144,19 @@ def test_holm_by_hand():
     assert found == real and len(real) == 1
 
 
-def test_no_false_claims_among_equal_losses():
-    """Seven alike: any claim at all in at most 5% of studies; 40 studies, standard error 3.4%."""
-    rng = np.random.default_rng(4)
-    claims = [any(compare_losses.better({str(k): rng.normal(size=32) for k in range(7)}).values()) for _ in range(40)]
-    assert sum(claims) <= 7  # 40 studies: 2 expected, 5% + 3.6 standard errors
+SYMMETRIC = [case for case, law in zip(quality_levels.CASES, quality_levels.IS_SYMMETRIC, strict=True) if law]
+
+
+@pytest.mark.parametrize("case", SYMMETRIC)
+def test_few_claims_where_differences_are_symmetric(case):
+    """At most 5%: 40 tables, standard error 3.4%, so that 7 claims are 3.6 standard errors away."""
+    assert quality_levels.any_claim(quality_levels.CASES[case], tables=40, seed=4) <= 7 / 40
+
+
+def test_equal_medians_are_not_enough():
+    """Normal against exponential results of equal medians: .142 of 2000 tables; standard error of 150 tables .028."""
+    *_, case = quality_levels.CASES
+    assert quality_levels.any_claim(quality_levels.CASES[case], tables=150, seed=4) > 0.07
 
 
 def test_training_that_diverged_ranks_last():

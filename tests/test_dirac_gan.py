@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,37 @@ def test_distances_are_those_of_the_reference(loss, penalty, simultaneous, alter
         assert distance == pytest.approx(expected, rel=1e-6)
 
 
+NOTEBOOK = [  # the table of GAN_stability's notebook, by its own code: simultaneous, alternating, with five D steps
+    ("minimax", {}, 3.0969487, 1.4210189, 1.8452736),
+    ("non_saturating", {}, 0.64020708, 0.28392342, 0.13887665),
+    ("wasserstein", {"clip": 1.0}, 1.002152, 1.0241189, 0.91688472),
+    ("wasserstein", {"gradient_penalty": 0.7}, 1.8017932, 1.2210666, 0.71630089),
+    ("minimax", {"penalties": (0.3,)}, 2.6426563e-06, 2.3009128e-07, 9.249806e-34),
+    ("minimax", {"penalties": (1.0,)}, 9.5287154e-22, 7.4812361e-17, 5.1435035e-12),
+    ("non_saturating", {"penalties": (0.3,)}, 2.2119604e-06, 1.4994194e-07, 3.9790631e-34),
+    # not the notebook's, which halves one term of this gradient: written out in NumPy, with the whole term
+    ("minimax", {"consensus": 1.0}, 2.5785534e-10, 1.7241031e-11, 10.968739),
+]
+
+
+@pytest.mark.parametrize(("loss", "flags", "at_once", "in_turn", "five_d_steps"), NOTEBOOK)
+def test_distances_are_those_of_the_notebook(loss, flags, at_once, in_turn, five_d_steps):
+    """Its psi has the other sign, so that its start (1, 1) is (1, -1) here."""
+    config = Config(**({"penalties": (0.0,)} | flags))
+    five = replace(config, d_steps=5)
+    games = [(config, "simultaneous", at_once), (config, "alternating", in_turn), (five, "alternating", five_d_steps)]
+    for settings, order, expected in games:
+        distance = np.linalg.norm(trajectories(settings, loss, order)[-1, 0])
+        assert distance == pytest.approx(expected, rel=1e-6)
+
+
+def test_two_d_steps_worked_by_hand():
+    """Wasserstein, h = 1/2, g = 1, from (1, -1): psi <- psi / 2 - theta / 2, twice; theta <- theta + psi / 2."""
+    config = Config(penalties=(1.0,), steps=1, learning_rate=0.5, d_steps=2)
+    assert trajectories(config, "wasserstein", "simultaneous")[1, 0].tolist() == [0.5, -1.0]  # both answer theta = 1
+    assert trajectories(config, "wasserstein", "alternating")[1, 0].tolist() == [0.5, -0.625]  # both answer 1/2
+
+
 def test_two_steps_worked_by_hand():
     """Wasserstein: both forces are linear, (psi, -theta - g psi); h = 1/2, g = 1, from (1, -1)."""
     config = Config(penalties=(1.0,), steps=2, learning_rate=0.5)
@@ -41,6 +73,58 @@ def test_eigenvalues_of_log_losses_are_those_of_theory(loss, penalty):
     root = np.sqrt(complex(penalty**2 / 4 - 1 / 4))
     expected = np.sort_complex([-penalty / 2 - root, -penalty / 2 + root])
     np.testing.assert_allclose(np.sort_complex(np.linalg.eigvals(jacobian(loss, penalty))), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "eigenvalue"),
+    [  # by hand for normal x and z: J = [[0, 2 c], [-2 c, -d]], where c is the losses' slope and d is D's curvature
+        ("minimax", -0.75 + 0.6614378j),  # c = 1/2, d = E x^4 / 4 + E z^4 / 4 = 3/2
+        ("wasserstein", 2j),  # c = 1, d = 0
+        ("relativistic_paired", -0.5 + 0.8660254j),  # c = 1/2, d = E (x^2 - z^2)^2 / 4 = 1
+    ],
+)
+def test_eigenvalues_of_the_linear_quadratic_game(loss, eigenvalue):
+    found = np.linalg.eigvals(jacobian(loss, 0.0, Config(game="linear_quadratic")))
+    np.testing.assert_allclose(found[np.argmax(found.imag)], eigenvalue, atol=1e-6)
+    np.testing.assert_allclose(found[np.argmin(found.imag)], np.conj(eigenvalue), atol=1e-6)
+
+
+def test_r1_in_the_linear_quadratic_game_is_that_of_a_quadratic_logit():
+    """g/2 E (2 psi x)^2 = 2 g psi^2: it adds 4 g to D's curvature of 3/2."""
+    found = jacobian("minimax", 0.5, Config(game="linear_quadratic"))
+    np.testing.assert_allclose(found, [[0, 1], [-1, -3.5]], atol=1e-6)
+
+
+def test_eigenvalues_with_noise_and_with_consensus_are_those_of_theory():
+    """Mescheder et al. 2018, lemma 3.3: -s^2/4 +- sqrt(s^4/16 - 1/4); consensus adds -c J^T J: -c/4 +- i/2."""
+    noise = np.linalg.eigvals(jacobian("minimax", 0.0, Config(instance_noise=0.7)))
+    assert sorted(noise.imag) == pytest.approx([-0.4847615, 0.4847615], abs=1e-6)
+    assert noise.real == pytest.approx([-0.1225] * 2, abs=1e-6)
+    consensus = np.linalg.eigvals(jacobian("minimax", 0.0, Config(consensus=1.0)))
+    assert sorted(consensus.imag) == pytest.approx([-0.5, 0.5], abs=1e-6)
+    assert consensus.real == pytest.approx([-0.25] * 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("order", dirac_gan.ORDERS)
+@pytest.mark.parametrize(("game", "penalty"), [("dirac", 1.0), ("linear_quadratic", 0.0)])
+def test_measured_contraction_with_more_d_steps_is_the_predicted_one(game, penalty, order):
+    """A small step: with two D steps the eigenvalues are real, and the slow one alone is left after some steps."""
+    settings = {"d_steps": 2, "learning_rate": 0.1, "steps": 150, "start": (0.1, -0.1)}
+    config = Config(game=game, losses=("minimax",), penalties=(penalty,), **settings)
+    games = dirac_gan.evaluate(dirac_gan.train(config))["games"]
+    found = next(game for game in games if game["order"] == order)
+    assert found["contraction"] == pytest.approx(found["contraction_predicted"], abs=2e-4)
+    assert found["contraction_predicted"] < 0.999
+
+
+def test_wgan_gp_has_no_theory_at_the_equilibrium_and_a_star(capsys):
+    result = dirac_gan.evaluate(
+        dirac_gan.train(Config(losses=("wasserstein",), penalties=(0.0,), gradient_penalty=0.7, steps=20))
+    )
+    assert [game["contraction_predicted"] for game in result["games"]] == [None, None]
+    assert result["headline"].startswith("0 of 2 games are stable")
+    dirac_gan.show(result)
+    assert capsys.readouterr().out.count("*") == 2
 
 
 def test_least_squares_without_a_bias_give_d_no_force_at_the_equilibrium():
@@ -67,6 +151,11 @@ def test_alternating_moves_g_first():
 def test_what_flies_apart_or_arrives_is_not_a_number():
     assert measured_contraction(np.array([[1.0, 1], [2, 2], [np.inf, 0], [np.nan, 0], [0, 0]])) is None
     assert measured_contraction(np.zeros((8, 2))) is None
+
+
+def test_contraction_is_measured_before_the_distance_is_lost_to_rounding():
+    path = np.array([[0.5**k, 0.0] for k in range(20)] + [[1e-7, 0.0]] * 80)
+    assert measured_contraction(path, smallest=1e-5) == pytest.approx(0.5)
 
 
 def test_fresh_process_writes_table_and_figure(tmp_path):

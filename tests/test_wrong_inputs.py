@@ -210,7 +210,11 @@ FLAGS = {  # every flag but those that name files, folders and targets
         "rate": "learning-rate",
         "part": "warm-up",
     },
-    "dirac_gan": {"count": "steps", "rate": "learning-rate"},
+    "dirac_gan": {
+        "count": "steps d-steps",
+        "rate": "learning-rate clip",
+        "weight": "gradient-penalty consensus instance-noise",
+    },
     "compare_losses": {"count": "steps eval-every eval-samples", "six": "seeds", "seed": "seed"},
 }
 OTHER = {  # the flags with rows of their own
@@ -218,7 +222,7 @@ OTHER = {  # the flags with rows of their own
     "mixture_2d": "target",
     "pix2pix": "pairs data",
     "cyclegan": "domain-a domain-b data",
-    "dirac_gan": "losses penalties start",
+    "dirac_gan": "game losses penalties start",
     "compare_losses": "targets losses out docs",
 }
 
@@ -339,6 +343,8 @@ BY_HAND = [
     ("cyclegan", "--domain-a a --domain-b b --data digits", "--data digits: expected no such flag beside --domain-a"),
     ("cyclegan", "--domain-a a --domain-b b --frame mnist", "--frame mnist: expected no such flag beside --domain-a"),
     ("cyclegan", "--domain-a a --domain-b b --train-images 9", "--train-images 9: expected no such flag beside"),
+    ("dirac_gan", "--game chess", "--game chess: expected one of dirac, linear_quadratic"),
+    ("dirac_gan", "--gradient-penalty 1e9", "--gradient-penalty 1e+09: expected at most 1e6 in size"),
     ("dirac_gan", "--losses", "--losses: expected one or more, each once"),
     ("dirac_gan", "--losses hinge hinge", "--losses hinge hinge: expected one or more, each once"),
     ("dirac_gan", "--losses hinge best", f"--losses hinge best: expected one of {LOSSES}"),
