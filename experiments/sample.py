@@ -246,9 +246,7 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
     weights = [w.numpy() for w in state["game"].average]
     if any(w.ndim == 4 for w in weights):
         return export.dcgan_images(weights, data.get("class_frequencies"))
-    activation = getattr(config, "generator_activation", "leaky_relu")  # stacked_mnist has no flags for these two
-    output, channels = getattr(config, "output", "sigmoid"), len(weights[-1]) // data["side"] ** 2
-    return export.dense_images(weights, activation, output, data["side"], channels)
+    return export.dense_images(weights, config.generator_activation, config.output, data["side"])
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ from lab import classifier, cli, draws, image_metrics, memory, networks, picture
 COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
 
-Network = Annotated[str, cli.one_of(("alike", "dcgan", "dense"))]
+Network = Annotated[str, cli.one_of(("alike", "dcgan"))]
 Norm = Annotated[str, cli.one_of(("batch", "none"))]
 Samples = Annotated[int, cli.Accepted(f"at least {MODES}, one for each mode", lambda v: v >= MODES)]
 
@@ -57,8 +57,6 @@ class Config:
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Norm = "none"  # in D; none: KL .75 with dcgan and R1 .1 at step 1500, batch .92, floor .285
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
-    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers, if the network is dense
-    discriminator_hidden: cli.Sizes = (512, 512)  # units of D's, if the network is dense
     # game
     loss: cli.Loss = "non_saturating"
     pack: cli.Count = 1  # images that D sees at a time, as the channels of one: a pack
@@ -101,7 +99,7 @@ DCGAN = replace(  # the published system
 )
 
 
-# --------------------------------------------------------------------------------- the convolutional game
+# ------------------------------------------------------------------------------------------------ the game
 
 
 def adversarial_step(
@@ -186,50 +184,12 @@ def alike_discriminator(x: tf.Tensor, weights: Sequence) -> tuple[tf.Tensor, lis
     return networks.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments + used
 
 
-# ----------------------------------------------------------------------------------------- the dense game
+# ---------------------------------------------------------------------------------------- training, scores
 
 
-leaky_mlp = partial(core.mlp, activation=core.ACTIVATIONS["leaky_relu"])  # D; G is one, too, with a sigmoid behind it
-
-
-def dense_generator(z: tf.Tensor, weights: Sequence) -> tf.Tensor:
-    """The dense G: latents `[Z, B]` -> pixels in [0, 1], colour after colour: `[3 side^2, B]`."""
-    return tf.sigmoid(leaky_mlp(z, weights))
-
-
-def dense_step(
-    game: core.Game, config: Config, grey: tf.Tensor, batch: dict[str, tf.Tensor]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`adversarial_step` of the dense networks; its latents are `z [Z, pack B]`, D's learning rate is half of G's."""
-    schedule = core.SCHEDULES[config.schedule](config.steps)
-    rules = core.Rules(
-        leaky_mlp,
-        lambda z, weights: core.packed(dense_generator(z, weights), config.pack),
-        core.LOSSES[config.loss],
-        core.Adam(config.learning_rate * 0.5, config.beta1, config.beta2),
-        core.Adam(config.learning_rate, config.beta1, config.beta2),
-        rate_schedule_d=schedule,
-        rate_schedule_g=schedule,
-        r1=config.r1,
-        average_decay=config.average,
-    )
-    x = tf.gather(grey, batch["triples"])  # [pack B, 3, side, side]
-    x = tf.reshape(x, (x.shape[0], -1))  # [pack B, 3 side^2], colour after colour
-    x = (1 / 255) * tf.transpose(tf.cast(x, tf.float32))
-    z = draws.latents(batch["z"], "normal")
-    return core.adversarial_step(game, rules, {"x": core.packed(x, config.pack), "z": z})
-
-
-# ------------------------------------------------------------------------------------------------ both games
-
-
-def new_game(config: Config, side: int) -> networks.Game | core.Game:
+def new_game(config: Config, side: int) -> networks.Game:
     """Raw variables of both networks for images of side x side pixels."""
     rng, channels = draws.generator(config.seed, draws.WEIGHTS), COLOURS * config.pack
-    if config.network == "dense":
-        d = core.mlp_weights(rng, (channels * side**2, *config.discriminator_hidden, 1), "he")
-        g = core.mlp_weights(rng, (config.latent_dim, *config.generator_hidden, COLOURS * side**2), "he")
-        return core.new_game(d, g)
     new_d = alike_weights if config.network == "alike" else networks.dcgan_discriminator_weights
     d = new_d(rng, side, channels, config.discriminator_maps, config.discriminator_norm == "batch")
     g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps, COLOURS)
@@ -245,13 +205,6 @@ def bytes_needed(config: Config, side: int) -> int:
         of_image, _ = networks.dcgan_sizes(memory.resized(config, pack=1), side, config.latent_dim, COLOURS)
         d = d._replace(units=COLOURS * config.pack * of_image.units)
     training = networks.dcgan_memory(config, d, g, bytes_of_image=12)
-    if config.network == "dense":
-        d = memory.mlp((config.pack * pixels, *config.discriminator_hidden, 1))
-        g = memory.mlp((config.latent_dim, *config.generator_hidden, pixels))
-        training = memory.TENSORFLOW + memory.losses(config)
-        training += memory.xla(d, g, config.batch, 2 * pixels + config.latent_dim, pack=config.pack)
-        bytes_of_step = config.pack * config.batch * (12 + 2 * config.latent_dim)
-        training += memory.drawn(min(config.eval_every, 50), bytes_of_step)
     scoring = fakes * (12 * pixels + 24 * features + 2 * config.latent_dim)  # float32, features also as float64
     return training + scoring + 60 * config.stacked_images  # three int32 each, and the order of an epoch, int64
 
@@ -263,32 +216,22 @@ def stacked(grey: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
 
 def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Some of the `triples [n, 3]` and random bits, for at most 50 steps at a time."""
-    mask_sizes = networks.dcgan_mask_sizes(side, config.discriminator_maps)
-    samples = config.pack * config.batch
-    latents = (config.latent_dim, samples) if config.network == "dense" else (samples, config.latent_dim)
+    samples, mask_sizes = config.pack * config.batch, networks.dcgan_mask_sizes(side, config.discriminator_maps)
     for chunk in period.chunks(50):
         steps = chunk.first, chunk.count
         chosen = draws.minibatch_indices(len(triples), config.seed, *steps, samples)
         z = draws.random_bits(config.seed, draws.LATENT, *steps, samples * config.latent_dim)
-        batch = {"triples": triples[chosen], "z": z.reshape(chunk.count, *latents)}
+        batch = {"triples": triples[chosen], "z": z.reshape(chunk.count, samples, -1)}
         if config.dropout:
             shape = (3, config.batch, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
         yield core.drawn(batch)
 
 
-def generator(config: Config, game: networks.Game | core.Game) -> Callable[[np.ndarray], np.ndarray]:
+def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
     """Latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
-    if isinstance(game, networks.Game):
-        images = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
-        return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy())
-    side = round((game.average[-1].shape[0] / COLOURS) ** 0.5)
-    columns = core.compiled(lambda bits: dense_generator(draws.latents(bits, "normal"), game.average))
-
-    def generate(bits: np.ndarray) -> np.ndarray:
-        return np.moveaxis(columns(bits.T).numpy().T.reshape(-1, COLOURS, side, side), 1, -1)
-
-    return partial(draws.in_parts, generate)
+    images = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
+    return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy())
 
 
 class Scorer(classifier.ImageScorer):
@@ -336,10 +279,12 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run.keep_data(name=real.name, side=side)
     grey = real.train[: config.train_images]
     triples = pictures.random_triples(config.stacked_images, len(grey), config.seed)
-    game, pixels, dense = new_game(config, side), tf.constant(grey), config.network == "dense"
-    step = dense_step if dense else adversarial_step
-    # The convolutions run as a graph: on a CPU those of XLA take 60 times as long.
-    loop = core.compiled_loop(lambda game, batch: step(game, config, pixels, batch), jit_compile=dense)
+    game, pixels = new_game(config, side), tf.constant(grey)
+
+    def step(game, batch):
+        return adversarial_step(game, config, pixels, batch)
+
+    loop = core.compiled_loop(step, jit_compile=False)  # XLA on a CPU needs 60 times as long for convolutions
     generate, scorer = generator(config, game), Scorer(real, config)
     with run.training({"game": game}, config) as periods:
         drawn = draws.prefetched(partial(batches, config, triples, side), periods)
@@ -364,7 +309,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "steps": config.steps,
         "parameters": runs.count_parameters(
             generator=game.average,  # as many as G's weights and statistics
-            discriminator=game.discriminator.weights + getattr(game, "discriminator_statistics", []),
+            discriminator=game.discriminator.weights + game.discriminator_statistics,
         ),
         "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }

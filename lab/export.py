@@ -89,28 +89,21 @@ def latents(n, seed=0):
 # ---------------------------------------------------------------------------------------------------- images
 
 
-def dense_images(
-    weights: Sequence[np.ndarray], activation: str, output: str, side: int, channels: int = 1
-) -> Generator:
-    """A multilayer perceptron of columns whose output is an image, or one grey image for each of its channels.
+def dense_images(weights: Sequence[np.ndarray], activation: str, output: str, side: int) -> Generator:
+    """A multilayer perceptron of columns whose output is an image.
 
     `weights`: `[W1, b1, W2, b2, ...]`, each `[out, in]` or `[out, 1]`.
     """
     depth, inputs = len(weights) // 2, weights[0].shape[1]
-    if channels == 1:
-        shape, images = f"[n, {side}, {side}]", f"reshape(-1, {side}, {side})"
-    else:
-        shape = f"[n, {side}, {side}, {channels}]"
-        images = f"reshape(-1, {channels}, {side}, {side}).transpose(0, 2, 3, 1)"
     functions = f'''
 def generate(z):
-    """Latents [n, {inputs}] -> images {shape} with pixels in [0, 1]."""
+    """Latents [n, {inputs}] -> images [n, {side}, {side}] with pixels in [0, 1]."""
     h = z.T
     for k in range(1, {depth}):
         a = g[f"W{{k}}"] @ h + g[f"b{{k}}"]
         h = {ACTIVATIONS[activation]}
     a = g["W{depth}"] @ h + g["b{depth}"]
-    return ({OUTPUTS[output]}).T.{images}
+    return ({OUTPUTS[output]}).T.reshape(-1, {side}, {side})
 '''
     return Generator(_layers(weights), functions, _image_latents(inputs))
 

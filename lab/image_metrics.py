@@ -68,7 +68,7 @@ def confident_share(probabilities: ArrayLike, at_least: float = 0.9) -> float:
     """Share of samples whose largest class probability [n, classes] is `at_least` or more, 0 to 1.
 
     It says how many samples look like some digit to the classifier, but not like which, nor how many different ones
-    there are. Real test images give its ceiling.
+    there are. Real images give its ceiling.
     ValueError: rows that are not probabilities (logits, for example); at_least outside (0, 1].
     """
     if not 0 < at_least <= 1:

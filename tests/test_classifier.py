@@ -15,7 +15,7 @@ from helpers import command, one_line
 
 from experiments import digit_classifier as script
 from gan_core import tf
-from lab import classifier, pictures
+from lab import classifier, image_metrics, pictures
 
 TINY = replace(classifier.SMALL, data="digits", steps=30, eval_every=10, checkpoint_every=10, batch=32)
 TINY_FLAGS = ["--data=digits", "--steps=30", "--eval-every=10", "--checkpoint-every=10", "--batch=32"]
@@ -318,21 +318,31 @@ def test_every_score_stands_beside_its_floor(scorer):
     fakes = np.random.default_rng(0).random((300, 8, 8))
     log, final = scorer.log(fakes[:100]), scorer.final(fakes)
     for scores in (log, final):
-        names = {name for name in scores if not name.endswith("_floor")}
-        assert set(scores) == names | {f"{name}_floor" for name in names}
+        names = {name for name in scores if not name.endswith(("_floor", "_floor_train"))}
+        train = {"frechet_digit_distance_floor_train"} if scores is final else set()
+        assert set(scores) == names | {f"{name}_floor" for name in names} | train
         assert all(np.isfinite(value) for value in scores.values())
     assert {key for key, _ in classifier.ROWS.values()} <= set(final) and set(log) < set(final)
     assert log["label_kl_floor"] > final["label_kl_floor"]  # fewer fakes: more noise
-    assert log["confident_share_floor"] == final["confident_share_floor"]  # both of the test images
     distance, floor = log["frechet_digit_distance"], log["frechet_digit_distance_floor"]
     assert f"{distance:.2f} (real training images {floor:.2f})" in classifier.headline(log)
 
 
 def test_real_training_images_score_their_own_floors(scorer):
     final = scorer.final(pictures.as_pixels(scorer.real.train[:300]))
-    exceptions = {"label_kl", "confident_share"}  # a simulated sampler's, and the test images'
-    for name in {key for key, _ in classifier.ROWS.values()} - exceptions:
+    for name in {key for key, _ in classifier.ROWS.values()} - {"label_kl"}:  # its floor is a perfect sampler's
         assert final[name] == final[f"{name}_floor"]
+
+
+def test_frechet_of_training_images_is_that_of_two_parts_of_them(scorer):
+    """As many images as fakes, and others; of too few images the two halves."""
+    train = pictures.as_pixels(scorer.real.train)
+    _, features = scorer.classifier.classify(train)
+    for n, used in ((300, 300), (1200, len(train) // 2)):
+        expected = image_metrics.frechet_digit_distance(features[:used], features[used : 2 * used])
+        floors = scorer.floors(n, final=True)
+        assert floors["frechet_digit_distance_floor_train"] == pytest.approx(expected, rel=1e-3)  # float32 features
+        assert "frechet_digit_distance_floor_train" not in scorer.floors(n)
 
 
 def test_floors_are_kept_and_a_damaged_file_is_passed_over(scorer, tmp_path, monkeypatch):

@@ -145,9 +145,6 @@ TOO_LARGE = {  # script -> flags, the first of which is refused
     stacked_mnist: [
         *DCGAN,
         f"--stacked-images {HUGE}",
-        f"--batch {HUGE} --network dense",
-        "--generator-hidden 100000 100000 --network dense",
-        "--discriminator-hidden 100000 100000 --network dense",
         f"--batch {HUGE} --network dcgan --dropout 0.5",
     ],
     pix2pix: [f"--batch {HUGE}", "--width 100000", f"--eval-every {HUGE} --steps {HUGE}"],

@@ -44,7 +44,6 @@ RUNS = {  # name -> script, changed settings; between them every kind of network
     "mnist_conditional": (mnist_conditional, IMAGES | NARROW),
     "numpy_gan": (numpy_gan, IMAGES),
     "stacked_mnist": (stacked_mnist, IMAGES | STACKED),
-    "stacked_mnist_dense": (stacked_mnist, IMAGES | STACKED | {"network": "dense"}),
     "normal_1d": (normal_1d, POINTS | {"target_args": (1000.0, 25.0)}),
     "mixture_2d": (mixture_2d, POINTS | PLANE),
     "mixture_2d_normal": (mixture_2d, POINTS | PLANE | {"latent": "normal", "latent_dim": 5, "standardise": False}),

@@ -1,4 +1,4 @@
-"""Stacked MNIST on the 8x8 digits: triples, packing, the three networks, modes counted by hand, floors."""
+"""Stacked MNIST on the 8x8 digits: triples, packing, both networks, modes counted by hand, floors."""
 
 from dataclasses import replace
 
@@ -24,10 +24,8 @@ CONFIG = stacked.Config(
     eval_samples=1000,
     log_samples=1000,
     batch=8,
-    generator_hidden=(16,),
-    discriminator_hidden=(16,),
 )
-NETWORKS = ["dcgan", "alike", "dense"]
+NETWORKS = ["dcgan", "alike"]
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +49,8 @@ def one_batch(config, real):
 
 def first_step(config, real, game):
     """Both losses of the game's first step."""
-    step = stacked.dense_step if config.network == "dense" else stacked.adversarial_step
-    return [float(loss) for loss in step(game, config, tf.constant(real.train), one_batch(config, real))]
+    losses = stacked.adversarial_step(game, config, tf.constant(real.train), one_batch(config, real))
+    return [float(loss) for loss in losses]
 
 
 # ---- the real images
@@ -130,19 +128,6 @@ def test_d_of_the_dcgan_sees_pairs_side_by_side(real):
     np.testing.assert_allclose(first_step(config, real, game)[0], expected, rtol=1e-4)
 
 
-def test_dense_d_sees_pairs_side_by_side(real):
-    config = replace(CONFIG, network="dense", pack=2)
-    game = stacked.new_game(config, SIDE)
-    assert game.discriminator.weights[0].shape == (16, 2 * 3 * 64)
-    batch = one_batch(config, real)
-    rows = real.train[batch["triples"].numpy()].reshape(16, -1) / np.float32(255)  # [16, 3 * 64]
-    fakes = stacked.dense_generator(draws.latents(batch["z"], "normal"), game.generator.weights).numpy().T
-    glued = [tf.constant(np.concatenate([x[:8], x[8:]], axis=1).T) for x in (rows, fakes)]
-    logits = [stacked.leaky_mlp(x, game.discriminator.weights) for x in glued]
-    expected = tf.reduce_mean(core.LOSSES[config.loss].d(*logits))
-    np.testing.assert_allclose(first_step(config, real, game)[0], expected, rtol=1e-4)
-
-
 def test_a_d_that_reads_channels_alike_joins_them_late():
     """Channels in another order, and the last kernel's blocks as well: the same logits."""
     config = replace(CONFIG, network="alike", discriminator_norm="none", pack=2)
@@ -208,16 +193,6 @@ def test_fakes_are_images_in_colour(network):
     assert np.ptp(fakes[..., 0] - fakes[..., 1]) > 0
 
 
-def test_dense_channels_are_those_that_d_sees():
-    """G's columns hold channel after channel, as the real rows do."""
-    config = replace(CONFIG, network="dense")
-    game = stacked.new_game(config, SIDE)
-    bits = draws.latent_bits(0, 5, config.latent_dim)
-    columns = stacked.dense_generator(draws.latents(tf.constant(bits.T), "normal"), game.average).numpy()  # [192, 5]
-    fakes = stacked.generator(config, game)(bits)
-    np.testing.assert_allclose(fakes[4, :, :, 2], columns[128:, 4].reshape(8, 8), atol=1e-6)
-
-
 # ---- the floors
 
 
@@ -241,7 +216,7 @@ def test_collapse_shows(real):
 # ---- a whole run
 
 
-@pytest.mark.parametrize("network", ["alike", "dense"])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_run_with_pairs_counts_modes_and_draws_in_colour(network, tmp_path):
     config = replace(CONFIG, network=network, pack=2)
     trained = stacked.train(config, runs.Run(tmp_path))
@@ -256,7 +231,7 @@ def test_run_with_pairs_counts_modes_and_draws_in_colour(network, tmp_path):
     assert result["headline"].startswith(f"{result['modes']} of 1000 modes, KL {result['kl']:.4f}")
     modes = result["modes_by_count"]
     assert sum(modes.values()) == 1000 and sum(int(k) * n for k, n in modes.items()) == 1000
-    weights = trained.game.generator.weights + list(getattr(trained.game, "generator_statistics", []))
+    weights = trained.game.generator.weights + trained.game.generator_statistics
     assert result["parameters"]["generator"] == sum(int(np.prod(w.shape)) for w in weights)
     stacked.figures(trained, result, tmp_path / "figures")
     with Image.open(tmp_path / "figures" / "samples.png") as picture:
