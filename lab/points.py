@@ -248,10 +248,10 @@ def bytes_needed(config: Any, features: int, samples: int | None = None, copies:
     samples = copies * (config.samples if samples is None else samples)
     d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1), pieces(config))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
-    drawn = fakes  # by G at a time, to evaluate it
+    layers = 2 * fakes  # values of each unit of G when it draws, of one layer and of the next one
     if has_pacgan(config):
         g = g._replace(units=2 * g.units)  # before and after batch norm
-        drawn = max(fakes, pacgan.LATENTS + config.batch)
+        layers = max(layers, 6 * (pacgan.LATENTS + config.batch))  # `pacgan.normed_mlp` keeps more of a layer
     numbers = features + config.latent_dim  # of a sample and its latent
     steps = steps_at_once(config, features)
     batches = steps * bytes_of_batch(config, features)
@@ -266,7 +266,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None, copies:
         + (seeds + 4 * block) * batches  # those of all seeds at once, and those that wait
         + 24 * steps * config.pack * config.batch  # the order of one seed's batches
         + fakes * (2 * seeds + 12 * block) * config.latent_dim  # random bits of all seeds, latents of a block
-        + drawn * 8 * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
+        + 4 * layers * block * max(config.generator_hidden, default=1)  # G's layers, one after the other
         + fakes * (seeds + 20) * (40, 208)[features - 1]  # float64, also of 20 perfect samplers; in 16 directions
         + asked * company * (8 * d.units + 24 * features * (config.pack - 1))
         + 150_000 * config.latent_dim * (features - 1)  # the lattice of latents in the pictures of the plane
