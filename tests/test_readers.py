@@ -87,7 +87,7 @@ READERS = {  # a new reader is a line here, and its other files, if it needs any
     "small.npz": Reader(written(np.savez_compressed, **ARRAYS), npz, IMAGES, True),
     "idx/train-images-idx3-ubyte": Reader(idx(IMAGES[0]), idx_folder, IMAGES, False),
     "gz/t10k-images-idx3-ubyte.gz": Reader(gzip.compress(idx(IMAGES[2])), idx_folder, IMAGES, True),
-    "run/config.json": Reader(CONFIG, config, [np.array([8000, 1e-3, 8, 8, 8, 8, 8])], True),
+    "run/config.json": Reader(CONFIG, config, [np.array([8000, 8e-3, 8, 8, 8, 8, 8])], True),
     "pngs/val/2.png": Reader(png(PIXELS[2]), png_folder, [PIXELS[:2, ..., None], PIXELS[2:, ..., None]], True),
 }
 IDX = dict(zip(pictures.IDX_NAMES, map(idx, IMAGES), strict=True))
