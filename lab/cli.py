@@ -387,7 +387,10 @@ def _groups(config: Any) -> dict[str, list[tuple[str, Any, Any]]]:
     hints = typing.get_type_hints(type(config), include_extras=True)
     groups: dict[str, list[tuple[str, Any, Any]]] = {}
     group = "options"
-    for line in inspect.getsource(type(config)).splitlines():
+    # A default or a type that is too long for its line stands on the next one, in brackets.
+    source = re.sub(r"\(\n +(.*)\n    \)", r"\1", inspect.getsource(type(config)))
+    source = re.sub(r"\[\n +(.*)\n    \]", r"[\1]", source)
+    for line in source.splitlines():
         if heading := re.fullmatch(r"    # ([a-z0-9 ,-]+)", line):
             group = heading[1]
         elif field := re.match(r"    (\w+): .*?(?:  # (.*))?$", line):

@@ -1,10 +1,15 @@
 """The command line: groups and reasons in --help, what a flag accepts, recipes, tables."""
 
 import errno
+import inspect
+import io
 import os
 import re
 import signal
+import textwrap
+import tokenize
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -98,6 +103,22 @@ def test_help_has_groups_defaults_of_the_recipe_and_no_recipe_of_one(capsys, mon
     with pytest.raises(SystemExit):
         parsed("--help", {"fast": Config()})
     assert "--recipe" not in capsys.readouterr().out
+
+
+SCRIPTS = sorted(path.stem for path in (Path(__file__).parents[1] / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if hasattr(cli.script(name), "RECIPES")])
+def test_help_holds_every_comment_beside_a_setting(script, capsys):
+    """Those as well whose default or type does not fit on the line, and stands in brackets on the next one."""
+    module = cli.script(script)
+    fields = inspect.getsource(module.Config).split("    def ")[0]
+    tokens = tokenize.generate_tokens(io.StringIO(textwrap.dedent(fields)).readline)
+    beside = [t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT and t.line.strip() != t.string]
+    with pytest.raises(SystemExit):
+        parsed("--help", module.RECIPES)
+    helped = "".join(re.sub("[│|]", " ", capsys.readouterr().out).split())
+    assert [words for words in beside if "".join(re.sub("[|]", " ", words).split()) not in helped] == []
 
 
 def test_short_runs_shrink_what_is_longer_and_say_so(capsys):
