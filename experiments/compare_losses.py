@@ -93,9 +93,7 @@ def bytes_needed(config: Config) -> int:
     def of_cells(target: str) -> int:
         recipe = cli.script(experiment_of(target)).RECIPES["stable"]
         sizes = {name: getattr(config, name) for name in ("seeds", "eval_every", "eval_samples")}
-        in_plane = target in targets.PLANE_TARGETS
-        copies = 1 if in_plane else targets.copies(recipe.jitter, recipe.samples)
-        return points.bytes_needed(memory.resized(recipe, **sizes), features=1 + in_plane, copies=copies)
+        return points.bytes_needed(memory.resized(recipe, **sizes), features=1 + (target in targets.PLANE_TARGETS))
 
     return max(map(of_cells, config.targets))
 

@@ -57,9 +57,9 @@ class Config:
     )
     samples: cli.Count = 1000  # real samples to train on, without --data; every seed has its own
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
-    jitter: cli.Weight = 0.5  # normal noise on N real samples, in standard deviations times exp(-N / 250)
+    jitter: cli.Weight = 0.5  # normal noise on N real samples: jitter * exp(-N / 250) times their standard deviation
     # networks
-    latent: cli.Latent = "uniform"  # distribution of z; normal and mixed leave more fakes between separate peaks
+    latent: cli.Latent = "uniform"  # distribution of z; mixed, half of it normal, leaves more fakes between peaks
     latent_dim: cli.Count = 8  # numbers in z
     generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with each layer more G can be steeper
     generator_activation: cli.Activation = "tanh"
@@ -74,7 +74,7 @@ class Config:
     r2: cli.Weight = 0.3  # the same on fakes; with R1 alone one of four peaks is often lost
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real samples and fakes
     penalty_end: cli.Rate = (
-        0.01  # the penalties fall by a constant ratio a step, to this factor: D shows sharp edges at the end
+        0.01  # the penalties fall by a constant ratio a step, to this factor, so that D gets sharp edges; 1: constant
     )
     pack: cli.Count = 1  # samples that D sees at a time, as one pack (PacGAN)
     unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = (
@@ -152,7 +152,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
     run = run or runs.Run()
     in_file = len(targets.read_numbers(config.data)) // 2 if config.data is not None else None
-    memory.require(config, lambda config: bytes_needed(config, in_file))
+    memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
     train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
@@ -188,12 +188,6 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             counts = metrics.bin_counts(fakes[0], edges).tolist()  # of the first seed, for the animation
             run.record(period, losses, f"KL {np.median(kl):z.4f} nats", kl=kl, fake_counts=counts)
     return runs.Trained(config, real, gans, run)
-
-
-def bytes_needed(config: Config, in_file: int | None) -> int:
-    """About how much memory a run takes; `in_file`: how many numbers of a file each seed trains on."""
-    copies = targets.copies(config.jitter, in_file or config.samples)
-    return points.bytes_needed(config, features=1, samples=in_file, copies=copies)
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import draws, memory, pacgan
+from lab import draws, memory, pacgan, targets
 from lab.runs import BadInput, Period, Run
 
 COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
@@ -235,17 +235,18 @@ def check(config: Any) -> None:
         )
 
 
-def bytes_needed(config: Any, features: int, samples: int | None = None, copies: int = 1) -> int:
+def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     """About how much memory a run takes, for `memory.require`.
 
-    `features`: coordinates of a point. `samples`: of a file, how many each seed trains on. `copies` of each sample.
+    `features`: coordinates of a point. `samples`: of a file, how many each seed trains on.
     """
     seeds, fakes = config.seeds, config.eval_samples
     block = largest_block(config)
     at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
     # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
     one_seed = 48 if samples is None else (64, 180)[features - 1]
-    samples = copies * (config.samples if samples is None else samples)
+    samples = config.samples if samples is None else samples
+    samples *= targets.copies(getattr(config, "jitter", 0.0), samples)  # mixture_2d adds no noise to its points
     d = memory.mlp((config.pack * features, *config.discriminator_hidden, 1), pieces(config))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, features))
     layers = 2 * fakes  # values of each unit of G when it draws, of one layer and of the next one

@@ -32,7 +32,7 @@ MNIST = 28, 60_000  # side, images to train on
 PAIRS = (28, 28, 1), 10_000  # size, held-out images
 
 NEEDS = {  # script -> its estimate, for data of MNIST's size
-    normal_1d: lambda config: normal_1d.bytes_needed(config, None),
+    normal_1d: lambda config: points.bytes_needed(config, features=1),
     mixture_2d: lambda config: points.bytes_needed(config, features=2),
     mnist_mlp: lambda config: mnist_mlp.bytes_needed(config, *MNIST),
     mnist_dcgan: lambda config: mnist_dcgan.bytes_needed(config, *MNIST),
