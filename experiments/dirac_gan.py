@@ -76,10 +76,8 @@ class Config:
 def forces(loss: str, config: Config = Config()) -> Callable:
     """`(theta, psi, penalty) -> (-d G's loss / d theta, -d D's loss / d psi)`: float64 arrays `[n, 1]` of n games."""
     random = config.game == "linear_quadratic" or config.instance_noise
-    x, z = (
-        a.reshape(-1) for a in np.meshgrid(*2 * [NORMAL if random else np.zeros(1)])
-    )  # all pairs [B], B = 1 or 36
-
+    values = NORMAL if random else np.zeros(1)
+    x, z = map(np.ravel, np.meshgrid(values, values))  # all pairs [B], B = 36 or 1
     zero = {"unconnected_gradients": tf.UnconnectedGradients.ZERO}
 
     def losses(theta, psi, penalty):
@@ -234,8 +232,8 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(*names, *cells)
     screen.console.print(table)
     screen.say("A column for each penalty: the factor by which a step changes the distance to the")
-    screen.say("equilibrium, over the last quarter of the steps. A star: by theory it is 1 or more")
-    screen.say("near the equilibrium, which therefore does not attract.")
+    screen.say("equilibrium, over the last quarter of the steps. A star: by theory it does not")
+    screen.say("attract: the factor near it is 1 or more, or WGAN-GP's penalty pushes D away.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)
