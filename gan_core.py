@@ -23,7 +23,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # at run time `tf` is defined in the last lines of this file
 
     Weights = list[tf.Variable]  # [W1, b1, W2, b2, ...]
     Network = Callable[[tf.Tensor, Sequence], tf.Tensor]
+    Number: TypeAlias = float | tf.Variable
 
 
 # ---------------------------------------------------------------------------------------------- the game
@@ -77,12 +78,12 @@ def discriminator_loss(
 
     d_loss = batch_mean(rules.loss.d(d(batch["x"]), d(fake)))
     penalty = tf.zeros([])
-    if rules.r1:
-        penalty += rules.r1 * batch_mean(r1(d, batch["x"]))
-    if rules.r2:
-        penalty += rules.r2 * batch_mean(r2(d, fake))
-    if rules.gradient_penalty:
-        penalty += rules.gradient_penalty * batch_mean(gradient_penalty(d, batch["x"], fake, batch["mix"]))
+    if is_on(rules.r1):
+        penalty += float32(rules.r1) * batch_mean(r1(d, batch["x"]))
+    if is_on(rules.r2):
+        penalty += float32(rules.r2) * batch_mean(r2(d, fake))
+    if is_on(rules.gradient_penalty):
+        penalty += float32(rules.gradient_penalty) * batch_mean(gradient_penalty(d, batch["x"], fake, batch["mix"]))
     return d_loss, tf.reduce_sum(d_loss) + rules.penalty_schedule(step) * tf.reduce_sum(penalty)
 
 
@@ -248,11 +249,14 @@ def new_game(discriminator: Weights, generator: Weights) -> Game:
 
 
 class Adam(NamedTuple):
-    """The settings of Adam (Kingma and Ba 2015); epsilon as in Keras."""
+    """The settings of Adam (Kingma and Ba 2015); epsilon as in Keras.
 
-    learning_rate: float
-    beta1: float = 0.9
-    beta2: float = 0.999
+    All but epsilon may be float64 variables: their values then change without a new compilation.
+    """
+
+    learning_rate: Number
+    beta1: Number = 0.9
+    beta2: Number = 0.999
     epsilon: float = 1e-7
 
 
@@ -265,11 +269,13 @@ def adam_step(
     result, but it keeps the derivative finite, which unrolling needs, where a gradient was always 0.
     """
     t = tf.cast(step, tf.float32)
-    rate = factor * adam.learning_rate * tf.sqrt(1 - adam.beta2**t) / (1 - adam.beta1**t)
+    beta1, beta2 = float32(adam.beta1), float32(adam.beta2)
+    new1, new2 = float32(1 - adam.beta1), float32(1 - adam.beta2)
+    rate = factor * float32(adam.learning_rate) * tf.sqrt(1 - beta2**t) / (1 - beta1**t)
     moved = []
     for weight, mean, square, g in zip(*player, gradients, strict=True):
-        mean = adam.beta1 * mean + (1 - adam.beta1) * g
-        square = adam.beta2 * square + (1 - adam.beta2) * g * g
+        mean = beta1 * mean + new1 * g
+        square = beta2 * square + new2 * g * g
         moved.append((weight - rate * mean / (tf.sqrt(tf.maximum(square, 1e-37)) + adam.epsilon), mean, square))
     return Player(*map(list, zip(*moved, strict=True)))
 
@@ -283,10 +289,21 @@ def adam_update(
             variable.assign(value)
 
 
-def update_average(average: Weights, weights: Weights, decay: float | tf.Tensor) -> None:
+def update_average(average: Weights, weights: Weights, decay: Number) -> None:
     """Exponential moving average in place: average <- decay average + (1 - decay) weights."""
+    kept, new = float32(decay), float32(1 - decay)
     for a, w in zip(average, weights, strict=True):
-        a.assign(decay * a + (1 - decay) * w)
+        a.assign(kept * a + new * w)
+
+
+def is_on(weight: Number) -> bool:
+    """Whether a penalty is a part of the program: its weight is not 0, or it is a variable, which may be anything."""
+    return not isinstance(weight, int | float) or weight != 0
+
+
+def float32(number: Number) -> float | tf.Tensor:
+    """A float as it is, a float64 variable as a float32 tensor: rounded once, as TensorFlow rounds floats."""
+    return number if isinstance(number, int | float) else tf.cast(number, tf.float32)
 
 
 def constant(step: tf.Tensor) -> tf.Tensor:
@@ -327,11 +344,11 @@ class Rules(NamedTuple):
     adam_g: Adam
     rate_schedule_d: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of D's learning rate
     rate_schedule_g: Callable[[tf.Tensor], tf.Tensor] = constant  # the same of G's
-    r1: float = 0.0
-    r2: float = 0.0
-    gradient_penalty: float = 0.0
+    r1: Number = 0.0  # a weight of 0 leaves the penalty out of the program; a variable may take any value later
+    r2: Number = 0.0
+    gradient_penalty: Number = 0.0
     penalty_schedule: Callable[[tf.Tensor], tf.Tensor] = constant  # step -> factor of all three penalties
-    average_decay: float = 0.0  # 0: the average equals G's current weights
+    average_decay: Number = 0.0  # 0: the average equals G's current weights
     unroll: int = 0  # updates of D that G looks ahead
     simultaneous: bool = False  # both players move at once: G does not see D's update of the same step
 

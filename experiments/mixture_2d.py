@@ -134,16 +134,9 @@ PACGAN = replace(  # PacGAN's own plain GAN, after its code; with --pack 2 its P
 )
 
 
-def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train all seeds at once; every `eval_every` steps measure their fakes and keep pictures of the first seed."""
-    run = run or runs.Run()
-    in_file = len(targets.read_points(config.target)) // 2 if Path(config.target).suffix else None
-    memory.require(config, lambda config: points.bytes_needed(config, features=2, samples=in_file))
-    real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
-    gans = points.Ensemble(config, real.train)  # [S, 2, N]: every seed has its own samples and networks
-    mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
-    run.keep_data(name=real.name, samples=real.train.shape[2], features=2, **mean_and_std)
-    rules = core.Rules(
+def rules(config: Config, gans: points.Ensemble) -> core.Rules:
+    """Networks, loss, optimisers, schedules and penalties, for `core.adversarial_step`."""
+    return core.Rules(
         gans.d,
         lambda z, weights: core.packed(gans.g(z, weights), config.pack),
         core.LOSSES[config.loss],
@@ -160,8 +153,20 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         simultaneous=config.simultaneous,
     )
 
+
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train all seeds at once; every `eval_every` steps measure their fakes and keep pictures of the first seed."""
+    run = run or runs.Run()
+    in_file = len(targets.read_points(config.target)) // 2 if Path(config.target).suffix else None
+    memory.require(config, lambda config: points.bytes_needed(config, features=2, samples=in_file))
+    real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
+    gans = points.Ensemble(config, real.train)  # [S, 2, N]: every seed has its own samples and networks
+    mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
+    run.keep_data(name=real.name, samples=real.train.shape[2], features=2, **mean_and_std)
+    game_rules = rules(config, gans)
+
     def step(game, batch):
-        return core.adversarial_step(game, rules, points.inputs(config, batch))
+        return core.adversarial_step(game, game_rules, points.inputs(config, batch))
 
     loop = core.compiled_loop(step)
     with run.training({"games": gans.games}, config) as periods:

@@ -148,17 +148,9 @@ CLASSIC = replace(  # a tutorial's networks and settings; its latent, latent_dim
 )
 
 
-def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
-    """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
-    run = run or runs.Run()
-    in_file = len(targets.read_numbers(config.data)) // 2 if config.data is not None else None
-    memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
-    seeds = range(config.seed, config.seed + config.seeds)
-    real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
-    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
-    gans = points.Ensemble(config, train_on[:, None])  # [S, 1, N]: S seeds with N numbers each
-    run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
-    rules = core.Rules(
+def rules(config: Config, gans: points.Ensemble) -> core.Rules:
+    """Networks, loss, optimisers, schedules and penalties, for `core.adversarial_step`."""
+    return core.Rules(
         gans.d,
         lambda z, weights: core.packed(gans.g(z, weights), config.pack),
         core.LOSSES[config.loss],
@@ -174,8 +166,21 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         unroll=config.unroll,
     )
 
+
+def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
+    """Train one GAN for each seed, all at once; every `eval_every` steps measure the KL of their fakes."""
+    run = run or runs.Run()
+    in_file = len(targets.read_numbers(config.data)) // 2 if config.data is not None else None
+    memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
+    seeds = range(config.seed, config.seed + config.seeds)
+    real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
+    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
+    gans = points.Ensemble(config, train_on[:, None])  # [S, 1, N]: S seeds with N numbers each
+    run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
+    game_rules = rules(config, gans)
+
     def step(game, batch):
-        return core.adversarial_step(game, rules, points.inputs(config, batch))
+        return core.adversarial_step(game, game_rules, points.inputs(config, batch))
 
     loop, edges = core.compiled_periods(step, config.eval_every), metrics.histogram_edges(real.truth)
     with run.training({"games": gans.games}, config, together=points.periods_together(config, 1)) as periods:
