@@ -252,7 +252,7 @@ def square_around(real: targets.RealPoints) -> tuple[np.ndarray, float]:
 
 def pictures_of_first_seed(gans: points.Ensemble, fakes: np.ndarray, square: tuple) -> dict[str, np.ndarray]:
     """Of the first seed: 1000 fakes, D's push on 100 of them, D's logits in the square, G's image of latent lines."""
-    first, (middle, reach) = gans.first_seed(), square
+    first, (middle, reach) = gans.alone(0), square
     axis = np.linspace(-reach, reach, 60)
     places = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
     z = draws.latent_lattice(gans.config.latent, gans.config.latent_dim, LINES, FINER)

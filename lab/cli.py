@@ -386,6 +386,23 @@ def _groups(config: Any) -> dict[str, list[tuple[str, Any, Any]]]:
     """group -> (field, type for tyro with its help, default), read off the comments in the config's source."""
     hints = typing.get_type_hints(type(config), include_extras=True)
     groups: dict[str, list[tuple[str, Any, Any]]] = {}
+    for group, name, words in _commented(config):
+        hint = hints[name]
+        optional = type(None) in typing.get_args(hint)
+        metavar = ("TEXT" if str in typing.get_args(hint) else "NUMBER") if optional else None
+        default = getattr(config, name)
+        member: Any = Annotated[_plain(hint), _help(words, metavar, default is None)]
+        groups.setdefault(group, []).append((name, member, default))
+    return groups
+
+
+def comments(config: Any) -> dict[str, str]:
+    """What `--help` says of each setting."""
+    return {name: words for _, name, words in _commented(config)}
+
+
+def _commented(config: Any) -> Iterator[tuple[str, str, str]]:
+    """(group, name, comment) of each field of the config, from its source."""
     group = "options"
     # A default or a type that is too long for its line stands on the next one, in brackets.
     source = re.sub(r"\(\n +(.*)\n    \)", r"\1", inspect.getsource(type(config)))
@@ -394,14 +411,7 @@ def _groups(config: Any) -> dict[str, list[tuple[str, Any, Any]]]:
         if heading := re.fullmatch(r"    # ([a-z0-9 ,-]+)", line):
             group = heading[1]
         elif field := re.match(r"    (\w+): .*?(?:  # (.*))?$", line):
-            name, words = field[1], field[2] or ""
-            hint = hints[name]
-            optional = type(None) in typing.get_args(hint)
-            metavar = ("TEXT" if str in typing.get_args(hint) else "NUMBER") if optional else None
-            default = getattr(config, name)
-            member: Any = Annotated[_plain(hint), _help(words, metavar, default is None)]
-            groups.setdefault(group, []).append((name, member, default))
-    return groups
+            yield group, field[1], field[2] or ""
 
 
 def _group(name: str, members: list[tuple[str, Any, Any]]) -> type:

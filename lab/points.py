@@ -46,12 +46,14 @@ class Ensemble:
         self._perceptron, latent = perceptron(config), config.latent
         self._sample = core.compiled(lambda bits, weights: self._perceptron(draws.latents(bits, latent), weights))
 
-    def first_seed(self) -> Ensemble:
-        """The first GAN alone, as it is now, for questions that need not be asked of all."""
-        alone = copy.copy(self)
-        alone.seeds, alone.points, alone.blocks = self.seeds[:1], self.points[:1], [slice(0, 1)]
-        alone.mean, alone.std = self.mean[:1], self.std[:1]
-        alone.games = [tf.nest.map_structure(lambda v: v[:1] if v.shape.rank else v, self.games[0])]
+    def alone(self, k: int) -> Ensemble:
+        """GAN k alone, as it is now, for questions that need not be asked of all."""
+        alone, one = copy.copy(self), slice(k, k + 1)
+        alone.seeds, alone.points, alone.blocks = self.seeds[one], self.points[one], [slice(0, 1)]
+        alone.mean, alone.std = self.mean[one], self.std[one]
+        block, game = next((b, g) for b, g in zip(self.blocks, self.games, strict=True) if k < b.stop)
+        within = slice(k - block.start, k - block.start + 1)
+        alone.games = [tf.nest.map_structure(lambda v: v[within] if v.shape.rank else v, game)]
         return alone
 
     # ------------------------------------------------------------------------------------------ training
@@ -89,9 +91,9 @@ class Ensemble:
         """The fakes `[S, F, n]` of latents given as random bits `[S, Z, n]`, in the unit of the data."""
         return self._generated(self._sample, bits, averages)
 
-    def images_of(self, z: np.ndarray) -> np.ndarray:
+    def images_of(self, z: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
         """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
-        return self._generated(self._perceptron, np.tile(np.float32(z), (len(self.seeds), 1, 1)))
+        return self._generated(self._perceptron, np.tile(np.float32(z), (len(self.seeds), 1, 1)), averages)
 
     def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
         if averages is None:
@@ -138,18 +140,21 @@ class Ensemble:
         return logits if packs.ndim == 3 else tf.reduce_mean(logits, axis=0)
 
     def _in_packs(self, x: tf.Tensor, block: slice) -> tf.Tensor:
-        """Points `[S, F, n]` in packs with training points, the same ones each time: `[COMPANIONS, S, pack F, n]`.
+        """Points `[S, F, n]` in packs with training points, `[COMPANIONS, S, pack F, n]`, or as they are."""
+        return in_packs(x, self.company(block, x.shape[2])) if self.config.pack > 1 else x
 
-        Without packing the points as they are.
-        """
+    def company(self, block: slice, n: int) -> np.ndarray:
+        """Training points beside n points in packs, the same ones each time: `[COMPANIONS, S, (pack - 1) F, n]`."""
         others = self.config.pack - 1
-        if not others:
-            return x
         rng = draws.generator(self.config.seed, draws.EVALUATION)
-        chosen = rng.integers(self.points.shape[2], size=(COMPANIONS, others, x.shape[2]))
+        chosen = rng.integers(self.points.shape[2], size=(COMPANIONS, others, n))
         company = np.moveaxis(self.points[block][:, :, chosen], (2, 3), (0, 2))  # [COMPANIONS, S, others, F, n]
-        company = company.reshape(COMPANIONS, x.shape[0], -1, x.shape[2])
-        return tf.concat([tf.broadcast_to(x, (COMPANIONS, *x.shape)), company], axis=2)
+        return company.reshape(COMPANIONS, company.shape[1], -1, n)
+
+
+def in_packs(x: tf.Tensor, company: tf.Tensor) -> tf.Tensor:
+    """Points `[S, F, n]` with their company `[COMPANIONS, S, others, n]`, as packs."""
+    return tf.concat([tf.broadcast_to(x, (COMPANIONS, *x.shape)), company], axis=2)
 
 
 def inputs(config: Any, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

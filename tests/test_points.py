@@ -175,7 +175,7 @@ def test_samples_are_images_of_the_latents_of_their_step():
 def test_the_first_seed_alone_answers_as_it_does_among_all():
     gans = ensemble(pack=2)
     x, lattice = np.random.default_rng(0).normal(size=(2, 2, 6)), draws.latent_lattice("uniform", 2, 3, 1)
-    alone = gans.first_seed()
+    alone = gans.alone(0)
     for all_seeds, one in (
         (gans.d_logits(x), alone.d_logits(x[:1])),
         (gans.pushes(x), alone.pushes(x[:1])),

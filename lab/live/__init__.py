@@ -1,0 +1,1 @@
+"""The live page: a game of many seeds that is played, changed and watched in the browser."""

@@ -1,0 +1,307 @@
+"""What the page may change: a whitelist with bounds, over the settings of `normal_1d` and `mixture_2d`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gan_core as core
+from lab import cli, draws, files, storage, targets
+from lab.files import BadInput
+
+ON_LINE = ("norm", "laplace", "uniform", "gumbel_r", "expon", "gamma 3", "beta 2 5", "lognorm .9", "t 8", "mixture")
+OWN_POINTS = 40, 20_000  # of a drawing or a dropped file: at least, at most
+LONGEST = 200  # characters of a text
+
+
+class Control(NamedTuple):
+    """One setting on the page. Sliders have a logarithmic scale; with `zero` their left end is 0.
+
+    A slider of kind `decay` shows a number below 1 by its distance from 1, which has the logarithmic scale.
+    """
+
+    name: str
+    group: str
+    kind: str  # slider, decay, choice or text
+    values: tuple = ()  # of a choice
+    low: float = 0.0
+    high: float = 0.0
+    zero: bool = False
+    instant: bool = False  # no program is compiled for it
+
+
+CONTROLS = (
+    Control("target", "data", "choice"),
+    Control("distribution", "data", "text"),
+    Control("recipe", "game", "choice"),
+    Control("loss", "game", "choice", tuple(core.LOSSES)),
+    Control("seeds", "game", "choice", (1, 4, 8, 10, 16, 32, 64)),
+    Control("batch", "game", "choice", (16, 32, 64, 100, 128, 256, 300, 512)),
+    Control("pack", "game", "choice", (1, 2, 3, 4)),
+    Control("unroll", "game", "choice", (0, 1, 2, 5, 10)),
+    Control("learning_rate", "optimiser", "slider", low=1e-5, high=1e-1, instant=True),
+    Control("discriminator_rate", "optimiser", "slider", low=0.05, high=50.0, instant=True),
+    Control("beta1", "optimiser", "decay", low=1e-2, high=1.0, instant=True),
+    Control("beta2", "optimiser", "decay", low=1e-4, high=1.0, instant=True),
+    Control("average", "optimiser", "decay", low=1e-4, high=1.0, instant=True),
+    Control("schedule", "optimiser", "choice", tuple(core.SCHEDULES)),
+    Control("discriminator_schedule", "optimiser", "choice", tuple(core.SCHEDULES)),
+    Control("r1", "penalties", "slider", low=1e-4, high=100.0, zero=True, instant=True),
+    Control("r2", "penalties", "slider", low=1e-4, high=100.0, zero=True, instant=True),
+    Control("gradient_penalty", "penalties", "slider", low=1e-4, high=100.0, zero=True, instant=True),
+    Control("penalty_end", "penalties", "choice", (1.0, 0.1, 0.01, 0.001, 7e-4)),
+    Control("latent", "networks", "choice", draws.LATENTS),
+    Control("generator_layers", "networks", "choice", (1, 2, 3, 4, 5, 6)),
+    Control("generator_units", "networks", "choice", (4, 8, 16, 32, 64, 128)),
+    Control("generator_activation", "networks", "choice", tuple(core.ACTIVATIONS)),
+    Control("discriminator_layers", "networks", "choice", (1, 2, 3, 4, 5, 6)),
+    Control("discriminator_units", "networks", "choice", (4, 8, 16, 32, 64, 128)),
+    Control("discriminator_activation", "networks", "choice", tuple(core.ACTIVATIONS)),
+)
+SIZES = {f"{player}_{size}" for player in ("generator", "discriminator") for size in ("layers", "units")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What is played: the script, its recipe, and where the real data are from."""
+
+    script: Any  # the module normal_1d or mixture_2d
+    recipe: str
+    ends: bool  # the number of steps was asked for, so that training ends there
+    folder: Path  # for the points of drawings and dropped files
+    own: tuple[tuple[str, str], ...] = ()  # name -> file of points, drawn or dropped
+
+    @property
+    def name(self) -> str:
+        """The script's name."""
+        return self.script.__name__.rpartition(".")[2]
+
+    @property
+    def kind(self) -> str:
+        """The key of its scene."""
+        return self.name
+
+    @property
+    def features(self) -> int:
+        """How many coordinates a point has."""
+        return 2 if self.name == "mixture_2d" else 1
+
+    @property
+    def recipes(self) -> list[str]:
+        """The recipes that are fast enough to be watched; a step of PacGAN's networks takes ten milliseconds."""
+        return [name for name in self.script.RECIPES if name != "pacgan"]
+
+    def load(self, config: Any) -> tuple[Any, np.ndarray]:
+        """The real data, and what the seeds train on, `[S, F, N]`; as the script loads them."""
+        seeds = range(config.seed, config.seed + config.seeds)
+        if self.features == 2:
+            real = targets.points(config.target, config.samples, seeds)
+            return real, real.train
+        numbers = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
+        return numbers, targets.jittered(numbers.train, config.jitter, seeds)[:, None]
+
+    def with_points(self, name: Any, points: Any) -> Source:
+        """The same with a drawing or the content of a dropped file, kept as a file; BadInput if it is unusable."""
+        least, most = OWN_POINTS
+        try:
+            rows = np.array(points, np.float64)
+        except (TypeError, ValueError):
+            raise BadInput("the points are no table of numbers") from None
+        if rows.ndim != 2 or rows.shape[1] not in (1, 2) or not least <= len(rows) <= most:
+            raise BadInput(f"expected {least} to {most} points with one or two coordinates")
+        path = self.folder / f"points-{len(self.own)}.csv"
+        with files.replacing(path) as temporary:
+            np.savetxt(temporary, rows, fmt="%.17g", delimiter=",")
+        (targets.read_points if rows.shape[1] == 2 else targets.read_numbers)(path)  # BadInput if it is unusable
+        label = str(name or "drawing")[:40]
+        own = dict(self.own) | {label if label not in ON_LINE else f"{label} (file)": str(path)}
+        script = cli.script("mixture_2d" if rows.shape[1] == 2 else "normal_1d")
+        same = script is self.script
+        return dataclasses.replace(
+            self, script=script, own=tuple(own.items()), recipe=self.recipe if same else "stable"
+        )
+
+    def with_file(self, path: Path) -> Source:
+        """The same with a file of the user's, which is read where it is; BadInput if it has no one or two columns."""
+        try:
+            targets.read_points(path)
+        except BadInput as error:
+            if "1 column" not in str(error):
+                raise
+            targets.read_numbers(path)
+        return dataclasses.replace(self, own=(*self.own, (path.name, str(path))))
+
+    def adapted(self, config: Any) -> Any:
+        """A config for the newest own points, with the other settings as they are."""
+        return self.with_target(config, self.own[-1][0])[1]
+
+    def with_target(self, config: Any, target: str) -> tuple[Source, Any]:
+        """Source and config for another target, a name with numbers behind it; it may need the other script."""
+        words = target.split()
+        path = dict(self.own).get(target)
+        if path:
+            in_plane = self._columns(path) == 2
+        elif not words:
+            raise BadInput("target: expected a name, such as ring or norm")
+        else:
+            in_plane = words[0] in targets.PLANE_TARGETS
+        script = cli.script("mixture_2d" if in_plane else "normal_1d")
+        source = self
+        if script is not self.script or type(config) is not type(next(iter(script.RECIPES.values()))):
+            source = dataclasses.replace(self, script=script, recipe="stable")
+            config = dataclasses.replace(script.RECIPES["stable"], seeds=config.seeds, seed=config.seed)
+        defaults = type(config)
+        if in_plane:
+            own = {"target": path, "samples": defaults.samples} if path else {"target": words[0]}
+            return source, dataclasses.replace(config, **own)
+        if path:
+            own = {"data": path, "target": defaults.target, "target_args": (), "samples": defaults.samples}
+            return source, dataclasses.replace(config, **own)
+        try:
+            numbers = tuple(map(float, words[1:]))
+        except ValueError:
+            raise BadInput(f"target {target}: expected a name of scipy.stats and numbers, such as beta 2 5") from None
+        return source, dataclasses.replace(config, data=None, target=words[0], target_args=numbers)
+
+    @staticmethod
+    def _columns(path: str) -> int:
+        with open(path) as file:
+            return file.readline().count(",") + 1
+
+    def shown_target(self, config: Any) -> str:
+        """The name of the target as `with_target` takes it."""
+        path = config.target if self.features == 2 else config.data
+        for name, file in self.own:
+            if file == path:
+                return name
+        if self.features == 2:
+            return config.target
+        return " ".join([config.target, *(f"{a:g}" for a in config.target_args)])
+
+    def changed(self, config: Any, values: dict[str, Any]) -> tuple[Source, Any]:
+        """Source and config with other values of controls; BadInput names the first one that is not accepted."""
+        source, known = self, {control.name: control for control in CONTROLS}
+        if unknown := set(values) - set(known):
+            raise BadInput(f"{min(unknown)[:LONGEST]}: no such setting")
+        target = values.get("target") or values.get("distribution")
+        if target is not None and target != self.shown_target(config):
+            source, config = source.with_target(config, checked_text("target", target))
+        if (recipe := values.get("recipe")) is not None and recipe != source.recipe:
+            base = source.script.RECIPES[one_of("recipe", recipe, source.recipes)]
+            names = ("target", "target_args", "data", "seeds", "seed", "samples", "steps" if source.ends else "seed")
+            kept = {name: getattr(config, name) for name in names if hasattr(config, name)}
+            source, config = dataclasses.replace(source, recipe=recipe), dataclasses.replace(base, **kept)
+        now, changes = values_of(config), dict[str, Any]()
+        for name, value in values.items():
+            if name not in ("target", "distribution", "recipe") and value != now[name]:
+                changes[name] = checked(known[name], value)
+        for player in ("generator", "discriminator"):
+            layers, units = (changes.pop(f"{player}_{size}", now[f"{player}_{size}"]) for size in ("layers", "units"))
+            if (layers, units) != (now[f"{player}_layers"], now[f"{player}_units"]):
+                changes[f"{player}_hidden"] = (units,) * layers
+        return source, dataclasses.replace(config, **changes)
+
+    def save(self, config: Any, changes: list, turns: dict[str, int], exact: bool) -> dict[str, Any]:
+        """A run folder with these settings; returns where it is, how to train it, and what differed in mid-run."""
+        folder = storage.folder_for(self.name, config.seed, None)
+        storage.create(folder)
+        setting = "target" if self.features == 2 else "data"
+        if (path := getattr(config, setting)) in dict(self.own).values():
+            shutil.copyfile(path, folder / "points.csv")
+            config = dataclasses.replace(config, **{setting: str(folder / "points.csv")})
+        storage.save_config(folder, self.name, self.recipe, config)
+        notes = list(changes)
+        if turns["D"] != turns["G"]:
+            notes.append({"step": max(turns.values()), "setting": "turns of one player alone", "to": turns})
+        if not exact and not changes:
+            notes.append(
+                {"step": 0, "setting": "penalties", "to": "changed before the first step: rounding may differ"}
+            )
+        files.write_json(folder / "live.json", {"steps": max(turns.values()), "changes": notes})
+        command = f"python experiments/{self.name}.py --resume {folder}"
+        return {"folder": str(folder), "command": command, "changes": notes}
+
+
+def values_of(config: Any) -> dict[str, Any]:
+    """The value of every control that is a setting of the config."""
+    found = {c.name: getattr(config, c.name) for c in CONTROLS if hasattr(config, c.name) and c.group != "data"}
+    for player in ("generator", "discriminator"):
+        sizes: Sequence[int] = getattr(config, f"{player}_hidden")
+        found |= {f"{player}_layers": len(sizes), f"{player}_units": sizes[0] if sizes else 0}
+    return found
+
+
+def values(source: Source, config: Any) -> dict[str, Any]:
+    """The value of every control."""
+    return {"target": source.shown_target(config), "recipe": source.recipe} | values_of(config)
+
+
+def hello(source: Source, config: Any) -> dict[str, Any]:
+    """The controls as the page needs them, with what `--help` says of each."""
+    words, now, shown = cli.comments(config), values(source, config), []
+    choices = {
+        "target": (*targets.PLANE_TARGETS, *ON_LINE, *dict(source.own)),
+        "recipe": tuple(source.recipes),
+    }
+    for control in CONTROLS:
+        entry = control._asdict()
+        entry["label"] = control.name.replace("_", " ")
+        entry["help"] = words.get(control.name, EXPLAINED.get(control.name, ""))
+        values_there = choices.get(control.name, control.values)
+        if control.kind == "choice" and now.get(control.name) not in values_there:
+            values_there = (*values_there, now.get(control.name))
+        entry["values"] = list(values_there)
+        shown.append(entry)
+    return {"kind": "plane" if source.features == 2 else "line", "controls": shown}
+
+
+EXPLAINED = {
+    "target": "what G has to learn; a change begins a new game",
+    "distribution": "any continuous distribution of scipy.stats with its numbers, such as beta 2 5",
+    "recipe": "sets all other settings; a change begins a new game",
+    "generator_layers": "hidden layers of G",
+    "generator_units": "units of each of them",
+    "discriminator_layers": "hidden layers of D",
+    "discriminator_units": "units of each of them",
+}
+
+
+def checked(control: Control, value: Any) -> Any:
+    """A value that the page sent, as the setting needs it; BadInput if it is not accepted."""
+    if control.kind == "choice":
+        return one_of(control.name, value, control.values)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadInput(f"{control.name}: expected a number")
+    low, high = (control.low, control.high) if control.kind == "slider" else (0.0, 1 - control.low)
+    if not (low * 0.999 <= value <= high * 1.001 or (value == 0 and control.zero)):
+        zero = "0 or " if control.zero else ""
+        raise BadInput(f"{control.name} {value:g}: expected {zero}{low:g} to {high:g}")
+    return float(value)
+
+
+def one_of(name: str, value: Any, accepted: Sequence) -> Any:
+    """The accepted value that equals this one; BadInput if none does."""
+    for candidate in accepted:
+        if value == candidate and isinstance(value, bool) == isinstance(candidate, bool):
+            return candidate
+    raise BadInput(f"{name} {str(value)[:LONGEST]}: expected one of {', '.join(map(str, accepted))}")
+
+
+def checked_text(name: str, value: Any) -> str:
+    """A short text; BadInput if it is none."""
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise BadInput(f"{name}: expected a text of at most {LONGEST} characters")
+    return value
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A dict of settings; BadInput if it is none."""
+    if not isinstance(value, dict):
+        raise BadInput("settings: expected names with values")
+    return value

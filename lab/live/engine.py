@@ -1,0 +1,446 @@
+"""The thread that plays: commands come in by a queue, frames go out to whoever asked for one.
+
+The thread owns the game. A second thread loads data and compiles what a change of settings needs, while the game
+before it plays on. No command may end the training: a wrong one is answered with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import struct
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import gan_core as core
+from lab import files, memory, points
+from lab.files import BadInput
+from lab.live import controls, curves, game, scenes
+
+STAGES = {
+    "latents": "Latents: {n} random points z, drawn anew for every step.",
+    "fakes": "Fakes: G maps every latent z to a point G(z).",
+    "verdict": "D's verdict: it takes the real points for real with probability {d_real:.2f} on average, "
+    "the fakes with {d_fake:.2f}.",
+    "loss": "Losses of this minibatch: D's {d_loss:.4f}, G's {g_loss:.4f}; each player wants its own to fall.",
+    "gradients": "Gradients: the arrows show where G's loss would make each fake move.",
+    "update": "Update: D and then G have changed their weights by one step of Adam; the fakes have moved.",
+}
+FRAMES = 25  # a second, at most
+FAST = 0.03  # seconds of training between two looks at the queue
+PACE = {"1": 1, "10": 10}  # steps every 50 ms; "fast" has no pace
+KEPT = 8  # compiled programs, the newest ones
+
+
+class Built(NamedTuple):
+    """A game that can be played, or shown at least: its settings, its scene and its programs."""
+
+    source: controls.Source
+    config: Any
+    game: Any  # a `game.Game`
+    scene: Any
+    program: Any  # None while it is being compiled
+    look: Any
+    free_penalties: bool
+
+
+class Engine(threading.Thread):
+    """Plays a game for a page.
+
+    Attributes:
+        source: the script, the recipe and the real data that the game is about.
+        send: takes each finished frame, as bytes, and the message of an answer, as a dict.
+    """
+
+    def __init__(self, source: controls.Source, config: Any, send: Callable[[bytes | dict], None]):
+        super().__init__(daemon=True, name="engine")
+        self.send, self.commands = send, queue.Queue[dict]()
+        self.source, self.config = source, config
+        self.playing, self.speed, self.seed = False, "fast", 0
+        self.notice = self.busy = ""
+        self.wanted, self.ended = False, threading.Event()
+        self.knobs = game.Knobs()
+        self._programs: OrderedDict[tuple, Any] = OrderedDict()
+        self._building = 0  # the number of the newest job; what older ones have built is discarded
+        self._asked: tuple[controls.Source, Any] | None = None  # what the newest job builds
+        self._built: Any = None  # the `Built` that is played
+        self._rate, self._mark, self._seed_steps, self._last_frame = 0.0, time.perf_counter(), 0, 0.0
+        self.stage = -1
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Obey, play and answer until `stop`."""
+        self._build(self.source, self.config, None)
+        while not self.ended.is_set():
+            self._obey_all()
+            began = time.perf_counter()
+            if self._can_play():
+                self._guarded(self._play_for_a_while)
+            if self.wanted and self._built and began - self._last_frame > 1 / FRAMES:
+                self.wanted, self._last_frame = False, began
+                self._guarded(lambda: self.send(self.frame()))
+            if self._can_play() and self.speed in PACE:
+                self.ended.wait(max(0.0, 0.05 - (time.perf_counter() - began)))
+
+    def hello(self) -> dict[str, Any]:
+        """What a page that opens has to know."""
+        return controls.hello(self.source, self.config)
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self.ended.set()
+        self.commands.put({"do": "end"})
+
+    def _obey_all(self) -> None:
+        """Take what is in the queue; wait for it if there is nothing to play and no frame to draw."""
+        idle = not self._can_play() and not (self.wanted and self._built)
+        waiting = max(0.0, 1 / FRAMES - (time.perf_counter() - self._last_frame)) if self.wanted else 0.0
+        try:
+            while True:
+                command = self.commands.get(timeout=1.0) if idle else self.commands.get_nowait()
+                idle = False
+                self._guarded(partial(self._obey, command))
+        except queue.Empty:
+            if waiting and not self._can_play():
+                self.ended.wait(waiting)
+
+    def _can_play(self) -> bool:
+        return bool(self.playing and self.speed != "stages" and self._built and self._built.program)
+
+    def _guarded(self, action: Callable[[], Any]) -> None:
+        """No error of a command, of training or of a picture ends the thread."""
+        try:
+            action()
+        except BadInput as error:
+            self.notice = str(error)
+        except Exception as error:  # of whatever kind: the page says it, and the game can be reset
+            self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
+
+    # ---------------------------------------------------------------------------------------- commands
+
+    def _obey(self, command: dict) -> None:
+        do = command.get("do")
+        if do == "frame":
+            self.wanted = True
+            return
+        if do == "end":
+            return
+        if do == "built":
+            self._take_over(command["job"], command["built"], command["error"])
+            return
+        self.notice = ""
+        if do == "play":
+            self.playing = bool(command.get("value", not self.playing))
+            self.stage = -1 if self.speed != "stages" else self.stage
+        elif do == "step":
+            self._step(command.get("players", "both"))
+        elif do == "stage":
+            self._next_stage()
+        elif do == "reset":
+            self._reset()
+        elif do == "seed":
+            self.seed = min(max(int(command["value"]), 0), self.config.seeds - 1)
+            self._measured = 0.0
+        elif do == "speed":
+            self.speed = controls.one_of("speed", command.get("value"), ("stages", *PACE, "fast"))
+            self.stage = -1
+        elif do == "set":
+            self._change({str(command.get("name")): command.get("value")})
+        elif do == "settings":
+            self._change(controls.mapping(command.get("values")))
+        elif do == "points":
+            source = self.source.with_points(command.get("name"), command.get("points"))
+            self._build(source, source.adapted(self.config), None)
+        elif do == "save":
+            self._save()
+        else:
+            raise BadInput(f"do {do!r}: no such command")
+
+    def _step(self, players: str) -> None:
+        controls.one_of("players", players, ("both", "D", "G"))
+        if not self._program():
+            return
+        if players != "both" and self.config.unroll:
+            raise BadInput(f"one player alone: not with unroll {self.config.unroll}, whose G looks ahead of D's turn")
+        self.playing, self.stage = False, -1
+        self._advance(1, players)
+
+    def _program(self) -> Any:
+        program = self._built.program if self._built else None
+        if not program:
+            self.notice = "The training step is still being compiled."
+        return program
+
+    def _reset(self) -> None:
+        """Untrained networks with the present settings, and the penalties as constants, as in the script."""
+        built = self._built
+        fresh = game.Game(self.source.script, self.config, built.game.gans.train_on, self.knobs)
+        self._begin(built._replace(game=fresh))
+        if built.free_penalties:
+            self._build(self.source, self.config, fresh)
+
+    def _change(self, values: dict[str, Any]) -> None:
+        """Other settings: at once if no program has to be compiled for them."""
+        source, config = self._asked or (self.source, self.config)
+        asked = source.changed(config, values)
+        if asked == (source, config):
+            return
+        source, config = asked
+        built = self._built
+        keep = built and source == self.source and game.fits(self.config, config)
+        if not keep:
+            self._build(source, config, None)
+            return
+        free = built.free_penalties or any(getattr(config, n) != getattr(self.config, n) for n in game.PENALTIES)
+        program = self._programs.get(game.program_key(source.script, config, free))
+        if program:
+            self._continue(built._replace(config=config, program=program, free_penalties=free))
+        else:
+            self._build(source, config, built.game, free)
+
+    # ------------------------------------------------------------------------------- loading and compiling
+
+    def _build(self, source: Any, config: Any, present: game.Game | None, free: bool = False) -> None:
+        """Load and compile in a second thread. `present`: the game that will go on, or None for a new one."""
+        self._building += 1
+        job, before = self._building, self.config
+        self._asked = source, config
+        names = [n for n, v in vars(config).items() if v != getattr(before, n, None)]
+        what = " and ".join(f"{n} {getattr(config, n)}" for n in names[:2]) or source.name
+        self.busy = f"Compiling for {what}" + ("; the game before it plays on." if self._built else ".")
+
+        def work() -> None:
+            try:
+                built = self._made(source, config, present, free, job)
+                self.commands.put({"do": "built", "job": job, "built": built, "error": None})
+            except Exception as error:
+                self.commands.put({"do": "built", "job": job, "built": None, "error": error})
+
+        threading.Thread(target=work, daemon=True, name="compiler").start()
+
+    def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
+        memory.require(config, lambda c: points.bytes_needed(c, source.features))
+        script, playing, scene = source.script, present, self._built.scene if self._built else None
+        look = self._programs.get(("look", *game.program_key(script, config, False)))
+        look = look or scenes.new_look(config)
+        if not playing:
+            real, train_on = source.load(config)
+            playing = game.Game(script, config, train_on, self.knobs)
+            scene = scenes.SCENES[source.kind](script, config, real)
+            if self._built is None:  # the page has something to show while the program is being compiled
+                early = Built(source, config, playing, scene, None, look, free)
+                self.commands.put({"do": "built", "job": job, "built": early, "error": None})
+        key = game.program_key(script, config, free)
+        program = self._programs.get(key)
+        if not program:
+            program = game.new_program(script, config, self.knobs, free)
+            playing.warm_up(program, config)
+        self._programs[key] = program
+        self._programs["look", *game.program_key(script, config, False)] = look
+        while len(self._programs) > 2 * KEPT:
+            self._programs.popitem(last=False)
+        return Built(source, config, playing, scene, program, look, free)
+
+    def _take_over(self, job: int, built: Built | None, error: Exception | None) -> None:
+        """Go on with what was built, unless something newer is being built by now."""
+        if job != self._building:
+            return
+        if error or not built:
+            self.busy, self._asked = "", None
+            raise error or BadInput("nothing was built")
+        if built.program:
+            self.busy, self._asked = "", None
+        present = self._built.game if self._built else None
+        if built.game is present and self._built and self._built.program:
+            self._continue(built)
+        elif built.game is present and self._built:  # the program of a game that is there already
+            self._built = built
+        else:
+            self._begin(built)
+        if built.program and not built.free_penalties and any(getattr(built.config, n) for n in game.PENALTIES):
+            self._compile_for_sliders(built)
+
+    def _compile_for_sliders(self, built: Built) -> None:
+        """Compile the program whose penalties are variables before anybody moves a slider, so that none waits."""
+        key = game.program_key(self.source.script, built.config, True)
+        if key in self._programs:
+            return
+
+        def work() -> None:
+            program = game.new_program(built.source.script, built.config, self.knobs, True)
+            built.game.warm_up(program, built.config)
+            self._programs[key] = program
+
+        threading.Thread(target=work, daemon=True, name="compiler").start()
+
+    def _begin(self, built: Built) -> None:
+        """A new game, at step 0."""
+        new_source = built.source != self.source
+        self._built, self.source, self.config = built, built.source, built.config
+        self.exact = not built.free_penalties  # the script would have the same bits
+        self.changes: list[dict[str, Any]] = []
+        self.windows, self.measures = curves.Windows(), curves.Measures()
+        self._pictures: dict[str, np.ndarray] = {}
+        self._looker: Any = None
+        self._measured, self.stage, self._steps_of_call = 0.0, -1, 1
+        self.seed = min(self.seed, self.config.seeds - 1)
+        self._mark, self._seed_steps = time.perf_counter(), 0
+        if new_source:
+            self.send({"hello": self.hello()})
+
+    def _continue(self, built: Built) -> None:
+        """The same game with other settings."""
+        names = [n for n, v in vars(built.config).items() if v != getattr(self.config, n)]
+        if built.game.step:
+            self.changes += [
+                {
+                    "step": built.game.step,
+                    "setting": n,
+                    "from": getattr(self.config, n),
+                    "to": getattr(built.config, n),
+                }
+                for n in names
+            ]
+        self.exact = self.exact and not built.free_penalties
+        self._built, self.config = built, built.config
+        built.game.use(built.config)
+        self._looker = None
+
+    # ------------------------------------------------------------------------------------------- training
+
+    def _play_for_a_while(self) -> None:
+        if self.speed in PACE:
+            self._advance(PACE[self.speed])
+            return
+        began = time.perf_counter()
+        while self.playing and time.perf_counter() - began < FAST:
+            at = time.perf_counter()
+            self._advance(self._steps_of_call)
+            seconds = max(time.perf_counter() - at, 1e-6)
+            fitting = int(self._steps_of_call * FAST / seconds)
+            self._steps_of_call = max(1, min(fitting, 4 * self._steps_of_call, 50 * game.AT_MOST))
+
+    def _advance(self, count: int, players: str = "both") -> None:
+        built, end = self._built, self.end
+        if end is not None:
+            count = min(count, end - built.game.step)
+            if count <= 0:
+                self.playing, self.notice = False, f"All {end} steps are played; Reset begins again."
+                return
+        losses = built.game.play(built.program, count, players)
+        bad = ~np.isfinite(losses).all(axis=(0, 1))
+        if bad.any():
+            which = self.config.seed + int(bad.argmax())
+            self.playing, self.notice = False, f"Step {built.game.step}: a loss of seed {which} is not finite."
+        self.windows.add(losses)
+        self._seed_steps += count * losses.shape[2]
+
+    @property
+    def end(self) -> int | None:
+        """The last step; None if nothing depends on the number of steps, and training can go on for ever."""
+        constant = self.config.penalty_end == 1 or not any(getattr(self.config, n) for n in game.PENALTIES)
+        schedules = self.config.schedule, self.config.discriminator_schedule
+        endless = constant and schedules == ("constant", "constant") and not self.source.ends
+        return None if endless else self.config.steps
+
+    def _next_stage(self) -> None:
+        """Slow motion: the next of the six stages of a step; the step is played before the last one."""
+        if not self._program():
+            return
+        if self.stage in (-1, len(STAGES) - 1):
+            playing = self._built.game
+            self.stage = 0
+            self._stage = scenes.stage_arrays(playing.gans, self.seed, playing.next_batch())
+        else:
+            self.stage += 1
+        if self.stage == len(STAGES) - 1:
+            self._advance(1)
+            self._stage["stage_moved"] = scenes.fakes_in_training(
+                self._built.game.gans, self.seed, self._stage["all_z"]
+            )
+
+    # ------------------------------------------------------------------------------------------- the frame
+
+    def frame(self) -> bytes:
+        """What the page shows now."""
+        built = self._built
+        gans, scene, now = built.game.gans, built.scene, time.perf_counter()
+        if not self._looker:
+            self._looker = scenes.Looker(built.look, gans, scene.places, scene.shown, scene.lattice)
+        step = built.game.step
+        due = now - self._measured > (1.0 if self.playing else 0.0)
+        if due and (not self.measures.steps or self.measures.steps[-1] != step or not self._measured):
+            numbers, self._pictures = scene.measure(gans, step, self.seed)
+            if not self.measures.steps or self.measures.steps[-1] != step:
+                self.measures.add(step, numbers)
+            self._measured = time.perf_counter()
+        if now - self._mark > 0.5:
+            self._rate = self._seed_steps / (now - self._mark)
+            self._mark, self._seed_steps = now, 0
+        arrays = scene.look(self._looker, self.seed) | self._pictures
+        arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)
+        if self.stage >= 0:
+            arrays |= {name: values for name, values in self._stage.items() if name != "all_z"}
+        header = {
+            "kind": scene.kind,
+            "step": step,
+            "steps": self.end,
+            "playing": self.playing,
+            "seed": self.seed,
+            "seeds": self.config.seeds,
+            "first_seed": self.config.seed,
+            "rate": self._rate if self.playing else 0.0,
+            "speed": self.speed,
+            "view": scene.view,
+            "target": scene.name,
+            "modes": scene.modes,
+            "notice": self.notice,
+            "busy": self.busy,
+            "settings": controls.values(self.source, self.config),
+            "changes": len(self.changes),
+            "turns": [built.game.turns["D"], built.game.turns["G"]],
+            "measures": scene.measures,
+            "stage": self._caption(),
+        }
+        return packed(header, arrays)
+
+    def _caption(self) -> dict[str, Any] | None:
+        if self.stage < 0:
+            return None
+        name = list(STAGES)[self.stage]
+        real, fake = self._stage["stage_d_real"], self._stage["stage_d_fake"]
+        loss = core.LOSSES[self.config.loss]
+        words = {
+            "n": len(fake),
+            "d_real": (1 / (1 + np.exp(-real))).mean(),
+            "d_fake": (1 / (1 + np.exp(-fake))).mean(),
+        }
+        words |= {"d_loss": np.mean(loss.d(real, fake)), "g_loss": np.mean(loss.g(real, fake))}
+        return {"index": self.stage, "name": name, "caption": STAGES[name].format(**words)}
+
+    def _save(self) -> None:
+        saved = self.source.save(self.config, self.changes, self._built.game.turns, self.exact)
+        self.send({"saved": saved})
+
+
+def packed(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
+    """A frame: the header's length as 4 bytes, the header as JSON, the arrays as float32; all little-endian.
+
+    JSON knows no NaN and no infinity: they become null.
+    """
+    header["arrays"], at = {}, 0
+    for name, values in arrays.items():
+        header["arrays"][name] = [list(values.shape), at]
+        at += values.size
+    text = json.dumps(files.without_nan(header), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    with np.errstate(over="ignore"):
+        parts = [np.ascontiguousarray(values, "<f4").tobytes() for values in arrays.values()]
+    return b"".join([struct.pack("<I", len(text)), text, *parts])

@@ -1,0 +1,214 @@
+"""A game that is played a few steps at a time, on the programs of the scripts `normal_1d` and `mixture_2d`.
+
+The script's `rules` and `gan_core.adversarial_step` do the training here as well, on the script's own minibatches.
+Rates, betas and the average are variables of the program, so that no change of them compiles anything; 200 steps in
+odd chunks equal the script's loop in every bit. The weights of the penalties are constants until they are first
+changed: XLA multiplies constants with each other before it multiplies anything with them, and the rounding differs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import gan_core as core
+from gan_core import tf
+from lab import draws, points
+from lab.runs import Period
+
+AT_MOST = 16  # steps of one call; fewer are the same program with a smaller count
+PENALTIES = ("r1", "r2", "gradient_penalty")
+RATES = ("learning_rate", "discriminator_rate", "beta1", "beta2", "average")
+NEVER_COMPILED = (  # settings that are no part of a program
+    *("seed", "target", "target_args", "data", "samples", "standardise", "jitter", "epochs"),
+    *("eval_every", "eval_samples", "checkpoint_every", *RATES),
+)
+KEPT = ("loss", "batch", "pack", "unroll", "steps", "latent", "simultaneous", *PENALTIES)  # see `fits`
+
+
+class Knobs:
+    """Rates, betas, the average and the weights of penalties as float64 variables, shared by all programs."""
+
+    def __init__(self) -> None:
+        names = ("adam_d", "adam_g", "beta1", "beta2", "average", *PENALTIES)
+        self.variables = {name: tf.Variable(0.0, dtype=tf.float64) for name in names}
+
+    def set(self, rules: core.Rules) -> None:
+        """Take over the numbers of a script's rules."""
+        values = {"adam_d": rules.adam_d.learning_rate, "adam_g": rules.adam_g.learning_rate}
+        values |= {"beta1": rules.adam_g.beta1, "beta2": rules.adam_g.beta2, "average": rules.average_decay}
+        for name, value in (values | {name: getattr(rules, name) for name in PENALTIES}).items():
+            self.variables[name].assign(value)
+
+    def within(self, rules: core.Rules, free_penalties: bool) -> core.Rules:
+        """The rules with variables in the place of their numbers; a penalty that is off stays off."""
+        v = self.variables
+        on = [name for name in PENALTIES if free_penalties and getattr(rules, name)]
+        return rules._replace(
+            adam_d=rules.adam_d._replace(learning_rate=v["adam_d"], beta1=v["beta1"], beta2=v["beta2"]),
+            adam_g=rules.adam_g._replace(learning_rate=v["adam_g"], beta1=v["beta1"], beta2=v["beta2"]),
+            average_decay=v["average"],
+            **{name: v[name] for name in on},
+        )
+
+
+def program_key(script: Any, config: Any, free_penalties: bool) -> tuple:
+    """What a compiled program depends on: games with equal keys can be played by the same one."""
+    values = {name: value for name, value in vars(config).items() if name not in NEVER_COMPILED}
+    if free_penalties:
+        values |= {name: getattr(config, name) > 0 for name in PENALTIES}
+    return script.__name__, free_penalties, *values.items()
+
+
+def new_program(script: Any, config: Any, knobs: Knobs, free_penalties: bool) -> Any:
+    """The compiled loop of these settings, for `Game.play`; `script` is one of the two modules."""
+    d, g = points.networks(config)
+    rules = knobs.within(script.rules(config, SimpleNamespace(d=d, g=g)), free_penalties)
+
+    def step(game, batch):
+        return core.adversarial_step(game, rules, points.inputs(config, batch))
+
+    return core.compiled_loop(step)
+
+
+def fits(before: Any, after: Any) -> bool:
+    """Whether a game with the settings `before` may go on with the settings `after`: its networks and data fit."""
+    changed = {name for name, value in vars(after).items() if value != getattr(before, name, None)}
+    if "pack" in changed or "samples" in changed:  # D's first layer has as many inputs as a pack has coordinates
+        return False
+    return changed <= {*KEPT, *RATES, "penalty_end", "schedule", "discriminator_schedule", "eval_every"}
+
+
+class Game:
+    """All seeds of a game, and how far each player has come.
+
+    Attributes:
+        gans: the `points.Ensemble` that trains.
+        turns: how many updates each player, D and G, has made. Turn k uses minibatch k of the script.
+    """
+
+    def __init__(self, script: Any, config: Any, train_on: np.ndarray, knobs: Knobs):
+        """Untrained GANs for training points `[S, F, N]`."""
+        self.script, self.train_on, self.knobs = script, train_on, knobs
+        self.gans = points.Ensemble(config, train_on)
+        self.turns = {"D": 0, "G": 0}
+        self._batches = {player: Batches(self.gans) for player in ("D", "G")}
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+
+    @property
+    def step(self) -> int:
+        """How many steps were begun: the turns of the player that is ahead."""
+        return max(self.turns.values())
+
+    def use(self, config: Any) -> None:
+        """Go on with other settings, which fit."""
+        self.gans.config, self.gans.d = config, points.networks(config)[0]
+        for batches in self._batches.values():
+            batches.restart()
+
+    def warm_up(self, program: Any, config: Any) -> None:
+        """Compile the program for blocks of seeds of every size that this game has; no step is played."""
+        other = points.Ensemble(config, self.gans.points)  # the game itself may be playing in the meantime
+        sizes = {block.stop - block.start: k for k, block in enumerate(other.blocks)}
+        batches = Batches(other).take(0, 1)
+        for k in sizes.values():
+            core.warm_up(program, other.games[k], batches[k])
+
+    def play(self, program: Any, count: int, players: str = "both") -> np.ndarray:
+        """Play steps, or turns of one player alone; returns the losses of D and G, `[count, 2, S]`.
+
+        One player's turn leaves the other one as it is, its Adam and its number of turns included. If one is ahead,
+        both take their next turns one after the other, each with the minibatch of its own turn.
+        """
+        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        if players in ("D", "G"):
+            return np.concatenate([self._turn(program, players) for _ in range(count)])
+        if self.turns["D"] != self.turns["G"]:
+            pairs = [(self._turn(program, "D"), self._turn(program, "G")) for _ in range(count)]
+            return np.stack([[d[0, 0], g[0, 1]] for d, g in pairs])
+        parts = []
+        for first in range(0, count, AT_MOST):
+            n = min(AT_MOST, count - first)
+            parts.append(self._call(program, self._batches["D"].take(self.step, n), n))
+            self.turns = {player: turns + n for player, turns in self.turns.items()}
+        return np.concatenate(parts)
+
+    def next_batch(self) -> dict[str, np.ndarray]:
+        """The minibatch of D's next turn: real points `x [S, F, pack B]`, random bits `z [S, Z, pack B]`."""
+        blocks = self._batches["D"].take(self.turns["D"], 1)
+        return {name: np.concatenate([np.asarray(block[name])[0] for block in blocks]) for name in ("x", "z")}
+
+    def _turn(self, program: Any, player: str) -> np.ndarray:
+        """One turn of one player, `[1, 2, S]`: a whole step, after which the other player is put back."""
+        games, other = self.gans.games, "G" if player == "D" else "D"
+        if other == "D":
+            kept = [[*game.discriminator] for game in games]
+            self.knobs.variables["adam_d"].assign(0.0)  # G answers D as it is, not as D would be after a turn
+        else:
+            kept = [[*game.generator, game.average] for game in games]
+        values = [[[v.numpy().copy() for v in part] for part in parts] for parts in kept]
+        for game in games:
+            game.step.assign(self.turns[player])
+        losses = self._call(program, self._batches[player].take(self.turns[player], 1), 1)
+        for parts, old in zip(kept, values, strict=True):
+            for variables, arrays in zip(parts, old, strict=True):
+                for variable, array in zip(variables, arrays, strict=True):
+                    variable.assign(array)
+        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        self.turns[player] += 1
+        return losses
+
+    def _call(self, program: Any, batches: list[dict], count: int) -> np.ndarray:
+        """One call of the program for each block of seeds, side by side: losses `[count, 2, S]`."""
+        n, pairs = tf.constant(count), zip(self.gans.games, batches, strict=True)
+        calls = [self._pool.submit(program, game, batch, n) for game, batch in pairs]
+        return np.concatenate([call.result().numpy()[:count] for call in calls], axis=-1)
+
+
+class Batches:
+    """The script's minibatches from any step on, drawn ahead by a second thread while they are taken in order."""
+
+    def __init__(self, gans: points.Ensemble):
+        self.gans = gans
+        self.restart()
+
+    def restart(self) -> None:
+        """Discard what is drawn: the settings may have changed."""
+        self._chunks: Iterator[list[dict]] = iter(())
+        self._chunk: list[dict] = []
+        self._first = self._last = -1
+
+    def take(self, step: int, count: int) -> list[dict]:
+        """Of each block of seeds the minibatches of `count` steps, filled up with zeros to `AT_MOST` steps."""
+        if not self._first <= step < self._last:
+            if step != self._last:
+                self._chunks, self._last = self._drawn(step), step
+            self._chunk = next(self._chunks)
+            self._first, self._last = self._last, self._last + len(self._chunk[0]["x"])
+        at = step - self._first
+        parts = [{name: values[at : at + AT_MOST] for name, values in block.items()} for block in self._chunk]
+        short = min(count, AT_MOST) - (self._last - step)
+        if short > 0:  # the rest is in the next chunk
+            after = self.take(self._last, short)
+            return [
+                {name: tf.concat([part[name], rest[name]], 0)[:AT_MOST] for name in part}
+                for part, rest in zip(parts, after, strict=True)
+            ]
+        return [{name: _filled_up(values) for name, values in part.items()} for part in parts]
+
+    def _drawn(self, step: int) -> Iterator[list[dict]]:
+        n, blocks = points.steps_at_once(self.gans.config, self.gans.points.shape[1]), len(self.gans.blocks)
+        periods = (Period(first, first + n) for first in itertools.count(step, n))
+        one_by_one = draws.prefetched(self.gans.batches, periods, ahead=2 * blocks)
+        return iter(lambda: [next(one_by_one) for _ in range(blocks)], None)
+
+
+def _filled_up(values: Any) -> Any:
+    missing = AT_MOST - values.shape[0]
+    return values if missing <= 0 else tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])

@@ -1,0 +1,226 @@
+"""What the page shows of a game: arrays for its pictures, and the numbers of its curves with their floors.
+
+A scene is made for one set of real data. `look` is asked for every frame and answers for the seed that is shown;
+`measure` is asked about once a second and answers for all seeds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+import gan_core as core
+import metrics
+from gan_core import tf
+from lab import draws, points, targets
+
+SHOWN, PUSHED = 500, 150  # fakes of the shown seed, and those with an arrow
+RASTER, LATTICE = 48, 41  # cells of D's heat map, and lines of G's lattice, along a side
+MANY = 20_000  # fakes whose shares of the raster's cells estimate G's density
+CURVE = 300  # places of the densities on the line
+LN4 = 2 * np.log(2)
+
+
+def new_look(config: Any) -> Any:
+    """`look(d, g, k, places, bits, lattice, real, companies) -> fakes, pushes, logits, sheet` of GAN k of a block.
+
+    One compiled program, because it is asked for every frame: the fakes `[1, F, n]` of latents given as random bits,
+    minus the gradient of G's loss at as many of them as there are `real` points, D's logits `[1, 1, n]` at `places`,
+    and G's images of a lattice of latents. `d` and `g` are the weights of the block. A packed D sees each point
+    beside the training points `companies`, those of the places and those of the fakes.
+    """
+    d, g, loss = points.networks(config)[0], points.perceptron(config), core.LOSSES[config.loss].g
+
+    def look(d_weights, g_weights, k, places, bits, lattice, real, companies):
+        d_one, g_one = ([tf.gather(w, [k]) for w in weights] for weights in (d_weights, g_weights))
+
+        def logits(x: tf.Tensor, company: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_mean(d(points.in_packs(x, company), d_one), axis=0) if companies else d(x, d_one)
+
+        of_places, of_fakes = companies or (None, None)
+        fakes, sheet = g(draws.latents(bits, config.latent), g_one), g(lattice, g_one)
+        with tf.GradientTape() as tape:
+            pushed = fakes[..., : real.shape[-1]]
+            tape.watch(pushed)
+            total = tf.reduce_sum(loss(logits(real, of_fakes), logits(pushed, of_fakes)))
+        return fakes, -tape.gradient(total, pushed), logits(places, of_places), sheet
+
+    return core.compiled(look)
+
+
+class Looker:
+    """Asks a game of one seed at a time, in the unit of the data; `fakes` are the same latents at every step."""
+
+    def __init__(self, look: Any, gans: points.Ensemble, places: np.ndarray, fakes: int, lattice: np.ndarray):
+        self.look, self.gans, self.places, self.fakes = look, gans, places, fakes
+        self.lattice = lattice[None].astype(np.float32)
+        self.seed, self.inputs = -1, tuple[Any, ...]()
+
+    def __call__(self, seed: int) -> tuple[np.ndarray, ...]:
+        """Fakes `[F, n]`, pushes `[F, PUSHED]`, logits at the places `[P]` and the image of the lattice `[F, L]`."""
+        gans, mean, std = self.gans, self.gans.mean[seed], self.gans.std[seed]
+        block, game = next((b, g) for b, g in zip(gans.blocks, gans.games, strict=True) if seed < b.stop)
+        if seed != self.seed:
+            self.seed, one = seed, slice(seed, seed + 1)
+            bits = draws.bits_for_seeds(gans.seeds[one], draws.EVALUATION, 0, 1, (gans.config.latent_dim, self.fakes))
+            sizes = (self.places.shape[-1], PUSHED) if gans.config.pack > 1 else ()
+            companies = tuple(gans.company(one, n) for n in sizes)
+            real = gans.points[one][:, :, np.arange(PUSHED) % gans.points.shape[2]]
+            self.inputs = (np.float32((self.places - mean) / std), bits[0], self.lattice, real, companies)
+        k = tf.constant(seed - block.start)
+        answers = self.look(game.discriminator.weights, game.average, k, *self.inputs)
+        fakes, pushes, logits, sheet = (answer.numpy()[0] for answer in answers)
+        return fakes * std + mean, pushes / std, logits[0], sheet * std + mean
+
+
+class Plane:
+    """Points in the plane, of `mixture_2d`."""
+
+    kind = "plane"
+
+    def __init__(self, script: Any, config: Any, real: targets.RealPoints):
+        self.script, self.config, self.real = script, config, real
+        self.name, self.modes = real.name, len(real.modes.centres) if real.modes else 0
+        middle, reach = script.square_around(real)
+        self.view = [*map(float, middle), reach]
+        self.edges = np.linspace(-reach, reach, RASTER + 1)
+        centres = (self.edges[:-1] + self.edges[1:]) / 2
+        self.places = np.stack(np.meshgrid(centres, centres)).reshape(1, 2, -1) + middle[:, None]
+        self.middle = middle
+        self.lattice = draws.latent_lattice(config.latent, config.latent_dim, LATTICE, 1)
+        self.shown = SHOWN
+        self.masses = self._real_masses()
+        floors = script.floors(real, config.eval_samples)
+        names = {"kl": "KL(real || fake), nats"}
+        if self.modes:
+            names |= {"high_quality": "share of high quality", "modes": f"modes reached, of {self.modes}"}
+        tops = {"kl": None, "high_quality": 1.0, "modes": float(self.modes)}
+        self.measures: list[dict[str, Any]] = [
+            {"name": n, "label": label, "log": n == "kl", "floor": floors[n], "top": tops[n], "charts": n}
+            for n, label in names.items()
+        ]
+        self.fixed: dict[str, np.ndarray] = {"real": real.test[:SHOWN].T.astype(np.float32)}
+
+    def _real_masses(self) -> np.ndarray | None:
+        """The exact probability of each cell of the raster `[R, R]`; None if the density is not known."""
+        if not self.real.modes:
+            return None
+        centres, std = self.real.modes
+        x, y = (
+            np.diff(norm.cdf((self.edges + self.middle[k] - centres[:, k, None]) / std), axis=1) for k in (0, 1)
+        )  # [modes, R]
+        return np.einsum("my,mx->yx", y, x) / len(centres)
+
+    def look(self, looker: Looker, seed: int) -> dict[str, np.ndarray]:
+        """The pictures of one seed."""
+        fakes, pushes, logits, sheet = looker(seed)
+        return self.fixed | {
+            "fakes": fakes,
+            "pushes": pushes,
+            "logits": logits.reshape(RASTER, RASTER),
+            "sheet": sheet.reshape(2, LATTICE, -1),
+        }
+
+    def measure(self, gans: points.Ensemble, step: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The numbers of every seed `[K, S]`, and the pictures that are renewed with them."""
+        fakes = gans.sample(step)
+        found = self.script.measure(self.real, fakes)
+        pictures = {"thumbs": fakes[:, :, :PUSHED]}
+        if self.masses is not None:
+            one = gans.alone(seed)
+            bits = draws.bits_for_seeds(one.seeds, draws.EVALUATION, 1, 1, (self.config.latent_dim, MANY))[0]
+            pictures["optimal"] = self.optimal(one.from_bits(bits)[0])
+        return np.stack([found[m["name"]] for m in self.measures]), pictures
+
+    def optimal(self, fakes: np.ndarray) -> np.ndarray:
+        """D*(x) = p / (p + q) in each cell `[R, R]`: p exact, q the share of the fakes; NaN where both are tiny."""
+        assert self.masses is not None
+        x, y = fakes - self.middle[:, None]
+        q = np.histogram2d(y, x, (self.edges, self.edges))[0] / fakes.shape[1]
+        return np.where(self.masses + q > 5 / fakes.shape[1], metrics.optimal_discriminator(self.masses, q), np.nan)
+
+
+class Line:
+    """Numbers on a line, of `normal_1d`."""
+
+    kind, modes = "line", 0
+
+    def __init__(self, script: Any, config: Any, real: targets.RealNumbers):
+        self.script, self.config, self.real, self.name = script, config, real, real.name
+        self.edges = metrics.histogram_edges(real.truth)
+        low, high = 1.1 * self.edges[0] - 0.1 * self.edges[-1], 1.1 * self.edges[-1] - 0.1 * self.edges[0]
+        self.view = [float(low), float(high)]
+        self.x = np.linspace(low, high, CURVE)
+        self.places, self.shown = self.x[None, None], 2000
+        self.lattice = np.zeros((config.latent_dim, 1))  # on a line there is nothing to bend
+        self.masses = metrics.bin_masses(real.truth, self.edges)
+        floors = script.floors(real, config.eval_samples, self.masses)
+        self.logistic = core.LOSSES[config.loss].logistic
+        self.measures: list[dict[str, Any]] = [
+            {"name": "kl", "label": "KL(real || fake), nats", "log": True, "charts": "kl", "top": None},
+            {"name": "lost_mass", "label": "share of the real mass that is lost", "charts": "lost", "top": None},
+            {"name": "game_value", "label": "value of the game, nats", "charts": "value", "top": None},
+            {"name": "game_value_optimal", "label": "-ln 4 + 2 JSD, with D*", "charts": "value", "top": None},
+        ]
+        found = {"kl": floors["kl_floor"], "lost_mass": floors["lost_mass_floor"], "game_value": -LN4}
+        for measure in self.measures:
+            measure |= {"log": measure["name"] == "kl", "floor": found.get(measure["name"])}
+        p = real.density(self.x)
+        self.p, self.small_x = p, np.linspace(low, high, 100)
+        self.fixed: dict[str, np.ndarray] = {"x": self.x, "p": p, "thumb_p": real.density(self.small_x)}
+
+    def look(self, looker: Looker, seed: int) -> dict[str, np.ndarray]:
+        """The pictures of one seed."""
+        fakes, pushes, logits, _ = looker(seed)
+        q = targets.kernel_density(fakes[0], self.x)
+        reliable = self.p + q > 0.01 * self.p.max()  # where both are tiny, the estimate q is not
+        optimal = np.where(reliable, metrics.optimal_discriminator(self.p, q), np.nan)
+        few = {"fakes": fakes[0, :60], "pushes": pushes[0, :60]}
+        return self.fixed | few | {"q": q, "logits": logits, "optimal": optimal}
+
+    def measure(self, gans: points.Ensemble, step: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The numbers of every seed `[K, S]`, and the pictures that are renewed with them."""
+        fakes, real, config = gans.sample(step)[:, 0], self.real, gans.config
+        shares = metrics.bin_counts(fakes, self.edges) / fakes.shape[1]
+        fresh = np.stack([real.draw(fakes.shape[1], config.seed + k) for k in range(config.seeds)])
+        loss = core.LOSSES[config.loss]
+        d_loss = np.mean(loss.d(*(gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))), axis=-1)
+        numbers = [
+            metrics.histogram_kl(real.truth, fakes, self.edges),
+            metrics.lost_mass(real.truth, fakes),
+            -d_loss if loss.logistic else np.full(len(fakes), np.nan),
+            metrics.game_value(metrics.jensen_shannon(self.masses, shares)),
+        ]
+        thumbs = np.stack([targets.kernel_density(row[:1000], self.small_x) for row in fakes])
+        return np.stack(numbers), {"thumbs": thumbs}
+
+
+SCENES = {"mixture_2d": Plane, "normal_1d": Line}
+
+
+def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray], at_most: int = 150) -> dict:
+    """One minibatch of one seed for slow motion: latents, fakes, real points, D's logits and its push on the fakes.
+
+    `batch` holds `x [S, F, B]` and the random bits `z [S, Z, B]` of one step, of all seeds.
+    """
+    one = gans.alone(seed)
+    z = np.asarray(draws.latents(np.asarray(batch["z"])[seed : seed + 1, :, :at_most], gans.config.latent))
+    real = np.asarray(batch["x"])[seed : seed + 1, :, :at_most] * one.std + one.mean
+    fakes = fakes_in_training(gans, seed, z[0])[None]
+    return {
+        "all_z": z[0],
+        "stage_z": z[0, :2],
+        "stage_fakes": fakes[0],
+        "stage_real": real[0],
+        "stage_d_fake": one.d_logits(fakes)[0],
+        "stage_d_real": one.d_logits(real)[0],
+        "stage_pushes": one.pushes(fakes)[0],
+    }
+
+
+def fakes_in_training(gans: points.Ensemble, seed: int, z: np.ndarray) -> np.ndarray:
+    """Where the G of one seed, and not its average, puts the latents `[Z, n]`: `[F, n]` in the unit of the data."""
+    one = gans.alone(seed)
+    return one.images_of(z, [one.games[0].generator.weights])[0]

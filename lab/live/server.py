@@ -1,0 +1,192 @@
+"""The page's server, on Tornado: a few fixed files, and a WebSocket to the engine. It binds to 127.0.0.1 alone.
+
+Who may talk to it: a page that this server sent (its Host and Origin are this address, against other sites and
+rebound host names) and that knows the token in the printed address, against other users of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hmac
+import json
+import logging
+import secrets
+import socket
+import time
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+import tornado.websocket
+
+from lab import files, screen, signals
+from lab.files import BadInput
+
+HERE = Path(__file__).parent
+PAGE = {"": "live.html", "live.css": "live.css", "live.js": "live.js", "page.js": "page.js"}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+LARGEST = 2**21  # bytes of a message: a dropped file of 20,000 points
+LARGEST_COMMAND = 10_000  # bytes of any other one
+MESSAGES = 400  # a second and a page; the page itself asks for 25 frames and sends 20 values of a slider
+POLICY = "default-src 'self'; img-src 'self' data: blob:"
+
+
+class Clients:
+    """The open pages. What one of them is told of twice stands once in the terminal."""
+
+    def __init__(self) -> None:
+        self.waiting: set[Socket] = set()  # asked for the next frame
+        self.all: set[Socket] = set()
+        self.logged: set[str] = set()
+
+    def send(self, message: bytes | dict) -> None:
+        """A frame to those that wait for one, and any other message to all."""
+        receivers, binary = (self.waiting, True) if isinstance(message, bytes) else (self.all, False)
+        text = message if binary else json.dumps(message)
+        for client in list(receivers):
+            self.waiting.discard(client) if binary else None
+            with contextlib.suppress(tornado.websocket.WebSocketClosedError):
+                client.write_message(text, binary=binary)
+
+    def refuse(self, client: Socket, words: str) -> None:
+        """Answer a bad message, and log it the first time."""
+        with contextlib.suppress(tornado.websocket.WebSocketClosedError):
+            client.write_message(json.dumps({"error": words}))
+        if words not in self.logged and len(self.logged) < 20:
+            self.logged.add(words)
+            screen.say(f"refused: {words}")
+
+
+class Guarded(tornado.web.RequestHandler):
+    """Answers requests to this very address alone."""
+
+    def prepare(self) -> None:
+        """403 for any other Host."""
+        if self.request.host not in self.settings["hosts"]:
+            raise tornado.web.HTTPError(403)
+
+    def set_default_headers(self) -> None:
+        """No other site, no cache, no guess of a type."""
+        self.set_header("Content-Security-Policy", POLICY)
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.clear_header("Server")
+
+
+class Page(Guarded):
+    """The page's own files."""
+
+    def get(self, name: str) -> None:
+        """One of `PAGE`."""
+        if name not in PAGE:
+            raise tornado.web.HTTPError(404)
+        path = HERE / PAGE[name]
+        self.set_header("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8")
+        self.write(path.read_bytes())
+
+
+class Socket(Guarded, tornado.websocket.WebSocketHandler):
+    """The connection of one page."""
+
+    def check_origin(self, origin: str) -> bool:
+        """Pages of this server; a program without a page sends no Origin."""
+        return origin.removeprefix("http://") in self.settings["hosts"]
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Say which controls there are, if the token is right."""
+        self.clients: Clients = self.settings["clients"]
+        self.counted, self.second = 0, 0
+        given = self.get_query_argument("token", "").encode()
+        if not hmac.compare_digest(given, self.settings["token"].encode()):
+            self.close(4003, "wrong token")
+            return
+        self.clients.all.add(self)
+        self.write_message(json.dumps({"hello": self.settings["hello"]()}))
+
+    def on_message(self, message: str | bytes) -> None:
+        """Pass a command on to the engine."""
+        if self not in self.clients.all:
+            return
+        second = int(time.monotonic())
+        self.counted = self.counted + 1 if second == self.second else 1
+        self.second = second
+        if self.counted > MESSAGES:
+            if self.counted == MESSAGES + 1:
+                self.clients.refuse(self, f"more than {MESSAGES} messages a second")
+            return
+        try:
+            if isinstance(message, bytes):
+                raise ValueError("expected a text")
+            command = files.parsed_json(message)
+            if not isinstance(command, dict) or not isinstance(command.get("do"), str):
+                raise ValueError('expected an object with "do"')
+            if len(message) > LARGEST_COMMAND and command["do"] != "points":
+                raise ValueError(f"expected at most {LARGEST_COMMAND} characters")
+        except (ValueError, RecursionError) as error:
+            self.clients.refuse(self, f"a message that is no command: {files.why(error)[:100]}")
+            return
+        if command["do"] in ("end", "built"):  # the engine's own
+            self.clients.refuse(self, f"do {command['do']!r}: no such command")
+            return
+        if command["do"] == "frame":
+            self.clients.waiting.add(self)
+        self.settings["obey"](command)
+
+    def on_close(self) -> None:
+        """Forget the page; the game plays on."""
+        if hasattr(self, "clients"):
+            self.clients.all.discard(self)
+            self.clients.waiting.discard(self)
+
+
+def listening(port: int) -> list[socket.socket]:
+    """A socket at the port or, which is said, at the next free one; 0 is any free one. BadInput: none is free."""
+    for candidate in range(port, min(port + 20, 65536)) if port else (0,):
+        try:
+            sockets = tornado.netutil.bind_sockets(candidate, "127.0.0.1", socket.AF_INET)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            continue
+        if candidate != port:
+            screen.say(f"--port {port}: in use; taking {candidate}")
+        return sockets
+    raise BadInput(f"--port {port}: it and the ports above it are in use; expected a free one, or 0 for any")
+
+
+async def serve(sockets: list[socket.socket], handlers: list, settings: dict[str, Any], show: bool) -> None:
+    """Serve until a signal comes; print the address, and open it in the browser if `show`."""
+    port, token = sockets[0].getsockname()[1], secrets.token_urlsafe(12)
+    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    logging.getLogger("tornado.access").disabled = True
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)  # malformed requests are refused in silence
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
+    app = tornado.web.Application(
+        [*handlers, (r"/socket", Socket), (r"/(.*)", Page)],
+        hosts=hosts,
+        token=token,
+        websocket_max_message_size=LARGEST,
+        websocket_ping_interval=20,
+        **settings,
+    )
+    server = tornado.httpserver.HTTPServer(app)
+    server.add_sockets(sockets)
+    address = f"http://127.0.0.1:{port}/?token={token}"
+    screen.say(address)
+    if show and not await asyncio.to_thread(opened, address):
+        screen.say("no browser could be opened here: open this address in yours")
+    while signals.arrived() is None:
+        await asyncio.sleep(0.2)
+
+
+def opened(address: str) -> bool:
+    """Whether a browser could be opened at the address."""
+    with contextlib.suppress(Exception):  # of whatever kind: the address is printed
+        return webbrowser.open(address)
+    return False

@@ -1,0 +1,114 @@
+"""The live page's game: the script's bits in odd chunks, one player alone, changes without a new program."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import gan_core as core
+from experiments import mixture_2d, normal_1d
+from gan_core import tf
+from lab import points, targets
+from lab.live import game as live
+from lab.runs import Period
+
+CASES = {
+    "stable": (mixture_2d, replace(mixture_2d.Config(), seeds=8, samples=2000)),
+    "classic": (mixture_2d, replace(mixture_2d.CLASSIC, seeds=3, samples=1000)),
+    "pack": (mixture_2d, replace(mixture_2d.CLASSIC, seeds=2, samples=1000, pack=4)),
+    "minimax": (mixture_2d, replace(mixture_2d.CLASSIC, seeds=2, samples=1000, loss="minimax", average=0.9)),
+    "line": (normal_1d, replace(normal_1d.Config(), seeds=8, samples=300)),
+}
+CHUNKS = [1, 3, 16, 7, 13, 40, 20, 100]
+
+
+def training_points(script, config):
+    seeds = range(config.seed, config.seed + config.seeds)
+    if script is mixture_2d:
+        return targets.points(config.target, config.samples, seeds).train
+    real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
+    return targets.jittered(real.train, config.jitter, seeds)[:, None]
+
+
+def arrays(games):
+    return [v.numpy() for v in tf.nest.flatten(games)]
+
+
+def new_game(script, config, free_penalties=False):
+    knobs = live.Knobs()
+    game = live.Game(script, config, training_points(script, config), knobs)
+    return game, live.new_program(script, config, knobs, free_penalties)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_200_live_steps_in_odd_chunks_equal_the_scripts_loop_in_every_array(name):
+    script, config = CASES[name]
+    gans = points.Ensemble(config, training_points(script, config))
+    rules = script.rules(config, gans)
+    loop = core.compiled_loop(lambda game, batch: core.adversarial_step(game, rules, points.inputs(config, batch)))
+    n, k = points.steps_at_once(config, gans.points.shape[1]), len(gans.games)
+    for i, batch in enumerate(gans.batches(Period(0, 200))):
+        loop(gans.games[i % k], batch, tf.constant(min(n, 200 - i // k * n)))
+
+    game, program = new_game(script, config)
+    losses = [game.play(program, count) for count in CHUNKS]
+    assert game.step == 200 and sum(map(len, losses)) == 200
+    for expected, found in zip(arrays(gans.games), arrays(game.gans.games), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_turns_of_d_and_g_one_after_the_other_are_steps():
+    script, config = CASES["line"]
+    whole, program = new_game(script, config)
+    whole.play(program, 3)
+    one_by_one, program = new_game(script, config)
+    one_by_one.play(program, 1)
+    for player in "DGDG":
+        one_by_one.play(program, 1, player)
+    assert one_by_one.turns == {"D": 3, "G": 3}
+    for expected, found in zip(arrays(whole.gans.games), arrays(one_by_one.gans.games), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("player", "other"), [("D", "generator"), ("G", "discriminator")])
+def test_a_turn_of_one_player_leaves_the_other_and_its_adam_as_they_are(player, other):
+    game, program = new_game(*CASES["classic"])
+    game.play(program, 2)
+    moved = "discriminator" if player == "D" else "generator"
+    before = [arrays(getattr(g, other)) for g in game.gans.games], arrays(getattr(game.gans.games[0], moved))
+    average = arrays(game.gans.games[0].average)
+    losses = game.play(program, 2, player)
+    assert losses.shape == (2, 2, 3) and game.turns == {"D": 2, "G": 2} | {player: 4}
+    for expected, g in zip(before[0], game.gans.games, strict=True):
+        for a, b in zip(expected, arrays(getattr(g, other)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    after = arrays(getattr(game.gans.games[0], moved))
+    assert all((a != b).any() for a, b in zip(before[1], after, strict=True))
+    same = [np.array_equal(a, b) for a, b in zip(average, arrays(game.gans.games[0].average), strict=True)]
+    assert all(same) == (player == "D")
+
+
+def test_the_player_behind_goes_on_with_its_own_turns():
+    game, program = new_game(*CASES["classic"])
+    game.play(program, 2, "D")
+    losses = game.play(program, 3)
+    assert losses.shape == (3, 2, 3) and game.turns == {"D": 5, "G": 3}
+
+
+def test_rates_and_penalties_change_without_a_new_program():
+    script, config = CASES["stable"]
+    game, program = new_game(script, config, free_penalties=True)
+    game.play(program, 2)
+    compiled = program.experimental_get_tracing_count()
+    changed = replace(config, learning_rate=1e-4, r1=0.5, beta1=0.5, average=0.0)
+    assert live.program_key(script, changed, True) == live.program_key(script, config, True)
+    assert live.program_key(script, changed, False) != live.program_key(script, config, False)
+    assert live.fits(config, changed) and not live.fits(config, replace(config, pack=2))
+    game.use(changed)
+    before = arrays(game.gans.games[0].generator.weights)
+    game.play(program, 1)
+    assert program.experimental_get_tracing_count() == compiled
+    moved = max(np.abs(a - b).max() for a, b in zip(before, arrays(game.gans.games[0].generator.weights), strict=True))
+    assert 0 < moved < 5e-4  # Adam with beta1 .5 and beta2 .99 moves a weight by a few learning rates at most
+    for w, a in zip(arrays(game.gans.games[0].generator.weights), arrays(game.gans.games[0].average), strict=True):
+        np.testing.assert_array_equal(w, a)  # an average of 0 is G itself
