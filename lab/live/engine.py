@@ -157,7 +157,7 @@ class Engine(threading.Thread):
             self._change(controls.mapping(command.get("values")))
         elif do == "points":
             source = self.source.with_points(command.get("name"), command.get("points"))
-            self._build(source, source.adapted(self.config), None)
+            self._build(*source.with_target(self.config, source.own[-1][0]), None)
         elif do == "save":
             self._save()
         else:
@@ -181,7 +181,7 @@ class Engine(threading.Thread):
     def _reset(self) -> None:
         """Untrained networks with the present settings, and the penalties as constants, as in the script."""
         built = self._built
-        fresh = game.Game(self.source.script, self.config, built.game.gans.train_on, self.knobs)
+        fresh = game.Game(self.source.script, self.config, built.game.train_on, self.knobs)
         self._begin(built._replace(game=fresh))
         if built.free_penalties:
             self._build(self.source, self.config, fresh)
