@@ -245,7 +245,7 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
     for control in CONTROLS:
         entry = control._asdict()
         entry["label"] = control.name.replace("_", " ")
-        entry["help"] = words.get(control.name) or EXPLAINED[control.name]
+        entry["help"] = EXPLAINED.get(control.name) or words[control.name]
         values_there = choices.get(control.name, control.values)
         if control.kind == "choice" and now.get(control.name) not in values_there:
             values_there = (*values_there, now.get(control.name))
@@ -258,6 +258,12 @@ EXPLAINED = {
     "target": "what G has to learn; a change begins a new game",
     "distribution": "any continuous distribution of scipy.stats with its numbers, such as beta 2 5",
     "loss": "what the two players minimise",
+    "beta1": "decay of Adam's running mean of the gradients",
+    "beta2": "decay of Adam's running mean of the squared gradients",
+    "schedule": "how G's learning rate changes over the steps",
+    "discriminator_schedule": "how D's learning rate changes over the steps",
+    "generator_activation": "of G's hidden layers",
+    "discriminator_activation": "of D's hidden layers",
     "recipe": "sets all other settings; a change begins a new game",
     "generator_layers": "hidden layers of G",
     "generator_units": "units of each of them",

@@ -1,0 +1,164 @@
+"""The live page in a real browser, on the real command: pixels, keys, and who may talk to the server."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from experiments import live
+
+ROOT = Path(__file__).parents[1]
+HOW = "no chromium here: apt-get install -y --no-install-recommends chromium"
+FLAGS = "--no-browser --port 0 --seeds 3 --recipe classic".split()
+COLOURS = """(id) => { const c = document.getElementById(id), s = new Set();
+    const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+    for (let i = 0; i < d.length; i += 4) if (d[i + 3]) s.add((d[i] << 16) + (d[i + 1] << 8) + d[i + 2]);
+    return s.size; }"""
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The address that the command prints."""
+    command = [sys.executable, str(ROOT / "experiments" / "live.py"), *FLAGS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        yield next(line.strip() for line in process.stdout if line.startswith("http://127.0.0.1:"))
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+        assert process.returncode == 0 and rest.endswith("ended\n") and errors == ""
+
+
+def fetched(address, **headers):
+    """The status of a request for an address."""
+
+    async def status():
+        try:
+            return (await AsyncHTTPClient(force_instance=True).fetch(HTTPRequest(address, headers=headers))).code
+        except HTTPClientError as error:
+            return error.code
+
+    return asyncio.run(status())
+
+
+def connected(address, **headers):
+    """The first message of a WebSocket, or why there is none: a status, or a code of closing."""
+
+    async def first():
+        try:
+            socket = await websocket_connect(HTTPRequest(address, headers=headers))
+            message = await asyncio.wait_for(socket.read_message(), 30)
+            socket.close()
+            return json.loads(message) if message else socket.close_code
+        except HTTPClientError as error:
+            return error.code
+
+    return asyncio.run(first())
+
+
+def test_only_this_servers_page_with_the_token_is_answered(address):
+    host = address.split("/")[2]
+    port = host.split(":")[1]
+    socket = address.replace("http", "ws").replace("/?", "/socket?")
+    assert fetched(address) == 200 and fetched(f"http://{host}/live.js") == 200
+    assert fetched(address, Host="evil.example") == 403 and fetched(f"http://{host}/server.py") == 404
+    assert fetched(f"http://{host}/../server.py") == 404 and fetched(f"http://{host}/%2e%2e/server.py") == 404
+    assert "hello" in connected(socket, Origin=f"http://{host}")
+    assert connected(socket, Origin="http://evil.example") == 403
+    assert connected(socket, Origin="http://127.0.0.1:1") == 403
+    assert connected(socket, Origin=f"http://evil.example:{port}", Host=f"evil.example:{port}") == 403
+    assert connected(socket.split("?")[0], Origin=f"http://{host}") == 4003
+    assert connected(f"{socket}x", Origin=f"http://{host}") == 4003
+
+
+def test_bad_messages_are_answered_and_the_next_good_one_as_well(address):
+    async def answers():
+        socket = await websocket_connect(address.replace("http", "ws").replace("/?", "/socket?"))
+        await socket.read_message()
+        found = []
+        for bad in ("x", "[]", "{}", '{"do": "set", "value": NaN}', '{"do": "end"}', b"x", "[" * 5000, "x" * 20_000):
+            await socket.write_message(bad, binary=isinstance(bad, bytes))
+            found.append(json.loads(await socket.read_message()))
+        await socket.write_message('{"do": "frame"}')
+        frame = await socket.read_message()
+        for _ in range(500):
+            await socket.write_message('{"do": "seed", "value": 0}')
+        found.append(json.loads(await socket.read_message()))
+        await socket.write_message("x" * 3_000_000)
+        assert await socket.read_message() is None
+        return found, frame, socket.close_code
+
+    found, frame, code = asyncio.run(answers())
+    assert all("error" in answer for answer in found) and isinstance(frame, bytes) and code == 1009
+
+
+def test_help_and_wrong_flags_need_one_line(capsys):
+    for flags, words in {
+        "--target nonsense": "--target nonsense: expected norm",
+        "--port 70000": "--port 70000: expected 0 to 65535",
+        "--recipe pacgan": "recipe pacgan: expected one of stable, classic",
+        "--seeds 0": "--seeds 0: expected at least 1",
+        "--steps 0": "--steps 0: expected at least 1",
+        "--target missing.csv": "missing.csv",
+        "--sede 1": "--sede: no such flag; did you mean --seed",
+        "--seeds 1000000000": "--seeds 1000000000",
+    }.items():
+        with pytest.raises(SystemExit) as stop:
+            live.main(["--no-browser", *flags.split()])
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and words in error and error.count("\n") == 1
+
+
+# ------------------------------------------------------------------------------------------ in the browser
+
+
+@pytest.fixture(scope="module")
+def page(address, tmp_path_factory):
+    """The page after its first frame."""
+    if not CHROMIUM:
+        pytest.skip(HOW)
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    try:
+        browser.open(address)
+        browser.until("live.frames > 0 && live.header.busy === ''")
+        yield browser
+        assert browser.errors == []
+        assert all(
+            url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "about:")) for url in browser.urls
+        )
+    finally:
+        browser.close()
+
+
+def click(page, words):
+    """Click the button with these words."""
+    page.value(f"[...document.querySelectorAll('button')].find((b) => b.textContent.trim() === '{words}').click()")
+
+
+def choose(page, name, value):
+    """Choose a value of a list, or move a slider, as a user does."""
+    page.value(f"""(() => {{ const e = document.querySelector('[name="{name}"], #{name}'); e.value = '{value}';
+        e.dispatchEvent(new Event('input', {{bubbles: true}})); e.dispatchEvent(new Event('change', {{bubbles: true}}));
+        }})()""")
+
+
+def test_everything_is_drawn_and_a_step_changes_it(page):
+    before = page.value(f"[({COLOURS})('scene'), live.step, document.getElementById('scene').toDataURL()]")
+    assert before[0] > 50
+    click(page, "Step")
+    page.until(f"live.step === {before[1] + 1}")
+    page.until(f"document.getElementById('scene').toDataURL() !== {json.dumps(before[2])}")
+
+
+def test_keys_play_and_pause(page):
+    at = page.value("live.step")
+    page.key(" ", "Space", " ")
+    page.until(f"live.step > {at} + 20")
+    page.key(" ", "Space", " ")
+    page.until("!live.header.playing")
+    assert page.value("live.header.playing") is False
