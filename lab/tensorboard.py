@@ -96,7 +96,9 @@ class Events:
         if not self._path:
             self.restart(storage.read_log(self._folder))
         seconds = _seconds(result)
-        values = [_scalar(f"result/{tag}", number) for tag, number in numbers(result).items()]
+        settings = storage.read_config(self._folder, "--tensorboard").config
+        final = {name: value for name, value in result.items() if name not in settings}  # those stand in hparams
+        values = [_scalar(f"result/{tag}", number) for tag, number in numbers(final).items()]
         for path in sorted((self._folder / "figures").glob("*.png")):
             values += _image(f"figures/{path.stem}", path)
         end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=self._start + seconds)
