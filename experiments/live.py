@@ -22,7 +22,7 @@ from typing import Annotated
 
 import tyro
 
-from lab import cli, screen, signals
+from lab import cli, memory, points, screen, signals
 from lab.live import controls, engine, server
 
 SEEDS = 10
@@ -59,6 +59,7 @@ def new_source(command: Command, folder: Path) -> tuple[controls.Source, object]
     if command.steps is not None:
         cli.require(command, "steps", "at least 1", lambda v: v >= 1)
         config = dataclasses.replace(config, steps=command.steps)
+    memory.require(config, lambda config: points.bytes_needed(config, source.features))
     return source, config
 
 

@@ -16,7 +16,7 @@ from experiments import live
 
 ROOT = Path(__file__).parents[1]
 HOW = "no chromium here: apt-get install -y --no-install-recommends chromium"
-FLAGS = "--no-browser --port 0 --seeds 3 --recipe classic".split()
+FLAGS = ["--no-browser", "--port", "0", "--seeds", "3", "--recipe", "classic"]
 COLOURS = """(id) => { const c = document.getElementById(id), s = new Set();
     const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
     for (let i = 0; i < d.length; i += 4) if (d[i + 3]) s.add((d[i] << 16) + (d[i + 1] << 8) + d[i + 2]);
@@ -143,8 +143,7 @@ def click(page, words):
 def choose(page, name, value):
     """Choose a value of a list, or move a slider, as a user does."""
     page.value(f"""(() => {{ const e = document.querySelector('[name="{name}"], #{name}'); e.value = '{value}';
-        e.dispatchEvent(new Event('input', {{bubbles: true}})); e.dispatchEvent(new Event('change', {{bubbles: true}}));
-        }})()""")
+        for (const name of ['input', 'change']) e.dispatchEvent(new Event(name, {{bubbles: true}})); }})()""")
 
 
 def test_everything_is_drawn_and_a_step_changes_it(page):
