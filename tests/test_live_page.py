@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def test_help_and_wrong_flags_need_one_line(capsys):
 def page(address, tmp_path_factory):
     """The page after its first frame."""
     if not CHROMIUM:
-        pytest.skip(HOW)
+        (pytest.fail if os.environ.get("REQUIRE_CHROMIUM") else pytest.skip)(HOW)
     browser = Browser(tmp_path_factory.mktemp("browser"))
     try:
         browser.open(address)
