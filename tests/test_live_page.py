@@ -18,10 +18,11 @@ from experiments import live
 ROOT = Path(__file__).parents[1]
 HOW = "no chromium here: apt-get install -y --no-install-recommends chromium"
 FLAGS = ["--no-browser", "--port", "0", "--seeds", "3", "--recipe", "classic"]
-COLOURS = """(id) => { const c = document.getElementById(id), s = new Set();
+COLOURS = """(selector) => { const c = document.querySelector(selector), s = new Set();
     const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
     for (let i = 0; i < d.length; i += 4) if (d[i + 3]) s.add((d[i] << 16) + (d[i + 1] << 8) + d[i + 2]);
     return s.size; }"""
+PIXELS = "document.querySelector('.scene').toDataURL()"
 
 
 @pytest.fixture(scope="module")
@@ -136,29 +137,128 @@ def page(address, tmp_path_factory):
         browser.close()
 
 
-def click(page, words):
-    """Click the button with these words."""
-    page.value(f"[...document.querySelectorAll('button')].find((b) => b.textContent.trim() === '{words}').click()")
+def click(page, selector):
+    """Click the first element of this kind."""
+    page.value(f"document.querySelector('{selector}').click()")
 
 
-def choose(page, name, value):
-    """Choose a value of a list, or move a slider, as a user does."""
-    page.value(f"""(() => {{ const e = document.querySelector('[name="{name}"], #{name}'); e.value = '{value}';
-        for (const name of ['input', 'change']) e.dispatchEvent(new Event(name, {{bubbles: true}})); }})()""")
+def set_control(page, name, value):
+    """Choose a value of a list, by its place, or move a slider, as a user does."""
+    page.value(f"""(() => {{ const e = document.querySelector('[name="{name}"]');
+        if (e.options) e.selectedIndex = {value}; else e.value = {value};
+        for (const kind of ["input", "change"]) e.dispatchEvent(new Event(kind, {{bubbles: true}})); }})()""")
 
 
-def test_everything_is_drawn_and_a_step_changes_it(page):
-    before = page.value(f"[({COLOURS})('scene'), live.step, document.getElementById('scene').toDataURL()]")
-    assert before[0] > 50
-    click(page, "Step")
-    page.until(f"live.step === {before[1] + 1}")
-    page.until(f"document.getElementById('scene').toDataURL() !== {json.dumps(before[2])}")
+def paused(page):
+    """Let the game stand still, at a step that is returned."""
+    if page.value("live.header.playing"):
+        click(page, ".play")
+    page.until("!live.header.playing")
+    return page.value("live.step")
 
 
-def test_keys_play_and_pause(page):
-    at = page.value("live.step")
+def test_everything_is_drawn_and_a_step_changes_the_heat_map(page):
+    assert page.value(f"({COLOURS})('.scene')") > 50
+    assert page.value("document.querySelectorAll('.thumbs canvas').length") == 3
+    at = paused(page)
+    for layer in ("real", "fakes", "pushes"):  # what is left is D's heat map
+        click(page, f".layers [value={layer}]")
+    page.until(f"({COLOURS})('.scene') > 20")
+    before = page.value(PIXELS)
+    page.key("s", "KeyS", "s")
+    page.until(f"live.step === {at + 1} && {PIXELS} !== {json.dumps(before)}")
+    for layer in ("real", "fakes", "pushes"):
+        click(page, f".layers [value={layer}]")
+
+
+def test_keys_play_and_pause_and_a_reset_begins_again(page):
+    at = paused(page)
     page.key(" ", "Space", " ")
     page.until(f"live.step > {at} + 20")
     page.key(" ", "Space", " ")
     page.until("!live.header.playing")
-    assert page.value("live.header.playing") is False
+    assert page.value(f"({COLOURS})('.charts canvas')") > 5
+    page.key("r", "KeyR", "r")
+    page.until("live.step === 0")
+
+
+def test_one_player_alone(page):
+    at = paused(page)
+    page.key("d", "KeyD", "d")
+    page.until(f"live.header.turns[0] === {at + 1} && live.header.turns[1] === {at}")
+    page.key("g", "KeyG", "g")
+    page.until(f"live.header.turns[1] === {at + 1}")
+
+
+def test_a_rate_changes_without_a_reset_and_stands_in_the_address(page):
+    click(page, ".step")
+    page.until("live.step > 0")
+    at = page.value("live.step")
+    set_control(page, "learning_rate", 50)
+    page.until("live.header.settings.learning_rate < 2e-4 && live.header.changes === 1")
+    assert page.value("live.step") == at
+    page.until("location.hash.includes('learning_rate=')")
+    assert "token=" in page.value("location.search")
+
+
+def test_seed_and_target(page):
+    click(page, ".thumbs canvas:nth-child(3)")
+    page.until("live.header.seed === 2")
+    page.key("1", "Digit1", "1")
+    page.until("live.header.seed === 1")
+    set_control(page, "target", 1)
+    page.until("live.header.settings.target === 'grid' && live.step === 0 && !live.header.busy")
+
+
+def test_a_drawing_is_learned(page):
+    click(page, ".draw")
+    box = page.value("(({x, y, width}) => [x, y, width])(document.querySelector('.scene').getBoundingClientRect())")
+    x, y, width = box
+    page.mouse("mousePressed", x + 0.2 * width, y + 0.3 * width)
+    for k in range(40):
+        page.mouse("mouseMoved", x + (0.2 + 0.015 * k) * width, y + (0.3 + 0.3 * (k % 2)) * width)
+    page.mouse("mouseReleased", x + 0.8 * width, y + 0.3 * width)
+    click(page, ".train")
+    page.until("live.header.settings.target === 'drawing' && !live.header.busy")
+    assert page.value("document.querySelector('.layers [value=optimal]').disabled")  # its density is not known
+
+
+def test_slow_motion_has_captions(page):
+    paused(page)
+    click(page, ".speeds [value=stages]")
+    seen = []
+    for name in ("latents", "fakes", "verdict", "loss", "gradients", "update"):
+        click(page, ".next")
+        page.until(f"live.header.stage?.name === '{name}'")
+        seen.append(page.value("document.querySelector('.caption').textContent"))
+    assert len(set(seen)) == 6 and seen[3].startswith("Losses of this minibatch")
+    click(page, ".speeds [value=fast]")
+    page.until("live.header.speed === 'fast'")
+
+
+def test_the_line_is_drawn(page):
+    page.value("live.header.settings.target")
+    set_control(page, "target", 3)
+    page.until("live.header.kind === 'line' && !live.header.busy")
+    page.until(f"({COLOURS})('.scene') > 20")
+    assert page.value("document.querySelectorAll('.charts canvas').length") == 4
+
+
+def test_every_control_has_a_label_and_every_picture_a_text(page):
+    lost = """[...document.querySelectorAll("input, select, button")].filter((e) =>
+        !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map((e) => e.outerHTML)"""
+    assert page.value(lost) == []
+    mute = "[...document.querySelectorAll('canvas')].filter((c) => c.offsetParent && !c.ariaLabel && !c.title).length"
+    page.until(f"{mute} === 0", seconds=10)
+
+
+def test_a_second_page_sees_the_same_game(page, address, tmp_path):
+    click(page, ".step")
+    page.until("live.step > 0")
+    second = Browser(tmp_path)
+    try:
+        second.open(address)
+        second.until(f"live.step === {page.value('live.step')} && live.header.kind === 'line'")
+        assert second.errors == []
+    finally:
+        second.close()
