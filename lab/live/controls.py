@@ -228,6 +228,24 @@ class Source:
         return {"folder": str(folder), "command": command, "changes": notes}
 
 
+def new_source(
+    target: str, recipe: str, seeds: int, seed: int, steps: int | None, folder: Path
+) -> tuple[Source, Any]:
+    """The script, its recipe and its settings for a target: a name with numbers behind it, or a file of points.
+
+    With `steps` training ends there. Drawings and dropped files will be kept in `folder`.
+    """
+    script, path = cli.script("mixture_2d"), Path(target)
+    source = Source(script, "stable", steps is not None, folder)
+    config = dataclasses.replace(script.RECIPES["stable"], seeds=seeds, seed=seed)
+    if path.suffix in (".csv", ".txt", ".npy") or path.is_file():
+        source = source.with_file(path)
+        target = source.own[-1][0]
+    source, config = source.with_target(config, target)
+    source, config = source.changed(config, {"recipe": recipe})
+    return source, config if steps is None else dataclasses.replace(config, steps=steps)
+
+
 def values_of(config: Any) -> dict[str, Any]:
     """The value of every control that is a setting of the config."""
     found = {c.name: getattr(config, c.name) for c in CONTROLS if hasattr(config, c.name) and c.group != "data"}
