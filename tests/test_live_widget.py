@@ -168,9 +168,10 @@ def test_two_views_in_one_page_speak_with_their_own_models_and_leave_the_address
         assert browser.value("cells.map((cell) => cell.sent)") == [[{"do": "hello"}]] * 2
         source, config = controls.new_source("norm", "stable", 2, 0, None, tmp_path)
         browser.value(f"text(0, {json.dumps({'hello': controls.hello(source, config)})})")
-        browser.until("cells[0].sent.at(-1).do === 'frame'")
+        browser.until("cells[0].sent.at(-1).do === 'frame'", 20)
         browser.value(f"frame(0, '{base64.b64encode(a_frame()).decode()}')")
-        browser.until("cells[0].sent.filter((message) => message.do === 'frame').length === 2")  # it is painted
+        browser.until("cells[0].el.textContent.includes('step 7')", 20)
+        browser.until("cells[0].sent.filter((message) => message.do === 'frame').length === 2", 20)  # the next one
         browser.value("cells[0].el.querySelector('select').dispatchEvent(new Event('change'))")
         browser.value("cells[0].el.querySelector('button').click()")
         assert {"do": "play", "value": True} in browser.value("cells[0].sent")
