@@ -13,7 +13,7 @@ machine alone, and needs no network. Ctrl-C ends it.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from typing import Annotated
 
 import tyro
 
-from lab import cli, memory, points, screen, signals
+from lab import cli, screen, signals
 from lab.live import controls, engine, server
 
 SEEDS = 10
@@ -45,29 +45,13 @@ class Command:
     # fmt: on
 
 
-def new_source(command: Command, folder: Path) -> tuple[controls.Source, object]:
-    """What the command line asks for: the script, its recipe, its settings."""
-    target, path = command.target, Path(command.target)
-    script = cli.script("mixture_2d")
-    source = controls.Source(script, "stable", command.steps is not None, folder)
-    config = dataclasses.replace(script.RECIPES["stable"], seeds=command.seeds, seed=command.seed)
-    if path.suffix in (".csv", ".txt", ".npy") or path.is_file():
-        source = source.with_file(path)
-        target = source.own[-1][0]
-    source, config = source.with_target(config, target)
-    source, config = source.changed(config, {"recipe": command.recipe})
-    if command.steps is not None:
-        cli.require(command, "steps", "at least 1", lambda v: v >= 1)
-        config = dataclasses.replace(config, steps=command.steps)
-    memory.require(config, lambda config: points.bytes_needed(config, source.features))
-    return source, config
-
-
 def play(command: Command) -> None:
     """Serve the page and play until a signal comes."""
     clients = server.Clients()
     with tempfile.TemporaryDirectory(prefix="live-") as folder:
-        source, config = new_source(command, Path(folder))
+        source, config = controls.new_source(
+            command.target, command.recipe, command.seeds, command.seed, command.steps, Path(folder)
+        )
         sockets = server.listening(command.port)
 
         async def main() -> None:
@@ -105,3 +89,5 @@ def main(args: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(0)  # at once: a thread that is still compiling would keep the process for seconds

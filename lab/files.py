@@ -46,6 +46,10 @@ DAMAGE = (ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zip
 class BadInput(ValueError):
     """Invalid input: one line that names the flag or file, the value, and what is accepted. Exit code 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback."""
+        return [str(self)]
+
 
 # ------------------------------------------------------------------------------------------------- writing
 

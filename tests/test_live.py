@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import live, mixture_2d, normal_1d
+from experiments import mixture_2d, normal_1d
 from lab import storage
 from lab.files import BadInput
 from lab.live import controls, curves, engine
@@ -19,7 +19,7 @@ SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,), "samples": 200,
 
 
 def source_and_config(folder, target="norm", recipe="classic", **settings):
-    source, config = live.new_source(live.Command(target=target, recipe=recipe, seeds=2), folder)
+    source, config = controls.new_source(target, recipe, 2, 0, None, folder)
     return source, replace(config, **(SMALL | settings))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import gan_core as core
-from lab import cli, draws, files, storage, targets
+from lab import cli, draws, files, memory, points, storage, targets
 from lab.files import BadInput
 
 ON_LINE = ("norm", "laplace", "uniform", "gumbel_r", "expon", "gamma 3", "beta 2 5", "lognorm .9", "t 8", "mixture")
@@ -106,11 +106,11 @@ class Source:
         numbers = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
         return numbers, targets.jittered(numbers.train, config.jitter, seeds)[:, None]
 
-    def with_points(self, name: Any, points: Any) -> Source:
+    def with_points(self, name: Any, given: Any) -> Source:
         """The same with a drawing or the content of a dropped file, kept as a file; BadInput if it is unusable."""
         least, most = OWN_POINTS
         try:
-            rows = np.array(points, np.float64)
+            rows = np.array(given, np.float64)
         except (TypeError, ValueError):
             raise BadInput("the points are no table of numbers") from None
         if rows.ndim != 2 or rows.shape[1] not in (1, 2) or not least <= len(rows) <= most:
@@ -219,6 +219,26 @@ class Source:
         files.write_json(folder / "live.json", {"steps": max(turns.values()), "changes": notes})
         command = f"python experiments/{self.name}.py --resume {folder}"
         return {"folder": str(folder), "command": command, "changes": notes}
+
+
+def new_source(
+    target: str, recipe: str, seeds: int, seed: int, steps: int | None, folder: Path
+) -> tuple[Source, Any]:
+    """The script, its recipe and its settings for a target: a name with numbers behind it, or a file of points.
+
+    With `steps` training ends there. Drawings and dropped files will be kept in `folder`. BadInput: a wrong value.
+    """
+    script, path = cli.script("mixture_2d"), Path(target)
+    source = Source(script, "stable", steps is not None, folder)
+    config = dataclasses.replace(script.RECIPES["stable"], seeds=seeds, seed=seed)
+    if path.suffix in (".csv", ".txt", ".npy") or path.is_file():
+        source = source.with_file(path)
+        target = source.own[-1][0]
+    source, config = source.with_target(config, target)
+    source, config = source.changed(config, {"recipe": recipe})
+    config = config if steps is None else dataclasses.replace(config, steps=steps)
+    memory.require(config, lambda config: points.bytes_needed(config, source.features))
+    return source, config
 
 
 def values_of(config: Any) -> dict[str, Any]:

@@ -223,7 +223,7 @@ class Engine(threading.Thread):
             except Exception as error:
                 self.commands.put({"do": "built", "job": job, "built": None, "error": error})
 
-        threading.Thread(target=work, daemon=True, name="compiler").start()
+        threading.Thread(target=work, name="compiler").start()
 
     def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
         memory.require(config, lambda c: points.bytes_needed(c, source.features))
@@ -278,7 +278,7 @@ class Engine(threading.Thread):
             built.game.warm_up(program, built.config)
             self._programs[key] = program
 
-        threading.Thread(target=work, daemon=True, name="compiler").start()
+        threading.Thread(target=work, name="compiler").start()
 
     def _begin(self, built: Built) -> None:
         """A new game, at step 0."""
