@@ -2,7 +2,7 @@
 // returns {opened, text, frame, closed}, which page.js feeds from a WebSocket and a notebook from its kernel. `send`
 // takes a plain object. Every frame is complete in itself, so that nothing here remembers an earlier one.
 
-// ------------------------------------------------------------------------------------------------ colours
+// ---------- colours
 
 const REAL = "#2f6fa8";
 const FAKE = "#c8553d";
@@ -12,14 +12,14 @@ const OTHERS = ["#333", "#b07d12", "#7b4fa3", "#0a8a66", "#b0508f"]; // measures
 const SOFT = "#6b6b6b";
 const RULE = "#e4e4e4";
 const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
-const STOPS = [[226, 132, 98], [255, 255, 255], [112, 164, 208]]; // D says fake, undecided, real; so in live.css
+const SAYS_FAKE = [226, 132, 98]; // the ends of D's colours, with white between them; so in live.css, too
+const SAYS_REAL = [112, 164, 208];
 
-/** Colours [red, green, blue] of 256 probabilities from 0 to 1. */
+/** Colours [red, green, blue] of 256 probabilities from 0 to 1, and the same as pixels of an image. */
 const VERDICTS = Array.from({ length: 256 }, (_, i) => {
-  const k = i < 128 ? 0 : 1;
-  return STOPS[k].map((low, c) => Math.round(low + (i / 127.5 - k) * (STOPS[k + 1][c] - low)));
+  const share = i / 127.5 - 1;
+  return (share < 0 ? SAYS_FAKE : SAYS_REAL).map((end) => Math.round(255 - Math.abs(share) * (255 - end)));
 });
-/** The same as 32-bit pixels of an image. */
 const PIXELS = Uint32Array.from(VERDICTS, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r);
 
 /** Which of the 256 colours shows p, when 1/2 - spread and 1/2 + spread have the first and the last. */
@@ -29,13 +29,13 @@ const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
 /** How far from 1/2 the stretched colours reach: a round number that covers 98% of the shown probabilities. */
 function stretched(probabilities, before) {
-  const away = Array.from(probabilities.filter((p, i) => i % 5 === 0 && p >= 0), (p) => Math.abs(p - 0.5));
-  const most = away.sort((a, b) => a - b)[Math.floor(0.98 * (away.length - 1))] ?? 0.5;
+  const away = Array.from(probabilities.filter((p) => p >= 0), (p) => Math.abs(p - 0.5)).sort((a, b) => a - b);
+  const most = away[Math.floor(0.98 * (away.length - 1))] || 1e-4;
   if (most <= before && most > 0.3 * before) return before; // so that it does not flicker between two scales
-  return Math.min(0.5, roundAbove(Math.max(most, 1e-4)));
+  return Math.min(0.5, roundAbove(most));
 }
 
-// ------------------------------------------------------------------------------------------------ small helpers
+// ---------- small helpers
 
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -95,39 +95,37 @@ function ticksOf(low, high, count = 4) {
   if (!(high > low)) return [low];
   const step = roundAbove((high - low) / count);
   const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) ticks.push(+(k * step).toPrecision(9));
+  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(+(k * step).toPrecision(9));
   return ticks.length > 1 || count > 20 ? ticks : ticksOf(low, high, 1.5 * count);
 }
 
-/** Two to six round numbers on a log scale: some digits of each decade, or only some decades. */
+/** Two to six round numbers on a log scale: some digits of each decade, or some decades. */
 function logTicks(low, high) {
-  const exponents = [];
-  for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) exponents.push(e);
-  const every = Math.ceil(exponents.length / 6);
-  const decades = exponents.filter((_, i) => i % every === 0);
-  const choices = [[1, 2, 3, 5, 7], [1, 2, 5], [1, 3]].map((digits) => exponents.flatMap((e) => digits.map((d) => +`${d}e${e}`)));
-  return [...choices, decades.map((e) => 10 ** e)]
-    .map((ticks) => ticks.filter((tick) => tick >= low && tick <= high))
-    .find((ticks) => ticks.length >= 2 && ticks.length <= 6) ?? ticksOf(low, high, 3);
+  const decades = Array.from({ length: 80 }, (_, i) => i - 40);
+  for (const [every, ...digits] of [[1, 1, 2, 3, 5, 7], [1, 1, 2, 5], [1, 1, 3], [1, 1], [2, 1], [3, 1], [6, 1]]) {
+    const ticks = decades.filter((e) => e % every === 0).flatMap((e) => digits.map((digit) => +`${digit}e${e}`));
+    const shown = ticks.filter((tick) => tick >= low && tick <= high);
+    if (shown.length >= 2 && shown.length <= 6) return shown;
+  }
+  return ticksOf(low, high, 3);
 }
 
-// ------------------------------------------------------------------------------------------------ a frame
+// ---------- a frame
 
-/** Header and arrays {shape, data} of a binary frame; one that does not fit throws. */
+/** Header and arrays of a binary frame, each with its shape; a frame that does not fit throws. */
 function decoded(buffer) {
   const size = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size)));
   const arrays = {};
   for (const [name, [shape, offset]] of Object.entries(header.arrays)) {
     const count = shape.reduce((a, b) => a * b, 1);
-    arrays[name] = { shape, data: new Float32Array(buffer, 4 + size + 4 * offset, count) };
+    arrays[name] = Object.assign(new Float32Array(buffer, 4 + size + 4 * offset, count), { shape });
   }
-  const needed = { plane: ["real", "fakes", "logits"], line: ["x", "p", "q", "logits", "fakes"] }[header.kind];
-  if (!needed?.every((name) => arrays[name]) || !header.settings || !header.view) throw new Error("parts are missing");
+  if (!arrays.logits || !header.settings || !header.view) throw new Error("a part is missing");
   return { header, arrays };
 }
 
-// ------------------------------------------------------------------------------------------------ controls
+// ---------- controls
 
 const POSITIONS = 200; // of a slider
 const GROUPS = ["play", "data", "game", "optimiser", "penalties", "networks"];
@@ -137,13 +135,12 @@ function slider({ low, high, zero }, changed) {
   const input = make("input", { type: "range", min: 0, max: POSITIONS });
   const output = make("output");
   const first = zero ? 1 : 0;
-  const valueAt = (position) =>
-    position < first ? 0 : +(low * (high / low) ** ((position - first) / (POSITIONS - first))).toPrecision(3);
-  const positionOf = (value) =>
-    value > 0 ? clamp(first + ((POSITIONS - first) * Math.log(value / low)) / Math.log(high / low), first, POSITIONS) : 0;
+  const steps = POSITIONS - first;
+  const valueAt = (at) => (at < first ? 0 : +(low * (high / low) ** ((at - first) / steps)).toPrecision(3));
+  const positionOf = (value) => Math.max(first, Math.round(first + (steps * Math.log(value / low)) / Math.log(high / low)));
   const tell = (value) => {
     write(output, decimal(value));
-    input.setAttribute("aria-valuetext", decimal(value));
+    input.ariaValueText = decimal(value);
   };
   let pressed = false;
   input.onpointerdown = () => (pressed = true);
@@ -153,8 +150,7 @@ function slider({ low, high, zero }, changed) {
     changed(valueAt(+input.value));
   };
   const show = (value) => {
-    const position = String(Math.round(positionOf(value)));
-    if (input.value !== position) input.value = position;
+    input.value = value > 0 ? positionOf(value) : 0;
     tell(value);
   };
   return { elements: [output, input], held: () => pressed, show };
@@ -171,7 +167,7 @@ function choice({ values }, changed) {
       index = known.push(value) - 1; // such as the name of a file that was dropped
       input.append(option(value));
     }
-    if (input.selectedIndex !== index) input.selectedIndex = index;
+    input.selectedIndex = index;
   };
   return { elements: [input], held: () => false, show };
 }
@@ -183,10 +179,7 @@ function field({ kind, low = "", high = "" }, changed) {
     else if (input.value !== "") changed(+input.value);
   };
   input.onkeydown = (event) => event.key === "Enter" && input.blur();
-  const show = (value) => {
-    if (input.value !== String(value)) input.value = value;
-  };
-  return { elements: [input], held: () => document.activeElement === input, show };
+  return { elements: [input], held: () => document.activeElement === input, show: (value) => (input.value = value) };
 }
 
 /** All controls in their groups; `show(settings, pending)` leaves alone what the user holds or waits for. */
@@ -214,148 +207,153 @@ function controlPanel(controls, changed) {
   };
 }
 
-// ------------------------------------------------------------------------------------------------ on a canvas
+// ---------- on a canvas
 
 /** The context of a canvas, wiped, in CSS pixels; sharp on dense screens too. */
 function surface(canvas) {
   const scale = Math.min(2, window.devicePixelRatio || 1);
   const { clientWidth: width, clientHeight: height } = canvas;
-  for (const [side, length] of [["width", Math.round(width * scale)], ["height", Math.round(height * scale)]]) {
-    if (canvas[side] !== length) canvas[side] = length;
-  }
-  const context = canvas.getContext("2d");
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.clearRect(0, 0, width, height);
-  context.font = FONT;
-  return { context, width, height };
+  if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
+  if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
+  const ctx = canvas.getContext("2d");
+  ctx.setTransform(scale, 0, 0, scale, 0, 0);
+  ctx.clearRect(0, 0, width, height);
+  ctx.font = FONT;
+  return { ctx, width, height };
 }
 
 /** Pixels {x, y} of n samples; x and y are functions of a sample's index. */
-const places = (n, x, y) => ({ x: Float32Array.from({ length: n }, (_, i) => x(i)), y: Float32Array.from({ length: n }, (_, i) => y(i)) });
+function places(n, x, y) {
+  const all = (value) => Float32Array.from({ length: n }, (_, i) => value(i));
+  return { x: all(x), y: all(y) };
+}
 
 /** Pixels on the way from one place, t = 0, to another, t = 1. */
 const between = (from, to, t) =>
   places(from.x.length, (i) => from.x[i] + t * (to.x[i] - from.x[i]), (i) => from.y[i] + t * (to.y[i] - from.y[i]));
 
-function squares(context, at, colour, size = 3, alpha = 1) {
-  context.fillStyle = colour;
-  context.globalAlpha = alpha;
-  for (let i = 0; i < at.x.length; i++) context.fillRect(at.x[i] - size / 2, at.y[i] - size / 2, size, size);
-  context.globalAlpha = 1;
+function squares(ctx, at, colour, size = 3, alpha = 1) {
+  ctx.fillStyle = colour;
+  ctx.globalAlpha = alpha;
+  for (let i = 0; i < at.x.length; i++) ctx.fillRect(at.x[i] - size / 2, at.y[i] - size / 2, size, size);
+  ctx.globalAlpha = 1;
 }
 
 /** Discs in the colour of D's verdict; the rim says whether they are real or fake. */
-function judged(context, at, logits, rim, spread) {
-  context.strokeStyle = rim;
-  context.lineWidth = 1.3;
+function judged(ctx, at, logits, rim, spread) {
+  ctx.strokeStyle = rim;
+  ctx.lineWidth = 1.3;
   for (let i = 0; i < at.x.length; i++) {
-    context.fillStyle = `rgb(${VERDICTS[colourOf(sigmoid(logits.data[i]), spread)]})`;
-    context.beginPath();
-    context.arc(at.x[i], at.y[i], 4, 0, 7);
-    context.fill();
-    context.stroke();
+    ctx.fillStyle = `rgb(${VERDICTS[colourOf(sigmoid(logits[i]), spread)]})`;
+    ctx.beginPath();
+    ctx.arc(at.x[i], at.y[i], 3.5, 0, 7);
+    ctx.fill();
+    ctx.stroke();
   }
 }
 
-function stroke(context, colour, width = 1, dash = []) {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.setLineDash(dash);
-  context.stroke();
-  context.setLineDash([]);
+function stroke(ctx, colour, width = 1, dash = []) {
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = width;
+  ctx.setLineDash(dash);
+  ctx.stroke();
+  ctx.setLineDash([]);
 }
 
 /** Arrows from places by pixels `by`, in one scale: nine of ten are at most `reach` long, and none twice that. */
-function arrows(context, at, by, reach) {
+function arrows(ctx, at, by, reach) {
   const lengths = Array.from(by.x, (dx, i) => Math.hypot(dx, by.y[i]));
   const finite = lengths.filter(Number.isFinite).sort((a, b) => a - b);
   const long = finite[Math.floor(0.9 * (finite.length - 1))];
-  context.beginPath();
+  ctx.beginPath();
   for (const [i, length] of lengths.entries()) {
     const scale = Math.min(reach / long, (2 * reach) / length);
     if (!(length * scale > 1.5)) continue;
     const [x, y] = [at.x[i] + scale * by.x[i], at.y[i] + scale * by.y[i]];
     const angle = Math.atan2(by.y[i], by.x[i]);
     const head = Math.min(4, 0.5 * length * scale);
-    context.moveTo(at.x[i], at.y[i]);
-    context.lineTo(x, y);
-    context.lineTo(x - head * Math.cos(angle - 0.45), y - head * Math.sin(angle - 0.45));
-    context.moveTo(x, y);
-    context.lineTo(x - head * Math.cos(angle + 0.45), y - head * Math.sin(angle + 0.45));
+    ctx.moveTo(at.x[i], at.y[i]);
+    for (const turn of [-0.45, 0.45]) {
+      ctx.lineTo(x, y);
+      ctx.lineTo(x - head * Math.cos(angle + turn), y - head * Math.sin(angle + turn));
+      ctx.moveTo(x, y);
+    }
   }
-  stroke(context, "#333c", 0.9);
+  stroke(ctx, "#333c", 0.9);
 }
 
 /** The path through n points, with gaps where a value is unknown. */
-function path(context, n, x, y) {
-  context.beginPath();
+function path(ctx, n, x, y) {
+  ctx.beginPath();
   for (let i = 0, down = false; i < n; i++) {
     const known = !Number.isNaN(y(i));
-    if (known) context[down ? "lineTo" : "moveTo"](x(i), y(i));
+    if (known) ctx[down ? "lineTo" : "moveTo"](x(i), y(i));
     down = known;
   }
 }
 
-function level(context, left, right, y, colour, dash) {
-  context.beginPath();
-  context.moveTo(left, Math.round(y) + 0.5);
-  context.lineTo(right, Math.round(y) + 0.5);
-  stroke(context, colour, 1, dash);
+function level(ctx, left, right, y, colour, dash) {
+  ctx.beginPath();
+  ctx.moveTo(left, Math.round(y) + 0.5);
+  ctx.lineTo(right, Math.round(y) + 0.5);
+  stroke(ctx, colour, 1, dash);
 }
 
 /** The area between the last path, which ran from `left` to `right`, and a base line. */
-function shade(context, left, right, base, colour) {
-  context.lineTo(right, base);
-  context.lineTo(left, base);
-  context.globalAlpha = 0.22;
-  context.fillStyle = colour;
-  context.fill();
-  context.globalAlpha = 1;
+function shade(ctx, left, right, base, colour) {
+  ctx.lineTo(right, base);
+  ctx.lineTo(left, base);
+  ctx.globalAlpha = 0.22;
+  ctx.fillStyle = colour;
+  ctx.fill();
+  ctx.globalAlpha = 1;
 }
 
 /** A text in a white halo, which keeps it readable over curves; returns where the next one may begin. */
-function words(context, text, x, y, colour = SOFT, align = "left") {
-  context.textAlign = align;
-  context.strokeStyle = "#fffc";
-  context.lineWidth = 3;
-  context.strokeText(text, x, y);
-  context.fillStyle = colour;
-  context.fillText(text, x, y);
-  return x + context.measureText(text).width + 12;
+function words(ctx, text, x, y, colour = SOFT, align = "left") {
+  ctx.textAlign = align;
+  ctx.strokeStyle = "#fffc";
+  ctx.lineWidth = 3;
+  ctx.strokeText(text, x, y);
+  ctx.fillStyle = colour;
+  ctx.fillText(text, x, y);
+  return x + ctx.measureText(text).width + 12;
 }
 
-// ------------------------------------------------------------------------------------------------ slow motion
+// ---------- slow motion
+
+const NONE = 6; // where there is no stage, of 0 to 5
 
 /** What a stage shows, in the plane and on the line; `at` holds the pixels of its samples, t runs from 0 to 1. */
-function drawStage(context, { index }, at, arrays, { time, spread }, reach) {
+function drawStage(ctx, index, at, arrays, { time, spread }, reach) {
   const t = ease(time);
-  if (index === 0) squares(context, at.latents, OF_G, 4);
-  if (index === 1) squares(context, between(at.latents, at.fakes, t), FAKE, 4);
+  if (index === 0) squares(ctx, at.latents, OF_G, 4);
+  if (index === 1) squares(ctx, between(at.latents, at.fakes, t), FAKE, 4);
   if (index === 2 || index === 3) {
     const rise = index === 2 ? t : 1;
-    judged(context, between(at.real, at.realJudged, rise), arrays.stage_d_real, REAL, spread);
-    judged(context, between(at.fakes, at.fakesJudged, rise), arrays.stage_d_fake, FAKE, spread);
+    judged(ctx, between(at.real, at.realJudged, rise), arrays.stage_d_real, REAL, spread);
+    judged(ctx, between(at.fakes, at.fakesJudged, rise), arrays.stage_d_fake, FAKE, spread);
   }
   if (index === 4) {
-    squares(context, at.fakes, FAKE, 4);
-    arrows(context, at.fakes, at.pushes, reach);
+    squares(ctx, at.fakes, FAKE, 4);
+    arrows(ctx, at.fakes, at.pushes, reach);
   }
   if (index === 5) {
     const now = between(at.fakes, at.moved ?? at.fakes, t);
-    context.beginPath();
+    ctx.beginPath();
     now.x.forEach((x, i) => {
-      context.moveTo(at.fakes.x[i], at.fakes.y[i]);
-      context.lineTo(x, now.y[i]);
+      ctx.moveTo(at.fakes.x[i], at.fakes.y[i]);
+      ctx.lineTo(x, now.y[i]);
     });
-    stroke(context, "#c8553d88");
-    squares(context, now, FAKE, 4);
+    stroke(ctx, "#c8553d88");
+    squares(ctx, now, FAKE, 4);
   }
 }
 
 /** Latents fill the square from -1 to 1, or a larger one if they are normal. */
-const latentReach = ({ data }) => data.reduce((most, z) => Math.max(most, Math.abs(z)), 1);
+const latentReach = (z) => z.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
 
-// ------------------------------------------------------------------------------------------------ scene of the plane
+// ---------- scene of the plane
 
 const LATENT_SHARE = 0.86; // of the picture's side, for the latent square
 
@@ -370,45 +368,52 @@ function planeAxes([middleX, middleY, reach], side) {
 }
 
 /** Pixels of points [2, n], and of shifts [2, n]. */
-const inPlane = ({ shape: [, n], data }, axes) => places(n, (i) => axes.x(data[i]), (i) => axes.y(data[n + i]));
-const shifts = ({ shape: [, n], data }, axes) => places(n, (i) => axes.unit * data[i], (i) => -axes.unit * data[n + i]);
+function inPlane(array, axes) {
+  const n = array.length / 2;
+  return places(n, (i) => axes.x(array[i]), (i) => axes.y(array[n + i]));
+}
+function shifts(array, { unit }) {
+  const n = array.length / 2;
+  return places(n, (i) => unit * array[i], (i) => -unit * array[n + i]);
+}
 
-const rasters = new Map(); // small images, one for each size, that are scaled up
+const rasters = []; // small images, one for each size, that are scaled up
 
 /** Probabilities [R, R] as colours over the whole square; unknown ones are left out. */
-function drawHeat(context, probabilities, size, side, spread) {
-  if (!rasters.has(size)) rasters.set(size, [make("canvas", { width: size, height: size }), new ImageData(size, size)]);
-  const [canvas, image] = rasters.get(size);
+function drawHeat(ctx, probabilities, size, side, spread) {
+  rasters[size] ??= [make("canvas", { width: size, height: size }), new ImageData(size, size)];
+  const [canvas, image] = rasters[size];
   const pixels = new Uint32Array(image.data.buffer);
   for (let i = 0; i < pixels.length; i++) {
-    const column = i % size;
-    const p = probabilities[(size * size - size) - (i - column) + column]; // row 0 of the array is the lowest
+    const p = probabilities[size * (size - 1) - i + 2 * (i % size)]; // row 0 of the array is the lowest
     pixels[i] = Number.isNaN(p) ? 0 : PIXELS[colourOf(p, spread)];
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
-  context.drawImage(canvas, 0, 0, side, side);
+  ctx.drawImage(canvas, 0, 0, side, side);
 }
 
 /** G's image of a lattice of the latent square; bend 0 is the lattice itself, 1 its image. */
-function drawLattice(context, { shape: [, n], data }, axes, bend) {
+function drawLattice(ctx, sheet, axes, bend) {
+  const n = sheet.shape[1];
   const flat = (k) => axes.side * (0.5 + LATENT_SHARE * (k / (n - 1) - 0.5));
-  const x = (row, column) => (1 - bend) * flat(column) + bend * axes.x(data[row * n + column]);
-  const y = (row, column) => (1 - bend) * flat(n - 1 - row) + bend * axes.y(data[n * n + row * n + column]);
+  const x = (row, column) => (1 - bend) * flat(column) + bend * axes.x(sheet[row * n + column]);
+  const y = (row, column) => (1 - bend) * flat(n - 1 - row) + bend * axes.y(sheet[n * n + row * n + column]);
   for (let k = 0; k < n; k += 2) {
-    path(context, n, (i) => x(k, i), (i) => y(k, i));
-    stroke(context, OF_G, 0.8);
-    path(context, n, (i) => x(i, k), (i) => y(i, k));
-    stroke(context, "#8a9a1f", 0.8);
+    path(ctx, n, (i) => x(k, i), (i) => y(k, i));
+    stroke(ctx, OF_G, 0.8);
+    path(ctx, n, (i) => x(i, k), (i) => y(i, k));
+    stroke(ctx, "#8a9a1f", 0.8);
   }
 }
 
 function planeStage(arrays, axes) {
-  const { shape: [, n], data } = arrays.stage_z;
-  const half = (LATENT_SHARE * axes.side) / 2 / latentReach(arrays.stage_z);
+  const z = arrays.stage_z;
+  const n = z.shape[1];
+  const [middle, half] = [axes.side / 2, (LATENT_SHARE * axes.side) / 2 / latentReach(z)];
   const fakes = inPlane(arrays.stage_fakes, axes);
   const real = inPlane(arrays.stage_real, axes);
   return {
-    latents: places(n, (i) => axes.side / 2 + half * data[i], (i) => axes.side / 2 - half * data[n + i]),
+    latents: places(n, (i) => middle + half * z[i], (i) => middle - half * z[n + i]),
     fakes, real, fakesJudged: fakes, realJudged: real,
     pushes: shifts(arrays.stage_pushes, axes),
     moved: arrays.stage_moved && inPlane(arrays.stage_moved, axes),
@@ -417,41 +422,40 @@ function planeStage(arrays, axes) {
 
 /** D's verdict as colours, G's lattice, real points, fakes and their pushes; or a stage of a step. */
 function drawPlane(canvas, { header, arrays }, look) {
-  const { context, width: side } = surface(canvas);
+  const { ctx, width: side } = surface(canvas);
   const axes = planeAxes(header.view, side);
-  const { stage } = header;
-  const { layers } = look;
-  if (layers.heat && !(stage?.index < 2)) drawHeat(context, look.probabilities, arrays.logits.shape[0], side, look.spread);
-  const bend = stage?.index === 0 ? 0 : stage?.index === 1 ? ease(look.time) : look.bend;
-  if (layers.lattice && arrays.sheet) drawLattice(context, arrays.sheet, axes, bend);
-  if (stage) {
+  const { layers, probabilities, spread } = look;
+  const stage = header.stage?.index ?? NONE;
+  const bend = [0, ease(look.time)][stage] ?? (layers.lattice ? look.bend : 1);
+  ctx.globalAlpha = stage < NONE ? 1 : bend; // while the lattice lies flat, this is not the square of the data
+  if (layers.heat && stage >= 2) drawHeat(ctx, probabilities, arrays.logits.shape[0], side, spread);
+  ctx.globalAlpha = 1;
+  if (layers.lattice && (stage < 2 || stage === NONE)) drawLattice(ctx, arrays.sheet, axes, bend);
+  if (stage < NONE) {
     const edge = ((1 - LATENT_SHARE) / 2) * side;
-    if (stage.index === 0) {
-      context.strokeStyle = "#bbb";
-      context.strokeRect(edge, edge, side - 2 * edge, side - 2 * edge);
-      words(context, "latent square: the first two numbers of z", edge, edge - 7);
-    } else if (layers.real && stage.index !== 2 && stage.index !== 3) {
-      squares(context, inPlane(arrays.stage_real, axes), REAL, 3, 0.5);
-    }
-    return drawStage(context, stage, planeStage(arrays, axes), arrays, look, 0.07 * side);
+    if (stage === 0) {
+      ctx.strokeStyle = "#bbb";
+      ctx.strokeRect(edge, edge, side - 2 * edge, side - 2 * edge);
+      words(ctx, "latent square: the first two numbers of z", edge, edge - 7);
+    } else if (layers.real) squares(ctx, inPlane(arrays.stage_real, axes), REAL, 3, 0.5);
+    return drawStage(ctx, stage, planeStage(arrays, axes), arrays, look, 0.07 * side);
   }
-  if (layers.real) squares(context, inPlane(arrays.real, axes), REAL);
-  if (layers.lattice && bend < 0.98) return; // what lies flat are latents, not fakes
+  if (layers.real) squares(ctx, inPlane(arrays.real, axes), REAL, 3, bend);
   const fakes = inPlane(arrays.fakes, axes);
-  if (layers.fakes) squares(context, fakes, FAKE);
-  if (layers.pushes && arrays.pushes) arrows(context, fakes, shifts(arrays.pushes, axes), 0.06 * side);
+  if (layers.fakes) squares(ctx, fakes, FAKE, 3, bend);
+  if (layers.pushes && bend === 1) arrows(ctx, fakes, shifts(arrays.pushes, axes), 0.06 * side);
 }
 
 /** The square beside it: the best answer to G as it is now, in the same colours. */
 function drawBest(canvas, { header, arrays: { optimal, real, fakes } }, { layers, spread }) {
-  const { context, width: side } = surface(canvas);
+  const { ctx, width: side } = surface(canvas);
   const axes = planeAxes(header.view, side);
-  drawHeat(context, optimal.data, optimal.shape[0], side, spread);
-  if (layers.real) squares(context, inPlane(real, axes), REAL, 2);
-  if (layers.fakes) squares(context, inPlane(fakes, axes), FAKE, 2);
+  drawHeat(ctx, optimal, optimal.shape[0], side, spread);
+  if (layers.real) squares(ctx, inPlane(real, axes), REAL, 2);
+  if (layers.fakes) squares(ctx, inPlane(fakes, axes), FAKE, 2);
 }
 
-// ------------------------------------------------------------------------------------------------ scene of the line
+// ---------- scene of the line
 
 /** Densities stand above, samples on the axis below them, D's probability at the bottom. */
 function lineAxes([low, high], width, height) {
@@ -471,129 +475,129 @@ function densityTop(p, q) {
   return 1.1 * Math.max(most(p), Math.min(most(q), 2 * most(p))) || 1;
 }
 
-function drawLineAxes(context, view, axes) {
-  level(context, axes.left, axes.right, axes.base, "#999");
+function drawLineAxes(ctx, view, axes) {
+  level(ctx, axes.left, axes.right, axes.base, "#999");
   for (const [p, text, colour] of [[0, "0", "#999"], [0.5, "\u00bd", "#ccc"], [1, "1", RULE]]) {
-    level(context, axes.left, axes.right, axes.probability(p), colour);
-    words(context, text, axes.left - 6, axes.probability(p) + 4, SOFT, "right");
+    level(ctx, axes.left, axes.right, axes.probability(p), colour);
+    words(ctx, text, axes.left - 6, axes.probability(p) + 4, SOFT, "right");
   }
-  for (const tick of ticksOf(...view, 7)) words(context, decimal(tick), axes.x(tick), axes.zero + 16, SOFT, "center");
+  for (const tick of ticksOf(...view, 7)) words(ctx, decimal(tick), axes.x(tick), axes.zero + 16, SOFT, "center");
 }
 
-function drawDensity(context, x, values, axes, top, colour) {
-  const height = (i) => axes.base - Math.min(1.03, values[i] / top) * (axes.base - axes.top);
-  path(context, x.length, (i) => axes.x(x[i]), height);
-  stroke(context, colour, 1.8);
-  shade(context, axes.x(x[0]), axes.x(x.at(-1)), axes.base, colour);
+function drawDensity(ctx, x, values, axes, top, colour) {
+  const unit = (axes.base - axes.top) / top;
+  path(ctx, x.length, (i) => axes.x(x[i]), (i) => axes.base - unit * Math.min(1.03 * top, values[i]));
+  stroke(ctx, colour, 1.8);
+  shade(ctx, axes.left, axes.right, axes.base, colour);
 }
 
-function drawProbability(context, x, values, axes, colour, dash) {
-  path(context, x.length, (i) => axes.x(x[i]), (i) => axes.probability(values[i]));
-  stroke(context, colour, 1.8, dash);
+function drawProbability(ctx, x, values, axes, colour, dash) {
+  path(ctx, x.length, (i) => axes.x(x[i]), (i) => axes.probability(values[i]));
+  stroke(ctx, colour, 1.8, dash);
 }
 
 /** Fakes as ticks on the axis; their arrows stand at different heights, so that they do not cover each other. */
-function drawTicks(context, { fakes, pushes }, axes, layers) {
-  context.beginPath();
-  for (const x of fakes.data) {
-    context.moveTo(axes.x(x), axes.base + 1);
-    context.lineTo(axes.x(x), axes.base + 8);
+function drawTicks(ctx, { fakes, pushes }, axes, layers) {
+  ctx.beginPath();
+  for (const x of fakes) {
+    ctx.moveTo(axes.x(x), axes.base + 1);
+    ctx.lineTo(axes.x(x), axes.base + 8);
   }
-  if (layers.fakes) stroke(context, FAKE);
+  if (layers.fakes) stroke(ctx, FAKE);
   if (!layers.pushes || !pushes) return;
-  const at = places(pushes.data.length, (i) => axes.x(fakes.data[i]), (i) => axes.base + 12 + 5 * (i % 7));
-  arrows(context, at, { x: pushes.data, y: new Float32Array(pushes.data.length) }, 0.06 * (axes.right - axes.left));
+  const at = places(pushes.length, (i) => axes.x(fakes[i]), (i) => axes.base + 12 + 5 * (i % 7));
+  arrows(ctx, at, { x: pushes, y: new Float32Array(pushes.length) }, 0.06 * (axes.right - axes.left));
 }
 
 function lineStage(arrays, axes) {
-  const { shape: [rows, n], data: z } = arrays.stage_z;
-  const reach = latentReach(arrays.stage_z);
+  const z = arrays.stage_z;
+  const [rows, n] = z.shape;
+  const reach = latentReach(z);
   const middle = [(axes.left + axes.right) / 2, (axes.top + axes.base) / 2];
   const half = [(0.47 * (axes.right - axes.left)) / reach, (0.4 * (axes.base - axes.top)) / reach];
-  const on = ({ shape, data }, y) => places(shape[1], (i) => axes.x(data[i]), y);
+  const on = (array, y) => places(array.length, (i) => axes.x(array[i]), y);
   const below = (i) => axes.base + 6 + 4 * (i % 9);
-  const verdict = ({ data }) => (i) => axes.probability(sigmoid(data[i]));
+  const verdict = (logits) => (i) => axes.probability(sigmoid(logits[i]));
   return {
     latents: places(n, (i) => middle[0] + half[0] * z[i], (i) => middle[1] - (rows > 1 ? half[1] * z[n + i] : 0)),
     fakes: on(arrays.stage_fakes, below),
     real: on(arrays.stage_real, () => axes.base),
     fakesJudged: on(arrays.stage_fakes, verdict(arrays.stage_d_fake)),
     realJudged: on(arrays.stage_real, verdict(arrays.stage_d_real)),
-    pushes: { x: arrays.stage_pushes.data, y: new Float32Array(n) },
+    pushes: { x: arrays.stage_pushes, y: new Float32Array(n) },
     moved: arrays.stage_moved && on(arrays.stage_moved, below),
   };
 }
 
 /** Densities of real and fake above; below, D's probability beside the best one; between them the fakes. */
 function drawLine(canvas, { header, arrays }, look) {
-  const { context, width, height } = surface(canvas);
+  const { ctx, width, height } = surface(canvas);
   const axes = lineAxes(header.view, width, height);
   const { layers, probabilities } = look;
-  const { stage } = header;
-  const [x, p, q] = [arrays.x.data, arrays.p.data, arrays.q.data];
-  const shown = { // whether it is drawn: the curve, its colour, its name
-    real: layers.real, fakes: layers.fakes && stage?.index !== 0, best: layers.optimal && arrays.optimal,
-    d: layers.heat && !(stage?.index < 2),
-  };
-  drawLineAxes(context, header.view, axes);
-  if (shown.real) drawDensity(context, x, p, axes, densityTop(p, q), REAL);
-  if (shown.fakes) drawDensity(context, x, q, axes, densityTop(p, q), FAKE);
-  if (shown.best) drawProbability(context, x, arrays.optimal.data, axes, "#555", [6, 4]);
-  if (shown.d) drawProbability(context, x, probabilities, axes, OF_D);
+  const stage = header.stage?.index ?? NONE;
+  const { x, p, q, optimal } = arrays;
+  const [fakes, d, best] = [layers.fakes && stage > 0, layers.heat && stage >= 2, layers.optimal && optimal];
+  drawLineAxes(ctx, header.view, axes);
+  if (layers.real) drawDensity(ctx, x, p, axes, densityTop(p, q), REAL);
+  if (fakes) drawDensity(ctx, x, q, axes, densityTop(p, q), FAKE);
+  if (best) drawProbability(ctx, x, optimal, axes, "#555", [6, 4]);
+  if (d) drawProbability(ctx, x, probabilities, axes, OF_D);
   let end = axes.left;
-  if (shown.real) end = words(context, "density of real", end, axes.top - 8, REAL);
-  if (shown.fakes) end = words(context, "density of fakes", end, axes.top - 8, FAKE);
-  if (stage?.index === 0) words(context, "dots: the first two numbers of z", end, axes.top - 8, OF_G);
+  if (layers.real) end = words(ctx, "density of real", end, axes.top - 8, REAL);
+  if (fakes) end = words(ctx, "density of fakes", end, axes.top - 8, FAKE);
+  if (stage === 0) words(ctx, "dots: the first two numbers of z", end, axes.top - 8, OF_G);
   end = axes.left;
-  if (shown.d) end = words(context, "D(x): how probably x is real", end, axes.one - 7, OF_D);
-  if (shown.best) words(context, "D* = p / (p + q): the best answer to these fakes", end, axes.one - 7, "#555");
-  if (stage) drawStage(context, stage, lineStage(arrays, axes), arrays, look, 0.07 * (axes.right - axes.left));
-  else drawTicks(context, arrays, axes, layers);
+  if (d) end = words(ctx, "D(x): how probably x is real", end, axes.one - 7, OF_D);
+  if (best) words(ctx, "dashed: D* = p / (p + q), the best answer to these fakes", end, axes.one - 7, "#555");
+  if (stage < NONE) drawStage(ctx, stage, lineStage(arrays, axes), arrays, look, 0.07 * (axes.right - axes.left));
+  else drawTicks(ctx, arrays, axes, layers);
 }
 
-// ------------------------------------------------------------------------------------------------ curves
+// ---------- curves
 
-/** Losses of D and G at the equilibrium, for the games that have a number there. */
-const LN2 = ["ln 2", Math.LN2];
-const LN4 = ["ln 4", 2 * Math.LN2];
-const AT_EQUILIBRIUM = { non_saturating: [LN4, LN2], minimax: [LN4, ["\u2212ln 2", -Math.LN2]] };
+const LN2 = Math.LN2;
+/** Losses of D and of G at the equilibrium, for the games that have a number there. */
+const AT_EQUILIBRIUM = {
+  non_saturating: [["ln 4", 2 * LN2, OF_D], ["ln 2", LN2, OF_G]],
+  minimax: [["ln 4", 2 * LN2, OF_D], ["\u2212ln 2", -LN2, OF_G]],
+};
 
 /** One line of a chart: `at(i, q)` is, in row i, the 10% value, the median, the 90% value, the shown seed's. */
-const lineOf = (label, colour, { shape, data }, column) =>
-  ({ label, colour, at: (i, q) => data[4 * (i * shape[1] + column) + q] });
+const lineOf = (label, colour, array, column) =>
+  ({ label, colour, at: (i, q) => array[4 * (i * array.shape[1] + column) + q] });
 
 /** The losses, then the measures; those with the same `charts` share a chart. */
 function chartsOf({ header, arrays }) {
-  const charts = { losses: {
-    title: "Losses", steps: arrays.curve_steps.data, lines: [lineOf("D", OF_D, arrays.curves, 0), lineOf("G", OF_G, arrays.curves, 1)],
-    floors: (AT_EQUILIBRIUM[header.settings.loss] ?? []).map(([text, value], k) => ({ text, value, colour: [OF_D, OF_G][k] })),
-  } };
+  const losses = [lineOf("D", OF_D, arrays.curves, 0), lineOf("G", OF_G, arrays.curves, 1)];
+  const floors = AT_EQUILIBRIUM[header.settings.loss] ?? [];
+  const charts = { losses: { title: "Losses", steps: arrays.curve_steps, lines: losses, floors } };
   header.measures.forEach(({ label, log, floor, top, charts: key }, k) => {
-    const chart = (charts[`of ${key}`] ??= { title: "", steps: arrays.measure_steps.data, log, lines: [], floors: [] });
+    const steps = arrays.measure_steps;
+    const chart = (charts[`of ${key}`] ??= { title: "", steps, log, lines: [], floors: [] });
     const colour = OTHERS[chart.lines.length % OTHERS.length];
     chart.lines.push(lineOf(label, colour, arrays.measures, k));
     chart.top = top ?? chart.top;
-    const text = Math.abs(floor + LN4[1]) < 1e-4 ? "\u2212ln 4" : "perfect sampler";
-    if (typeof floor === "number") chart.floors.push({ text, value: floor, colour });
+    const text = Math.abs(floor + 2 * LN2) < 1e-4 ? "\u2212ln 4" : "perfect sampler";
+    if (typeof floor === "number") chart.floors.push([text, floor, colour]);
   });
   return Object.values(charts);
 }
 
 /** Changes when the chart has to be drawn again. */
-function signature({ steps, lines, floors }, seed, { clientWidth, clientHeight }) {
-  const last = lines.map(({ label, at }) => [label, at(0, 1), ...[0, 1, 2, 3].map((q) => at(steps.length - 1, q))]);
-  return [steps.length, steps[0], steps.at(-1), last, floors.length, seed, clientWidth, clientHeight].join();
-}
+const signature = ({ steps, lines, floors }, seed, { clientWidth, clientHeight }) =>
+  [steps.length, steps.at(-1), lines.map(({ label }) => label), floors, seed, clientWidth, clientHeight].join();
 
 /** Lowest and highest value that a chart shows, with a little room; null without any. */
 function chartRange({ steps, lines, floors, log, top }) {
-  const values = floors.map(({ value }) => value);
-  for (const { at } of lines) for (let i = 0; i < steps.length; i++) values.push(at(i, 0), at(i, 1), at(i, 2));
-  if (typeof top === "number") values.push(top, log ? top : 0);
-  const shown = values.filter((value) => Number.isFinite(value) && !(log && value <= 0));
-  if (!shown.length || !steps.length) return null;
-  const low = shown.reduce((a, b) => Math.min(a, b));
-  const high = shown.reduce((a, b) => Math.max(a, b));
+  let [low, high] = [Infinity, -Infinity];
+  const take = (value) => {
+    if (!Number.isFinite(value) || (log && value <= 0)) return;
+    [low, high] = [Math.min(low, value), Math.max(high, value)];
+  };
+  for (const { at } of lines) steps.forEach((_, i) => [0, 1, 2].forEach((q) => take(at(i, q))));
+  if (low > high) return null;
+  for (const [, value] of floors) take(value);
+  if (typeof top === "number") [0, top].forEach(take);
   if (log) return high > 1.2 * low ? [low / 1.15, high * 1.15] : [low / 1.5, high * 1.5];
   const room = Math.max(0.05 * (high - low), 1e-3 * Math.abs(high), 1e-9);
   return [low >= 0 && low < room ? 0 : low - room, high + room];
@@ -611,63 +615,62 @@ function chartAxes({ steps, log }, [low, high], width, height) {
   };
 }
 
-function drawChartAxes(context, { log }, range, axes) {
+function drawChartAxes(ctx, { log }, range, axes) {
   for (const tick of log ? logTicks(...range) : ticksOf(...range)) {
-    level(context, axes.left, axes.right, axes.y(tick), RULE);
-    words(context, decimal(tick), axes.left - 6, axes.y(tick) + 4, SOFT, "right");
+    level(ctx, axes.left, axes.right, axes.y(tick), RULE);
+    words(ctx, decimal(tick), axes.left - 6, axes.y(tick) + 4, SOFT, "right");
   }
-  ticksOf(0, axes.last, axes.right - axes.left > 260 ? 4 : 3).forEach((tick, i, all) => {
-    const text = i === all.length - 1 ? `${whole(tick)} steps` : whole(tick);
-    words(context, text, axes.x(tick), axes.bottom + 15, SOFT, "center");
+  ticksOf(0, axes.last, axes.right - axes.left > 200 ? 4 : 2).forEach((tick, i, all) => {
+    words(ctx, whole(tick) + (i === all.length - 1 ? " steps" : ""), axes.x(tick), axes.bottom + 15, SOFT, "center");
   });
 }
 
 /** The band from 10% to 90% of the seeds, their median, and the shown seed dashed. */
-function drawCurve(context, { steps }, { at, colour }, axes) {
+function drawCurve(ctx, { steps }, { at, colour }, axes) {
   const n = steps.length;
   const row = (i) => (i < n ? i : 2 * n - 1 - i); // there along the 90% values, back along the 10% values
-  path(context, 2 * n, (i) => axes.x(steps[row(i)]), (i) => axes.y(at(row(i), i < n ? 2 : 0)));
-  context.globalAlpha = 0.18;
-  context.fillStyle = colour;
-  context.fill();
-  context.globalAlpha = 1;
-  path(context, n, (i) => axes.x(steps[i]), (i) => axes.y(at(i, 1)));
-  stroke(context, colour, 1.7);
-  path(context, n, (i) => axes.x(steps[i]), (i) => axes.y(at(i, 3)));
-  stroke(context, colour, 1, [3, 3]);
+  path(ctx, 2 * n, (i) => axes.x(steps[row(i)]), (i) => axes.y(at(row(i), i < n ? 2 : 0)));
+  ctx.globalAlpha = 0.18;
+  ctx.fillStyle = colour;
+  ctx.fill();
+  ctx.globalAlpha = 1;
+  path(ctx, n, (i) => axes.x(steps[i]), (i) => axes.y(at(i, 1)));
+  stroke(ctx, colour, 1.7);
+  path(ctx, n, (i) => axes.x(steps[i]), (i) => axes.y(at(i, 3)));
+  stroke(ctx, colour, 1, [3, 3]);
 }
 
 /** The last medians beside the ends of their lines, moved apart where they would cover each other. */
-function drawEnds(context, { steps, lines }, axes) {
+function drawEnds(ctx, { steps, lines }, axes) {
   const ends = lines.map(({ at, colour }) => ({ value: at(steps.length - 1, 1), colour }));
   ends.sort((a, b) => b.value - a.value);
   let lowest = -Infinity;
   for (const { value, colour } of ends.filter((end) => Number.isFinite(end.value))) {
     lowest = Math.max(clamp(axes.y(value), axes.top, axes.bottom) + 4, lowest + 13);
-    words(context, decimal(value), axes.right + 5, lowest, colour);
+    words(ctx, decimal(value), axes.right + 5, lowest, colour);
   }
 }
 
 function drawChart(canvas, chart) {
-  const { context, width, height } = surface(canvas);
-  let end = chart.title ? words(context, chart.title, 6, 14, "#222") : 6;
-  for (const { label, colour } of chart.lines) end = words(context, label, end, 14, colour);
+  const { ctx, width, height } = surface(canvas);
+  let end = chart.title ? words(ctx, chart.title, 6, 14, "#222") : 6;
+  for (const { label, colour } of chart.lines) end = words(ctx, label, end, 14, colour);
   const range = chartRange(chart);
-  if (!range) return words(context, "no numbers yet", 46, height / 2);
+  if (!range) return words(ctx, "no numbers yet", 46, height / 2);
   const axes = chartAxes(chart, range, width, height);
-  drawChartAxes(context, chart, range, axes);
-  context.save();
-  context.beginPath();
-  context.rect(axes.left, axes.top - 2, axes.right - axes.left, axes.bottom - axes.top + 4);
-  context.clip(); // the shown seed may leave the picture
-  for (const line of chart.lines) drawCurve(context, chart, line, axes);
-  context.restore();
-  for (const { value, text, colour } of chart.floors) {
+  drawChartAxes(ctx, chart, range, axes);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(axes.left, axes.top - 2, axes.right - axes.left, axes.bottom - axes.top + 4);
+  ctx.clip(); // the shown seed may leave the picture
+  for (const line of chart.lines) drawCurve(ctx, chart, line, axes);
+  ctx.restore();
+  for (const [text, value, colour] of chart.floors) {
     const y = axes.y(value);
-    level(context, axes.left, axes.right, y, colour, [7, 4]);
-    words(context, text, axes.left + 4, y > (axes.top + axes.bottom) / 2 ? y - 4 : y + 13, colour);
+    level(ctx, axes.left, axes.right, y, colour, [7, 4]);
+    words(ctx, text, axes.left + 4, y > (axes.top + axes.bottom) / 2 ? y - 4 : y + 13, colour);
   }
-  drawEnds(context, chart, axes);
+  drawEnds(ctx, chart, axes);
 }
 
 /** What a chart says, for those who do not see it. */
@@ -677,24 +680,24 @@ function chartWords({ title, steps, lines }) {
     + `10% ${decimal(at(i, 0))}, 90% ${decimal(at(i, 2))}, shown seed ${decimal(at(i, 3))}`}`).join("; ");
 }
 
-// ------------------------------------------------------------------------------------------------ thumbnails
+// ---------- thumbnails
 
 function thumbPlane(canvas, { header, arrays }, k) {
-  const { context, width } = surface(canvas);
+  const { ctx, width } = surface(canvas);
   const n = arrays.thumbs.shape[2];
-  const points = { shape: [2, n], data: arrays.thumbs.data.subarray(2 * n * k, 2 * n * (k + 1)) };
-  squares(context, inPlane(points, planeAxes(header.view, width)), FAKE, 1.6);
+  const points = arrays.thumbs.subarray(2 * n * k, 2 * n * (k + 1));
+  squares(ctx, inPlane(points, planeAxes(header.view, width)), FAKE, 1.6);
 }
 
 function thumbLine(canvas, { arrays }, k) {
-  const { context, width, height } = surface(canvas);
+  const { ctx, width, height } = surface(canvas);
   const n = arrays.thumbs.shape[1];
-  const real = arrays.thumb_p.data;
-  const fake = arrays.thumbs.data.subarray(n * k, n * (k + 1));
+  const real = arrays.thumb_p;
+  const fake = arrays.thumbs.subarray(n * k, n * (k + 1));
   const unit = (height - 6) / densityTop(real, fake);
   for (const [values, colour] of [[real, REAL], [fake, FAKE]]) {
-    path(context, n, (i) => (i / (n - 1)) * width, (i) => height - 1 - unit * values[i]);
-    stroke(context, colour, 1.2);
+    path(ctx, n, (i) => (i / (n - 1)) * width, (i) => height - 1 - unit * values[i]);
+    stroke(ctx, colour, 1.2);
   }
 }
 
@@ -702,21 +705,19 @@ function thumbLine(canvas, { arrays }, k) {
 function showThumbs(box, frame, choose) {
   const { kind, seeds, seed, first_seed: first } = frame.header;
   resize(box, seeds, (k) => make("button", { onclick: () => choose(k) }, make("canvas"), make("span")));
-  const columns = seeds <= 24 ? clamp(Math.ceil(seeds / 2), 5, 12) : 16;
-  box.style.gridTemplateColumns = `repeat(${columns}, minmax(0, var(--thumb)))`;
   [...box.children].forEach((button, k) => {
     write(button.lastChild, String(first + k));
-    button.setAttribute("aria-label", `seed ${first + k}`);
-    button.setAttribute("aria-pressed", k === seed);
+    button.ariaLabel = `seed ${first + k}`;
+    button.ariaPressed = k === seed;
     (kind === "plane" ? thumbPlane : thumbLine)(button.firstChild, frame, k);
   });
 }
 
-// ------------------------------------------------------------------------------------------------ drawing, files
+// ---------- drawing, files
 
 const SENT = 20000; // points at most
 const NUMBERS = 4000; // that are drawn from a density
-const BINS = 240; // of a density
+const BINS = 120; // of a density
 const short = (value) => +value.toPrecision(7); // as many digits as a float32 has
 
 /** All rows or, evenly chosen, as many as may be sent. */
@@ -726,79 +727,69 @@ const thinned = (rows) =>
 /** Rows of one or two numbers from the text of a file; throws one sentence if it is something else. */
 function pointsOf(text, name) {
   const rows = [];
-  let header = true; // the first line may name the columns
-  for (const [i, line] of text.split(/\r\n|\r|\n/).map((each) => each.trim()).entries()) {
-    if (!line || line.startsWith("#")) continue;
-    const row = line.split(/\s*[,;\t]\s*|\s+/).map((cell) => (cell === "" ? NaN : short(+cell)));
-    const fine = row.length <= 2 && row.length === (rows[0] ?? row).length && row.every(Number.isFinite);
-    const names = header && !row.some(Number.isFinite);
-    if (!fine && !names) throw new Error(`${name}, line ${i + 1}: "${line.slice(0, 40)}": expected ${rows[0]?.length ?? "one or two"} number(s).`);
-    if (fine) rows.push(row);
-    header = false;
-  }
+  const lines = text.split(/\r\n|\r|\n/).map((line, i) => ({ line: line.trim(), number: i + 1 }));
+  lines.filter(({ line }) => line && line[0] !== "#").forEach(({ line, number }, i) => {
+    const row = line.split(/\s*[,;\t]\s*|\s+/).map((cell) => (cell ? short(+cell) : NaN));
+    const width = rows[0]?.length ?? Math.min(row.length, 2);
+    if (row.length === width && row.every(Number.isFinite)) rows.push(row);
+    else if (i > 0 || row.some(Number.isFinite)) { // the first line may name the columns
+      const expected = rows.length ? width : "one or two";
+      throw new Error(`${name}, line ${number}, "${line.slice(0, 40)}": expected ${expected} number(s).`);
+    }
+  });
   if (rows.length < 2) throw new Error(`${name} holds fewer than two rows of numbers.`);
   return thinned(rows);
 }
 
-/** Strokes in the plane: a point every two pixels. */
+/** Points in the plane, along the strokes. */
 function planeDrawing() {
   const points = []; // in the data's unit
-  let before = null; // the last pixel of this stroke
   return {
-    begin: () => (before = null),
-    move(px, py, axes) {
-      const [x, y] = before ?? [px - 2, py];
-      const steps = Math.floor(Math.hypot(px - x, py - y) / 2);
-      for (let i = 1; i <= steps; i++) points.push(axes.data(x + (i / steps) * (px - x), y + (i / steps) * (py - y)));
-      if (steps) before = [px, py];
+    add: (px, py, axes) => points.push(axes.data(px, py).map(short)),
+    paint(ctx, axes) {
+      squares(ctx, places(points.length, (i) => axes.x(points[i][0]), (i) => axes.y(points[i][1])), REAL, 4);
     },
-    paint: (context, axes) => squares(context, places(points.length, (i) => axes.x(points[i][0]), (i) => axes.y(points[i][1])), REAL, 4),
-    samples: () => thinned(points).map((point) => point.map(short)),
-    hint: () => (points.length ? `${whole(points.length)} points` : "Draw where real points shall be."),
-    missing: () => (points.length < 40 ? "Draw at least 40 points first." : ""),
+    samples: () => thinned(points),
+    hint: () => `${whole(points.length)} points; draw where real points shall be`,
+    enough: () => points.length >= 40,
+    missing: "Draw at least 40 points first.",
   };
 }
 
 /** A density, drawn as heights over x, from which numbers are drawn. */
 function lineDrawing() {
   const heights = new Float64Array(BINS); // as a share of the room above the axis
-  let before = null; // bin and height of the pointer
   return {
-    begin: () => (before = null),
-    move(px, py, axes) {
-      const bin = clamp(Math.floor(((px - axes.left) / (axes.right - axes.left)) * BINS), 0, BINS - 1);
-      const height = clamp((axes.base - py) / (axes.base - axes.top), 0, 1);
-      const [from, low] = before ?? [bin, height];
-      const steps = Math.max(1, Math.abs(bin - from));
-      for (let i = 0; i <= steps; i++) heights[Math.round(from + (i / steps) * (bin - from))] = low + (i / steps) * (height - low);
-      before = [bin, height];
+    add(px, py, axes) {
+      const bin = Math.floor(((px - axes.left) / (axes.right - axes.left)) * BINS);
+      heights[clamp(bin, 0, BINS - 1)] = clamp((axes.base - py) / (axes.base - axes.top), 0, 1);
     },
-    paint(context, axes) {
+    paint(ctx, axes) {
       const x = (i) => axes.left + ((i + 0.5) / BINS) * (axes.right - axes.left);
-      path(context, BINS, x, (i) => axes.base - heights[i] * (axes.base - axes.top));
-      stroke(context, REAL, 2);
-      shade(context, axes.left, axes.right, axes.base, REAL);
+      path(ctx, BINS, x, (i) => axes.base - heights[i] * (axes.base - axes.top));
+      stroke(ctx, REAL, 2);
+      shade(ctx, axes.left, axes.right, axes.base, REAL);
     },
     samples: (axes) => inverseTransform(heights, axes.data(axes.left), axes.data(axes.right)),
-    hint: () => (heights.some(Boolean) ? `${whole(NUMBERS)} numbers are drawn from it` : "Draw the density of real numbers over the axis."),
-    missing: () => (heights.some(Boolean) ? "" : "Draw a curve above the axis first."),
+    hint: () => `draw the density of real numbers; ${whole(NUMBERS)} are drawn from it`,
+    enough: () => heights.some(Boolean),
+    missing: "Draw a curve above the axis first.",
   };
 }
 
 /** Numbers [[x], ...] from the density on [low, high] that is constant over each bin; one from each equal share. */
 function inverseTransform(heights, low, high) {
   const total = heights.reduce((a, b) => a + b);
-  let bin = 0;
-  let passed = 0; // mass of the bins before this one
+  let [bin, passed] = [0, 0]; // and the mass of the bins before it
   return Array.from({ length: NUMBERS }, (_, i) => {
     const mass = ((i + Math.random()) / NUMBERS) * total;
-    while (bin < heights.length - 1 && passed + heights[bin] < mass) passed += heights[bin++];
+    while (bin < BINS - 1 && passed + heights[bin] < mass) passed += heights[bin++];
     const inside = clamp((mass - passed) / (heights[bin] || 1), 0, 1);
-    return [short(low + ((bin + inside) / heights.length) * (high - low))];
+    return [short(low + ((bin + inside) / BINS) * (high - low))];
   });
 }
 
-// ------------------------------------------------------------------------------------------------ url
+// ---------- url
 
 /** Settings, seed and layers in the address, as texts. */
 const readHash = () => new Map(new URLSearchParams(location.hash.slice(1)));
@@ -815,58 +806,58 @@ function valueOf({ kind, values }, text) {
   return kind === "text" ? text : +text;
 }
 
-// ------------------------------------------------------------------------------------------------ the whole view
+// ---------- the whole view
 
 const STAGE = 1200; // milliseconds that a stage of slow motion is shown
 const MOTION = 700; // milliseconds that points take to move, and the lattice to unfold
-const LAYERS = { // labels in the plane and on the line, where "" means that there is none; shown at first in the plane
-  heat: ["D's probability", "D", true],
-  stretched: ["colours stretched", "", false],
-  optimal: ["D* beside it", "D*", false],
-  real: ["real", "real", true],
-  fakes: ["fakes", "fakes", true],
-  pushes: ["pushes on fakes", "pushes on fakes", true],
-  lattice: ["G's lattice", "", false],
-  seeds: ["every seed", "every seed", true],
+const LAYERS = { // their labels in the plane and on the line; "": there is none
+  heat: ["D's probability", "D"], stretched: ["colours stretched", ""], optimal: ["D* beside it", "D*"],
+  real: ["real", "real"], fakes: ["fakes", "fakes"], pushes: ["pushes on fakes", "pushes on fakes"],
+  lattice: ["G's lattice", ""], seeds: ["every seed", "every seed"],
 };
+const AT_FIRST = ["heat", "real", "fakes", "pushes", "seeds"]; // layers that are shown
 const SKELETON = `
-<p data-e="banner" class="banner" role="alert" hidden>The program has stopped. This page looks for it every 2 seconds.</p>
+<p data-e="banner" class="banner" role="alert" hidden>The program has stopped. This page looks for it every 2 seconds.
+</p>
 <header>
   <button data-e="play">Play</button>
-  <button data-e="step" title="one step of D and G">Step</button>
+  <button data-e="step">Step</button>
   <button data-e="d" title="one step of D; G waits">D alone</button>
   <button data-e="g" title="one step of G; D waits">G alone</button>
   <button data-e="reset">Reset</button>
   <span data-e="speeds" role="group" aria-label="speed"><button value="stages">slow motion</button><button
     value="1">1 step</button><button value="10">10 steps</button><button value="fast">fast</button></span>
   <button data-e="next" hidden>Next stage</button>
-  <strong data-e="count"></strong><span data-e="rate" class="soft"></span>
-  <button data-e="save" title="the networks as they are now, with every change, as a run's folder">Save as run</button>
+  <strong data-e="count"></strong>
+  <button data-e="save" title="as a folder in runs/">Save as run</button>
 </header>
-<p class="messages"><span data-e="busy" role="status"></span> <b data-e="notice" aria-live="polite"></b></p>
+<p class="messages"><span data-e="rate"></span> <i data-e="busy" role="status"></i>
+  <b data-e="notice" aria-live="polite"></b></p>
 <p data-e="spoken" class="spoken" aria-live="polite"></p>
 <section data-e="saved" aria-live="polite" hidden></section>
 <div class="body">
   <div class="view">
-    <div class="tools"><span data-e="layers"></span><button data-e="unfold"
-      title="from the latent square to its image and back">unfold</button></div>
+    <div class="tools"><span data-e="layers"></span><button data-e="unfold">unfold</button></div>
     <div class="pair"><canvas data-e="scene" role="img"></canvas>
-      <figure data-e="beside"><canvas data-e="best" role="img"></canvas><figcaption>D* = p / (p + q): the best answer to
-        these fakes, in the same colours; grey: unknown</figcaption></figure></div>
+      <figure data-e="beside"><canvas data-e="best" role="img" aria-label="the best answer D*"></canvas>
+        <figcaption>D* = p / (p + q): the best answer to these fakes; grey: unknown</figcaption></figure></div>
     <p data-e="bar" class="bar"><span></span><i></i><span></span></p>
     <p data-e="caption" class="caption" aria-live="polite"></p>
-    <div class="tools"><button data-e="draw">Draw a distribution</button><button data-e="train">Train on it</button><button
-      data-e="cancel">Cancel</button><label class="file"><input data-e="file" type="file" accept=".csv,.txt,.tsv">Open a
-      file</label><span data-e="hint" class="soft">or drop one here: one or two columns of numbers</span></div>
+    <div class="tools">
+      <button data-e="draw">Draw a distribution</button>
+      <button data-e="train">Train on it</button>
+      <button data-e="cancel">Cancel</button>
+      <label class="file"><input data-e="file" type="file" accept=".csv,.txt,.tsv">Open a file</label>
+      <span data-e="hint" class="soft"></span></div>
     <div data-e="thumbs" class="thumbs" role="group" aria-label="fakes of every seed"></div>
   </div>
-  <div class="curves"><div data-e="charts" class="charts"></div><p class="soft">Line: median of the seeds. Band: 10% to
-    90% of them. Dashed curve: the shown seed.</p></div>
+  <div class="curves"><div data-e="charts" class="charts"></div>
+    <p class="soft">Line: median of the seeds. Band: 10% to 90% of them. Dashed curve: the shown seed.</p></div>
   <aside data-e="panel" aria-label="settings"></aside>
 </div>
 <p class="keys">Keys: <kbd>space</kbd> play or pause <kbd>→</kbd> or <kbd>s</kbd> one step <kbd>d</kbd> D alone
-  <kbd>g</kbd> G alone <kbd>n</kbd> next stage <kbd>r</kbd> reset <kbd>0</kbd> … <kbd>9</kbd> the seed of that number
-  <kbd>Esc</kbd> leave the drawing</p>`;
+  <kbd>g</kbd> G alone <kbd>n</kbd> next stage <kbd>r</kbd> reset <kbd>0</kbd> … <kbd>9</kbd> the seed of that
+  number <kbd>Esc</kbd> leave the drawing</p>`;
 
 /** Builds the view in `root`. With `link` the settings that the user changes stand in the page's address. */
 export function mount(root, send, link = false) {
@@ -874,26 +865,16 @@ export function mount(root, send, link = false) {
   root.innerHTML = SKELETON;
   const e = Object.fromEntries([...root.querySelectorAll("[data-e]")].map((element) => [element.dataset.e, element]));
   const stats = (window.live = { frames: 0, bytes: 0, drawMs: 0, step: 0, header: null, latencies: [] });
-  const layers = Object.fromEntries(Object.entries(LAYERS).map(([name, labels]) => [name, labels[2]]));
+  const layers = Object.fromEntries(Object.keys(LAYERS).map((name) => [name, AT_FIRST.includes(name)]));
   const look = { layers, flat: 0, bend: 1, spread: 0.5, time: 1, probabilities: [] }; // how a frame is shown
   const waiting = new Map(); // changes that no frame has shown yet: name -> {at, shown}
   const chosen = new Map(); // what the address has to hold
   let asked = link ? readHash() : new Map(); // what it held, until the program has been told
-  let frame = null; // the last one
-  let fresh = 0; // its bytes, until it is painted
-  let kind = "";
-  let controls = new Map();
-  let panel = null;
-  let greeted = false;
-  let scheduled = false;
-  let speed = "";
-  let walking = false; // slow motion plays: this page asks for one stage after the other
-  let walker = null; // the timer of the next stage
-  let stageKey = "";
-  let stageBegan = 0;
-  let painted = 0;
-  let unfolding = false;
-  let drawing = null;
+  let [frame, fresh, kind] = [null, 0, ""]; // the last frame, its bytes until it is painted, what it shows
+  let [controls, panel, greeted] = [new Map(), null, false]; // of the program's greeting
+  let [speed, walking, walker] = ["", false, null]; // walking: slow motion plays, by this page's timer
+  let [stageKey, stageBegan, painted, scheduled] = ["", 0, 0, false];
+  let [unfolding, drawing] = [false, null];
   let own = ""; // a sentence of the page itself, about a file or a drawing
   let warned = false;
 
@@ -919,14 +900,17 @@ export function mount(root, send, link = false) {
     waiting.set(name, { at: performance.now(), shown });
     own = "";
   }
+  function command(message, shown) {
+    expect(message.do, shown);
+    send(message);
+  }
   const isPlaying = () => walking || Boolean(frame?.header.playing);
 
   function play(value) {
     walking = value && speed === "stages";
     if (walking) walk();
-    else {
-      expect("play", (header) => header.playing === value);
-      send({ do: "play", value });
+    else if (speed !== "stages" || frame?.header.playing) {
+      command({ do: "play", value }, (header) => header.playing === value);
     }
     showPlaying();
   }
@@ -944,36 +928,25 @@ export function mount(root, send, link = false) {
   function step(players) {
     walking = false;
     const from = stats.step;
-    expect("step", (header) => header.step !== from);
-    send({ do: "step", players });
+    command({ do: "step", players }, (header) => header.step !== from);
   }
   function setSpeed(value) {
-    const [played, walked] = [isPlaying(), walking];
+    const goOn = value === "stages" ? isPlaying() : walking;
     speed = value;
-    expect("speed", (header) => header.speed === value);
-    send({ do: "speed", value });
-    if (value === "stages" ? played : walked) play(true);
+    command({ do: "speed", value }, (header) => header.speed === value);
+    if (goOn) play(true);
     showSpeed();
   }
-  function reset() {
-    expect("reset", (header) => header.step === 0);
-    send({ do: "reset" });
-  }
   function setSeed(value) {
-    expect("seed", (header) => header.seed === value);
-    send({ do: "seed", value });
+    command({ do: "seed", value }, (header) => header.seed === value);
     remember("seed", value);
   }
-  const senders = new Map(); // of each control: its newest value, and a function that sends it now and then
+  const senders = {}; // of each control: its newest value, and a function that sends it now and then
   function change({ name }, value) {
     expect(name, (header) => same(header.settings[name], value));
-    if (!senders.has(name)) {
-      const sender = { send: atMost(50, () => send({ do: "set", name, value: sender.value })) };
-      senders.set(name, sender);
-    }
-    const sender = senders.get(name);
-    sender.value = value;
-    sender.send();
+    senders[name] ??= { send: atMost(50, () => send({ do: "set", name, value: senders[name].value })) };
+    senders[name].value = value;
+    senders[name].send();
     remember(name, value);
   }
 
@@ -985,7 +958,7 @@ export function mount(root, send, link = false) {
     chosen.set(name, String(value));
     writeLink();
   }
-  /** Tells the program, once, what the address asks for. */
+  /** Tells the program what the address asked for when the page was opened. */
   function obeyLink() {
     const values = {};
     for (const [name, text] of asked) {
@@ -1002,13 +975,6 @@ export function mount(root, send, link = false) {
     asked = new Map();
     schedule();
   }
-  if (link) {
-    window.addEventListener("hashchange", () => {
-      asked = readHash();
-      obeyLink();
-    });
-  }
-
   // ---- what a frame says in words
 
   const pending = (name) => waiting.has(name);
@@ -1026,7 +992,7 @@ export function mount(root, send, link = false) {
   }
   const showPlaying = () => write(e.play, isPlaying() ? "Pause" : "Play");
   function showSpeed() {
-    for (const button of e.speeds.children) button.setAttribute("aria-pressed", button.value === speed);
+    for (const button of e.speeds.children) button.ariaPressed = button.value === speed;
     e.next.hidden = speed !== "stages";
   }
   function showHeader(header) {
@@ -1039,26 +1005,24 @@ export function mount(root, send, link = false) {
     write(e.notice, own || header.notice || "");
     if (!pending("speed") && speed !== header.speed) {
       speed = header.speed;
+      walking = false;
       showSpeed();
     }
     showPlaying();
-    write(e.caption, stage?.caption ?? "");
     e.caption.hidden = !stage && speed !== "stages";
+    write(e.caption, stage?.caption ?? "Play, or the next stage: a training step in six stages.");
     panel?.show(header.settings, pending);
     settle(header);
     describe();
   }
   /** What the scene shows, for those who do not see it; not at every frame, which nobody could listen to. */
   const describe = atMost(2000, () => {
-    const { header, arrays } = frame;
-    const last = arrays.measure_steps.data.length - 1;
-    const numbers = last < 0 ? [] : header.measures.map(({ label }, k) =>
-      `${label} ${decimal(lineOf("", "", arrays.measures, k).at(last, 3))}`);
-    const sorted = [...look.probabilities].sort((a, b) => a - b);
+    const { header } = frame;
     const at = `step ${whole(header.step)}`;
-    e.scene.setAttribute("aria-label", [`Real and fake samples; target ${header.target}, seed ${header.first_seed + header.seed}`, at,
-      `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}`, ...numbers].join(", "));
-    e.best.setAttribute("aria-label", "The best answer D* to these fakes, over the same square");
+    const sorted = look.probabilities.filter((p) => p >= 0).sort();
+    const numbers = chartsOf(frame).slice(1).map(chartWords);
+    e.scene.ariaLabel = [`Real and fake samples of ${header.target}, seed ${header.first_seed + header.seed}`, at,
+      `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}`, ...numbers].join("; ");
     write(e.spoken, `${at}, ${isPlaying() ? "playing" : "paused"}`);
   });
   function say(sentence) {
@@ -1069,28 +1033,27 @@ export function mount(root, send, link = false) {
   // ---- layers
 
   function buildLayers() {
-    const labels = Object.keys(LAYERS).filter((name) => LAYERS[name][kind === "plane" ? 0 : 1]).map((name) => {
+    const column = kind === "plane" ? 0 : 1;
+    e.layers.replaceChildren(...Object.keys(LAYERS).filter((name) => LAYERS[name][column]).map((name) => {
       const input = make("input", { type: "checkbox", value: name });
       input.onchange = () => {
         layers[name] = input.checked;
         remember("layers", Object.keys(layers).filter((each) => layers[each]));
         schedule();
       };
-      return make("label", { className: name }, input, LAYERS[name][kind === "plane" ? 0 : 1]);
-    });
-    e.layers.replaceChildren(...labels);
+      return make("label", { className: name }, input, LAYERS[name][column]);
+    }));
     if (!chosen.has("layers") && !asked.has("layers")) layers.optimal = kind === "line"; // there it takes no room
   }
   function showLayers() {
     const plane = kind === "plane";
-    for (const input of e.layers.querySelectorAll("input")) {
+    for (const { firstChild: input } of e.layers.children) {
       input.checked = layers[input.value];
-      if (input.value === "optimal") input.disabled = !frame.arrays.optimal;
+      input.disabled = input.value === "optimal" && !frame.arrays.optimal;
     }
-    const beside = plane && layers.optimal && Boolean(frame.arrays.optimal) && !drawing;
     root.classList.toggle("line", !plane);
-    root.classList.toggle("with-best", beside);
-    e.beside.hidden = !beside;
+    e.beside.hidden = !plane || !layers.optimal || !frame.arrays.optimal || Boolean(drawing);
+    root.classList.toggle("with-best", !e.beside.hidden);
     e.bar.hidden = !plane || !layers.heat;
     e.unfold.hidden = !plane || !layers.lattice;
     e.thumbs.hidden = !layers.seeds;
@@ -1113,7 +1076,7 @@ export function mount(root, send, link = false) {
       if (canvas.dataset.drawn === now) return;
       canvas.dataset.drawn = now;
       drawChart(canvas, chart);
-      canvas.setAttribute("aria-label", chartWords(chart));
+      canvas.ariaLabel = chartWords(chart);
     });
   }));
   const drawThumbs = () => timed(() => layers.seeds && showThumbs(e.thumbs, frame, setSeed));
@@ -1163,7 +1126,7 @@ export function mount(root, send, link = false) {
     stats.bytes += fresh;
     stats.step = header.step;
     stats.header = header;
-    look.probabilities = arrays.logits.data.map(sigmoid);
+    look.probabilities = arrays.logits.map(sigmoid);
   }
   function paint(now) {
     scheduled = false;
@@ -1192,26 +1155,27 @@ export function mount(root, send, link = false) {
 
   // ---- drawing a distribution, files
 
-  const axesOfScene = () => (kind === "plane" ? planeAxes : lineAxes)(frame.header.view, e.scene.clientWidth, e.scene.clientHeight);
+  const axesOfScene = () =>
+    (kind === "plane" ? planeAxes : lineAxes)(frame.header.view, e.scene.clientWidth, e.scene.clientHeight);
 
   /** The drawing over the present data, which is pale. */
   function paintDrawing() {
-    const { context } = surface(e.scene);
+    const { ctx } = surface(e.scene);
     const axes = axesOfScene();
     const { real, x, p } = frame.arrays;
-    if (kind === "plane") squares(context, inPlane(real, axes), "#222", 3, 0.15);
+    if (kind === "plane") squares(ctx, inPlane(real, axes), "#222", 3, 0.15);
     else {
-      drawLineAxes(context, frame.header.view, axes);
-      drawDensity(context, x.data, p.data, axes, densityTop(p.data, p.data), "#ddd");
+      drawLineAxes(ctx, frame.header.view, axes);
+      drawDensity(ctx, x, p, axes, densityTop(p, p), "#ddd");
     }
-    drawing.paint(context, axes);
+    drawing.paint(ctx, axes);
     write(e.hint, drawing.hint());
   }
   function showDrawing() {
     e.train.hidden = e.cancel.hidden = !drawing;
     e.draw.hidden = e.file.parentElement.hidden = Boolean(drawing);
     e.scene.classList.toggle("drawing", Boolean(drawing));
-    write(e.hint, "or drop one here: one or two columns of numbers");
+    write(e.hint, "or drop it here: 1 or 2 columns");
     schedule();
   }
   function setDrawing(value) {
@@ -1220,28 +1184,32 @@ export function mount(root, send, link = false) {
   }
   function trainOn(name, points) {
     walking = false;
-    expect("points", (header) => header.target === name && header.step === 0);
-    send({ do: "points", name, points });
+    command({ do: "points", name, points }, (header) => header.target === name);
   }
+  let pointer = [0, 0]; // its last pixel
+  /** Adds a sample to the drawing at every second pixel of the stroke. */
   function drag(event) {
     if (!drawing || (event.type === "pointermove" && !event.buttons)) return;
-    event.preventDefault();
+    const [x, y] = [event.offsetX, event.offsetY];
     if (event.type === "pointerdown") {
-      drawing.begin();
+      pointer = [x - 2, y];
       e.scene.setPointerCapture(event.pointerId);
     }
-    drawing.move(event.offsetX, event.offsetY, axesOfScene());
+    const steps = Math.floor(Math.hypot(x - pointer[0], y - pointer[1]) / 2);
+    for (let i = 1; i <= steps; i++) {
+      const t = i / steps;
+      drawing.add(pointer[0] + t * (x - pointer[0]), pointer[1] + t * (y - pointer[1]), axesOfScene());
+    }
+    if (steps) pointer = [x, y];
     schedule();
   }
   e.scene.onpointerdown = e.scene.onpointermove = drag;
-  e.draw.onclick = () => frame && setDrawing(kind === "plane" ? planeDrawing() : lineDrawing());
-  e.cancel.onclick = () => setDrawing(null);
-  e.train.onclick = () => {
-    if (drawing.missing()) return say(drawing.missing());
+  function train() {
+    if (!drawing.enough()) return say(drawing.missing);
     const points = drawing.samples(axesOfScene());
     setDrawing(null);
     trainOn("drawing", points);
-  };
+  }
   async function readFile(files) {
     try {
       if (files.length !== 1) throw new Error("Drop one file with one or two columns of numbers.");
@@ -1263,18 +1231,17 @@ export function mount(root, send, link = false) {
 
   // ---- buttons and keys
 
-  const togglePlay = () => play(!isPlaying());
   const unfold = (value) => {
     unfolding = value;
     schedule();
   };
-  e.play.onclick = togglePlay;
-  e.step.onclick = () => step("both");
-  e.d.onclick = () => step("D");
-  e.g.onclick = () => step("G");
-  e.next.onclick = nextStage;
-  e.reset.onclick = reset;
-  e.save.onclick = () => send({ do: "save" });
+  const actions = {
+    play: () => play(!isPlaying()), step: () => step("both"), d: () => step("D"), g: () => step("G"), next: nextStage,
+    reset: () => command({ do: "reset" }, (header) => header.step === 0), save: () => send({ do: "save" }),
+    draw: () => frame && setDrawing(kind === "plane" ? planeDrawing() : lineDrawing()),
+    train, cancel: () => setDrawing(null),
+  };
+  for (const [name, action] of Object.entries(actions)) e[name].onclick = action;
   e.speeds.onclick = ({ target }) => target.value && setSpeed(target.value);
   e.unfold.onpointerenter = () => unfold(true);
   e.unfold.onpointerleave = () => unfold(false);
@@ -1283,10 +1250,7 @@ export function mount(root, send, link = false) {
     if (detail) target.closest("button, input[type=checkbox]")?.blur();
   });
 
-  const keys = {
-    " ": togglePlay, ArrowRight: () => step("both"), s: () => step("both"), d: () => step("D"), g: () => step("G"),
-    n: nextStage, r: reset, Escape: () => setDrawing(null),
-  };
+  const keys = { " ": "play", ArrowRight: "step", s: "step", d: "d", g: "g", n: "next", r: "reset", Escape: "cancel" };
   document.addEventListener("keydown", (event) => {
     const { key, target } = event;
     if (event.ctrlKey || event.metaKey || event.altKey || !frame) return;
@@ -1298,7 +1262,7 @@ export function mount(root, send, link = false) {
     if (/^\d$/.test(key) && seed < seeds) setSeed(seed);
     if (!Object.hasOwn(keys, key) || (event.repeat && key !== "ArrowRight" && key !== "s")) return;
     event.preventDefault();
-    keys[key]();
+    actions[keys[key]]();
   });
   showDrawing();
 
