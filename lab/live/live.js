@@ -2,6 +2,8 @@
 // returns {opened, text, frame, closed}, which page.js feeds from a WebSocket and a notebook from its kernel. `send`
 // takes a plain object. Every frame is complete in itself, so that nothing here remembers an earlier one.
 
+const { abs, ceil, floor, hypot, log10, max, min, round } = Math;
+
 // ---------- colours
 
 const REAL = "#2f6fa8";
@@ -18,21 +20,21 @@ const SAYS_REAL = [112, 164, 208];
 /** Colours [red, green, blue] of 256 probabilities from 0 to 1, and the same as pixels of an image. */
 const VERDICTS = Array.from({ length: 256 }, (_, i) => {
   const share = i / 127.5 - 1;
-  return (share < 0 ? SAYS_FAKE : SAYS_REAL).map((end) => Math.round(255 - Math.abs(share) * (255 - end)));
+  return (share < 0 ? SAYS_FAKE : SAYS_REAL).map((end) => round(255 - abs(share) * (255 - end)));
 });
 const PIXELS = Uint32Array.from(VERDICTS, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r);
 
 /** Which of the 256 colours shows p, when 1/2 - spread and 1/2 + spread have the first and the last. */
-const colourOf = (p, spread) => clamp(Math.round(127.5 + (127.5 * (p - 0.5)) / spread), 0, 255);
+const colourOf = (p, spread) => clamp(round(127.5 + (127.5 * (p - 0.5)) / spread), 0, 255);
 
 const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
 /** How far from 1/2 the stretched colours reach: a round number that covers 98% of the shown probabilities. */
 function stretched(probabilities, before) {
-  const away = Array.from(probabilities.filter((p) => p >= 0), (p) => Math.abs(p - 0.5)).sort((a, b) => a - b);
-  const most = away[Math.floor(0.98 * (away.length - 1))] || 1e-4;
+  const away = Array.from(probabilities.filter((p) => p >= 0), (p) => abs(p - 0.5)).sort((a, b) => a - b);
+  const most = away[floor(0.98 * (away.length - 1))] || 1e-4;
   if (most <= before && most > 0.3 * before) return before; // so that it does not flicker between two scales
-  return Math.min(0.5, roundAbove(most));
+  return min(0.5, roundAbove(most));
 }
 
 // ---------- small helpers
@@ -70,23 +72,23 @@ function atMost(milliseconds, action) {
   };
 }
 
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+const clamp = (value, low, high) => max(low, min(high, value));
 const ease = (t) => t * t * (3 - 2 * t);
-const whole = (value) => Math.round(value).toLocaleString("en");
-const same = (a, b) => a === b || (typeof a === "number" && Math.abs(a - b) <= 1e-3 * Math.abs(a));
+const whole = (value) => round(value).toLocaleString("en");
+const same = (a, b) => a === b || (typeof a === "number" && abs(a - b) <= 1e-3 * abs(a));
 
 /** A number of three digits, without an exponent where that is short: 0.00002, −0.15, 2,000. */
 function decimal(value) {
-  const size = Math.abs(value);
+  const size = abs(value);
   if (value === 0 || !Number.isFinite(value)) return String(value);
   if (size >= 1e7 || size < 1e-5) return value.toExponential(0);
-  const text = size >= 1000 ? whole(value) : +value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size))));
+  const text = size >= 1000 ? whole(value) : +value.toFixed(max(0, 2 - floor(log10(size))));
   return String(text).replace("-", "\u2212");
 }
 
 /** The next of ..., 0.5, 1, 2, 5, 10, ... that is not below a positive number. */
 function roundAbove(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
+  const power = 10 ** floor(log10(value));
   return +(power * [1, 2, 5, 10].find((digit) => digit * power >= 0.999 * value)).toPrecision(1);
 }
 
@@ -95,7 +97,7 @@ function ticksOf(low, high, count = 4) {
   if (!(high > low)) return [low];
   const step = roundAbove((high - low) / count);
   const ticks = [];
-  for (let k = Math.ceil(low / step); k * step <= high; k++) ticks.push(+(k * step).toPrecision(9));
+  for (let k = ceil(low / step); k * step <= high; k++) ticks.push(+(k * step).toPrecision(9));
   return ticks.length > 1 || count > 20 ? ticks : ticksOf(low, high, 1.5 * count);
 }
 
@@ -137,7 +139,7 @@ function slider({ low, high, zero }, changed) {
   const first = zero ? 1 : 0;
   const steps = POSITIONS - first;
   const valueAt = (at) => (at < first ? 0 : +(low * (high / low) ** ((at - first) / steps)).toPrecision(3));
-  const positionOf = (value) => Math.max(first, Math.round(first + (steps * Math.log(value / low)) / Math.log(high / low)));
+  const positionOf = (value) => max(first, round(first + (steps * Math.log(value / low)) / Math.log(high / low)));
   const tell = (value) => {
     write(output, decimal(value));
     input.ariaValueText = decimal(value);
@@ -178,7 +180,6 @@ function field({ kind, low = "", high = "" }, changed) {
     if (kind === "text") changed(input.value);
     else if (input.value !== "") changed(+input.value);
   };
-  input.onkeydown = (event) => event.key === "Enter" && input.blur();
   return { elements: [input], held: () => document.activeElement === input, show: (value) => (input.value = value) };
 }
 
@@ -190,10 +191,9 @@ function controlPanel(controls, changed) {
     const part = ({ slider, choice }[control.kind] ?? field)(control, (value) => changed(control, value));
     const { name, label, help = "", instant, group } = control;
     part.elements.at(-1).name = name;
-    const sign = instant ? make("i", { className: "instant", textContent: "\u2022", title: "acts at once" })
-      : make("i", { textContent: "\u21bb", title: "compiles first; the game before it plays on until then" });
-    const words = make("span", { textContent: `${label} ` }, sign);
-    (rows[group] ??= []).push(make("label", { className: control.kind, title: help }, words, ...part.elements));
+    const sign = make("i", { className: instant ? "instant" : "", textContent: instant ? "\u2022" : "\u21bb" });
+    const text = make("span", { textContent: `${label} ` }, sign);
+    (rows[group] ??= []).push(make("label", { className: control.kind, title: help }, text, ...part.elements));
     parts.set(name, part);
   }
   const order = [...new Set([...GROUPS, ...Object.keys(rows)])].filter((group) => rows[group]);
@@ -211,10 +211,10 @@ function controlPanel(controls, changed) {
 
 /** The context of a canvas, wiped, in CSS pixels; sharp on dense screens too. */
 function surface(canvas) {
-  const scale = Math.min(2, window.devicePixelRatio || 1);
+  const scale = min(2, window.devicePixelRatio || 1);
   const { clientWidth: width, clientHeight: height } = canvas;
-  if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
-  if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
+  if (canvas.width !== round(width * scale)) canvas.width = round(width * scale);
+  if (canvas.height !== round(height * scale)) canvas.height = round(height * scale);
   const ctx = canvas.getContext("2d");
   ctx.setTransform(scale, 0, 0, scale, 0, 0);
   ctx.clearRect(0, 0, width, height);
@@ -262,16 +262,16 @@ function stroke(ctx, colour, width = 1, dash = []) {
 
 /** Arrows from places by pixels `by`, in one scale: nine of ten are at most `reach` long, and none twice that. */
 function arrows(ctx, at, by, reach) {
-  const lengths = Array.from(by.x, (dx, i) => Math.hypot(dx, by.y[i]));
+  const lengths = Array.from(by.x, (dx, i) => hypot(dx, by.y[i]));
   const finite = lengths.filter(Number.isFinite).sort((a, b) => a - b);
-  const long = finite[Math.floor(0.9 * (finite.length - 1))];
+  const long = finite[floor(0.9 * (finite.length - 1))];
   ctx.beginPath();
   for (const [i, length] of lengths.entries()) {
-    const scale = Math.min(reach / long, (2 * reach) / length);
+    const scale = min(reach / long, (2 * reach) / length);
     if (!(length * scale > 1.5)) continue;
     const [x, y] = [at.x[i] + scale * by.x[i], at.y[i] + scale * by.y[i]];
     const angle = Math.atan2(by.y[i], by.x[i]);
-    const head = Math.min(4, 0.5 * length * scale);
+    const head = min(4, 0.5 * length * scale);
     ctx.moveTo(at.x[i], at.y[i]);
     for (const turn of [-0.45, 0.45]) {
       ctx.lineTo(x, y);
@@ -294,8 +294,8 @@ function path(ctx, n, x, y) {
 
 function level(ctx, left, right, y, colour, dash) {
   ctx.beginPath();
-  ctx.moveTo(left, Math.round(y) + 0.5);
-  ctx.lineTo(right, Math.round(y) + 0.5);
+  ctx.moveTo(left, round(y) + 0.5);
+  ctx.lineTo(right, round(y) + 0.5);
   stroke(ctx, colour, 1, dash);
 }
 
@@ -351,7 +351,7 @@ function drawStage(ctx, index, at, arrays, { time, spread }, reach) {
 }
 
 /** Latents fill the square from -1 to 1, or a larger one if they are normal. */
-const latentReach = (z) => z.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+const latentReach = (z) => z.reduce((most, value) => max(most, abs(value)), 1);
 
 // ---------- scene of the plane
 
@@ -459,8 +459,8 @@ function drawBest(canvas, { header, arrays: { optimal, real, fakes } }, { layers
 
 /** Densities stand above, samples on the axis below them, D's probability at the bottom. */
 function lineAxes([low, high], width, height) {
-  const [left, right, top, base] = [30, width - 12, 24, Math.round(0.55 * height)];
-  const [one, zero] = [Math.round(0.71 * height), height - 22]; // D(x) = 1, D(x) = 0
+  const [left, right, top, base] = [30, width - 12, 24, round(0.55 * height)];
+  const [one, zero] = [round(0.71 * height), height - 22]; // D(x) = 1, D(x) = 0
   return {
     left, right, top, base, zero, one,
     x: (value) => left + ((value - low) / (high - low)) * (right - left),
@@ -472,7 +472,7 @@ function lineAxes([low, high], width, height) {
 /** The highest density that is drawn: a spike of fakes may leave the picture, the real density never. */
 function densityTop(p, q) {
   const most = (values) => values.reduce((high, value) => (value > high ? value : high), 0);
-  return 1.1 * Math.max(most(p), Math.min(most(q), 2 * most(p))) || 1;
+  return 1.1 * max(most(p), min(most(q), 2 * most(p))) || 1;
 }
 
 function drawLineAxes(ctx, view, axes) {
@@ -486,7 +486,7 @@ function drawLineAxes(ctx, view, axes) {
 
 function drawDensity(ctx, x, values, axes, top, colour) {
   const unit = (axes.base - axes.top) / top;
-  path(ctx, x.length, (i) => axes.x(x[i]), (i) => axes.base - unit * Math.min(1.03 * top, values[i]));
+  path(ctx, x.length, (i) => axes.x(x[i]), (i) => axes.base - unit * min(1.03 * top, values[i]));
   stroke(ctx, colour, 1.8);
   shade(ctx, axes.left, axes.right, axes.base, colour);
 }
@@ -577,7 +577,7 @@ function chartsOf({ header, arrays }) {
     const colour = OTHERS[chart.lines.length % OTHERS.length];
     chart.lines.push(lineOf(label, colour, arrays.measures, k));
     chart.top = top ?? chart.top;
-    const text = Math.abs(floor + 2 * LN2) < 1e-4 ? "\u2212ln 4" : "perfect sampler";
+    const text = abs(floor + 2 * LN2) < 1e-4 ? "\u2212ln 4" : "perfect sampler";
     if (typeof floor === "number") chart.floors.push([text, floor, colour]);
   });
   return Object.values(charts);
@@ -592,14 +592,14 @@ function chartRange({ steps, lines, floors, log, top }) {
   let [low, high] = [Infinity, -Infinity];
   const take = (value) => {
     if (!Number.isFinite(value) || (log && value <= 0)) return;
-    [low, high] = [Math.min(low, value), Math.max(high, value)];
+    [low, high] = [min(low, value), max(high, value)];
   };
   for (const { at } of lines) steps.forEach((_, i) => [0, 1, 2].forEach((q) => take(at(i, q))));
   if (low > high) return null;
   for (const [, value] of floors) take(value);
   if (typeof top === "number") [0, top].forEach(take);
   if (log) return high > 1.2 * low ? [low / 1.15, high * 1.15] : [low / 1.5, high * 1.5];
-  const room = Math.max(0.05 * (high - low), 1e-3 * Math.abs(high), 1e-9);
+  const room = max(0.05 * (high - low), 1e-3 * abs(high), 1e-9);
   return [low >= 0 && low < room ? 0 : low - room, high + room];
 }
 
@@ -607,7 +607,7 @@ function chartAxes({ steps, log }, [low, high], width, height) {
   const [left, right, top, bottom] = [46, width - 50, 24, height - 20];
   const scaled = log ? Math.log : Number;
   const share = (value) => (scaled(value) - scaled(low)) / (scaled(high) - scaled(low));
-  const last = Math.max(1, steps.at(-1));
+  const last = max(1, steps.at(-1));
   return {
     left, right, top, bottom, last,
     x: (step) => left + (step / last) * (right - left),
@@ -646,7 +646,7 @@ function drawEnds(ctx, { steps, lines }, axes) {
   ends.sort((a, b) => b.value - a.value);
   let lowest = -Infinity;
   for (const { value, colour } of ends.filter((end) => Number.isFinite(end.value))) {
-    lowest = Math.max(clamp(axes.y(value), axes.top, axes.bottom) + 4, lowest + 13);
+    lowest = max(clamp(axes.y(value), axes.top, axes.bottom) + 4, lowest + 13);
     words(ctx, decimal(value), axes.right + 5, lowest, colour);
   }
 }
@@ -722,7 +722,7 @@ const short = (value) => +value.toPrecision(7); // as many digits as a float32 h
 
 /** All rows or, evenly chosen, as many as may be sent. */
 const thinned = (rows) =>
-  rows.length <= SENT ? rows : Array.from({ length: SENT }, (_, i) => rows[Math.floor((i * rows.length) / SENT)]);
+  rows.length <= SENT ? rows : Array.from({ length: SENT }, (_, i) => rows[floor((i * rows.length) / SENT)]);
 
 /** Rows of one or two numbers from the text of a file; throws one sentence if it is something else. */
 function pointsOf(text, name) {
@@ -730,7 +730,7 @@ function pointsOf(text, name) {
   const lines = text.split(/\r\n|\r|\n/).map((line, i) => ({ line: line.trim(), number: i + 1 }));
   lines.filter(({ line }) => line && line[0] !== "#").forEach(({ line, number }, i) => {
     const row = line.split(/\s*[,;\t]\s*|\s+/).map((cell) => (cell ? short(+cell) : NaN));
-    const width = rows[0]?.length ?? Math.min(row.length, 2);
+    const width = rows[0]?.length ?? min(row.length, 2);
     if (row.length === width && row.every(Number.isFinite)) rows.push(row);
     else if (i > 0 || row.some(Number.isFinite)) { // the first line may name the columns
       const expected = rows.length ? width : "one or two";
@@ -761,7 +761,7 @@ function lineDrawing() {
   const heights = new Float64Array(BINS); // as a share of the room above the axis
   return {
     add(px, py, axes) {
-      const bin = Math.floor(((px - axes.left) / (axes.right - axes.left)) * BINS);
+      const bin = floor(((px - axes.left) / (axes.right - axes.left)) * BINS);
       heights[clamp(bin, 0, BINS - 1)] = clamp((axes.base - py) / (axes.base - axes.top), 0, 1);
     },
     paint(ctx, axes) {
@@ -791,15 +791,6 @@ function inverseTransform(heights, low, high) {
 
 // ---------- url
 
-/** Settings, seed and layers in the address, as texts. */
-const readHash = () => new Map(new URLSearchParams(location.hash.slice(1)));
-
-/** Puts them there; the query, which holds the token, stays as it is. */
-function writeHash(entries) {
-  const text = new URLSearchParams([...entries]).toString().replaceAll("%2C", ",");
-  history.replaceState(null, "", `${location.pathname}${location.search}${text && "#"}${text}`);
-}
-
 /** A text of the address as a value of this control. */
 function valueOf({ kind, values }, text) {
   if (kind === "choice") return values.find((value) => String(value) === text) ?? text;
@@ -817,43 +808,43 @@ const LAYERS = { // their labels in the plane and on the line; "": there is none
 };
 const AT_FIRST = ["heat", "real", "fakes", "pushes", "seeds"]; // layers that are shown
 const SKELETON = `
-<p data-e="banner" class="banner" role="alert" hidden>The program has stopped. This page looks for it every 2 seconds.
+<p class="banner" role="alert" hidden>The program has stopped. This page looks for it every 2 seconds.
 </p>
 <header>
-  <button data-e="play">Play</button>
-  <button data-e="step">Step</button>
-  <button data-e="d" title="one step of D; G waits">D alone</button>
-  <button data-e="g" title="one step of G; D waits">G alone</button>
-  <button data-e="reset">Reset</button>
-  <span data-e="speeds" role="group" aria-label="speed"><button value="stages">slow motion</button><button
+  <button class="play">Play</button>
+  <button class="step">Step</button>
+  <button class="d" title="one step of D; G waits">D alone</button>
+  <button class="g" title="one step of G; D waits">G alone</button>
+  <button class="reset">Reset</button>
+  <span class="speeds" role="group" aria-label="speed"><button value="stages">slow motion</button><button
     value="1">1 step</button><button value="10">10 steps</button><button value="fast">fast</button></span>
-  <button data-e="next" hidden>Next stage</button>
-  <strong data-e="count"></strong>
-  <button data-e="save" title="as a folder in runs/">Save as run</button>
+  <button class="next" hidden>Next stage</button>
+  <strong class="count"></strong>
+  <button class="save" title="as a folder in runs/">Save as run</button>
 </header>
-<p class="messages"><span data-e="rate"></span> <i data-e="busy" role="status"></i>
-  <b data-e="notice" aria-live="polite"></b></p>
-<p data-e="spoken" class="spoken" aria-live="polite"></p>
-<section data-e="saved" aria-live="polite" hidden></section>
+<p class="messages"><span class="rate"></span> <i class="busy" role="status"></i>
+  <b class="notice" aria-live="polite"></b></p>
+<p class="spoken" aria-live="polite"></p>
+<section class="saved" aria-live="polite" hidden></section>
 <div class="body">
   <div class="view">
-    <div class="tools"><span data-e="layers"></span><button data-e="unfold">unfold</button></div>
-    <div class="pair"><canvas data-e="scene" role="img"></canvas>
-      <figure data-e="beside"><canvas data-e="best" role="img" aria-label="the best answer D*"></canvas>
+    <div class="tools"><span class="layers"></span><button class="unfold">unfold</button></div>
+    <div class="pair"><canvas class="scene" role="img"></canvas>
+      <figure class="beside"><canvas class="best" role="img" aria-label="the best answer D*"></canvas>
         <figcaption>D* = p / (p + q): the best answer to these fakes; grey: unknown</figcaption></figure></div>
-    <p data-e="bar" class="bar"><span></span><i></i><span></span></p>
-    <p data-e="caption" class="caption" aria-live="polite"></p>
+    <p class="bar"><span></span><i></i><span></span></p>
+    <p class="caption" aria-live="polite"></p>
     <div class="tools">
-      <button data-e="draw">Draw a distribution</button>
-      <button data-e="train">Train on it</button>
-      <button data-e="cancel">Cancel</button>
-      <label class="file"><input data-e="file" type="file" accept=".csv,.txt,.tsv">Open a file</label>
-      <span data-e="hint" class="soft"></span></div>
-    <div data-e="thumbs" class="thumbs" role="group" aria-label="fakes of every seed"></div>
+      <button class="draw">Draw a distribution</button>
+      <button class="train">Train on it</button>
+      <button class="cancel">Cancel</button>
+      <label class="file"><input class="open" type="file" accept=".csv,.txt,.tsv">Open a file</label>
+      <span class="hint"></span></div>
+    <div class="thumbs" role="group" aria-label="fakes of every seed"></div>
   </div>
-  <div class="curves"><div data-e="charts" class="charts"></div>
+  <div class="curves"><div class="charts"></div>
     <p class="soft">Line: median of the seeds. Band: 10% to 90% of them. Dashed curve: the shown seed.</p></div>
-  <aside data-e="panel" aria-label="settings"></aside>
+  <aside class="panel" aria-label="settings"></aside>
 </div>
 <p class="keys">Keys: <kbd>space</kbd> play or pause <kbd>→</kbd> or <kbd>s</kbd> one step <kbd>d</kbd> D alone
   <kbd>g</kbd> G alone <kbd>n</kbd> next stage <kbd>r</kbd> reset <kbd>0</kbd> … <kbd>9</kbd> the seed of that
@@ -863,13 +854,13 @@ const SKELETON = `
 export function mount(root, send, link = false) {
   root.classList.add("gan-live");
   root.innerHTML = SKELETON;
-  const e = Object.fromEntries([...root.querySelectorAll("[data-e]")].map((element) => [element.dataset.e, element]));
+  const e = Object.fromEntries([...root.querySelectorAll("[class]")].map((each) => [each.className, each]));
   const stats = (window.live = { frames: 0, bytes: 0, drawMs: 0, step: 0, header: null, latencies: [] });
   const layers = Object.fromEntries(Object.keys(LAYERS).map((name) => [name, AT_FIRST.includes(name)]));
   const look = { layers, flat: 0, bend: 1, spread: 0.5, time: 1, probabilities: [] }; // how a frame is shown
   const waiting = new Map(); // changes that no frame has shown yet: name -> {at, shown}
   const chosen = new Map(); // what the address has to hold
-  let asked = link ? readHash() : new Map(); // what it held, until the program has been told
+  let asked = new Map(link ? new URLSearchParams(location.hash.slice(1)) : []); // what it held, until that is told
   let [frame, fresh, kind] = [null, 0, ""]; // the last frame, its bytes until it is painted, what it shows
   let [controls, panel, greeted] = [new Map(), null, false]; // of the program's greeting
   let [speed, walking, walker] = ["", false, null]; // walking: slow motion plays, by this page's timer
@@ -952,7 +943,10 @@ export function mount(root, send, link = false) {
 
   // ---- the address
 
-  const writeLink = atMost(300, () => writeHash(chosen));
+  const writeLink = atMost(300, () => { // the query, which holds the token, stays as it is
+    const hash = new URLSearchParams([...chosen]).toString().replaceAll("%2C", ",");
+    history.replaceState(null, "", `${location.pathname}${location.search}#${hash}`);
+  });
   function remember(name, value) {
     if (!link || chosen.get(name) === String(value)) return;
     chosen.set(name, String(value));
@@ -1020,9 +1014,8 @@ export function mount(root, send, link = false) {
     const { header } = frame;
     const at = `step ${whole(header.step)}`;
     const sorted = look.probabilities.filter((p) => p >= 0).sort();
-    const numbers = chartsOf(frame).slice(1).map(chartWords);
-    e.scene.ariaLabel = [`Real and fake samples of ${header.target}, seed ${header.first_seed + header.seed}`, at,
-      `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}`, ...numbers].join("; ");
+    e.scene.ariaLabel = `Real and fake samples of ${header.target}, seed ${header.first_seed + header.seed}, ${at}: `
+      + `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}; ${chartsOf(frame).map(chartWords)}`;
     write(e.spoken, `${at}, ${isPlaying() ? "playing" : "paused"}`);
   });
   function say(sentence) {
@@ -1059,7 +1052,7 @@ export function mount(root, send, link = false) {
     e.thumbs.hidden = !layers.seeds;
   }
   function showBar() {
-    const digits = Math.max(1, Math.ceil(-Math.log10(look.spread)));
+    const digits = max(1, ceil(-log10(look.spread)));
     const text = (p) => (p % 1 ? p.toFixed(digits) : String(p));
     write(e.bar.firstChild, `D says fake: ${text(0.5 - look.spread)}`);
     write(e.bar.lastChild, `${text(0.5 + look.spread)}: real`);
@@ -1105,7 +1098,7 @@ export function mount(root, send, link = false) {
   /** Draws the scene at this time; says whether something in it still moves. */
   function paintScene(now) {
     const goal = unfolding ? 1 : 0;
-    const passed = Math.min(50, now - painted) / MOTION;
+    const passed = min(50, now - painted) / MOTION;
     painted = now;
     look.time = stageTime(now);
     look.flat += clamp(goal - look.flat, -passed, passed);
@@ -1173,7 +1166,7 @@ export function mount(root, send, link = false) {
   }
   function showDrawing() {
     e.train.hidden = e.cancel.hidden = !drawing;
-    e.draw.hidden = e.file.parentElement.hidden = Boolean(drawing);
+    e.draw.hidden = e.file.hidden = Boolean(drawing);
     e.scene.classList.toggle("drawing", Boolean(drawing));
     write(e.hint, "or drop it here: 1 or 2 columns");
     schedule();
@@ -1195,7 +1188,7 @@ export function mount(root, send, link = false) {
       pointer = [x - 2, y];
       e.scene.setPointerCapture(event.pointerId);
     }
-    const steps = Math.floor(Math.hypot(x - pointer[0], y - pointer[1]) / 2);
+    const steps = floor(hypot(x - pointer[0], y - pointer[1]) / 2);
     for (let i = 1; i <= steps; i++) {
       const t = i / steps;
       drawing.add(pointer[0] + t * (x - pointer[0]), pointer[1] + t * (y - pointer[1]), axesOfScene());
@@ -1219,9 +1212,9 @@ export function mount(root, send, link = false) {
       say(error.message);
     }
   }
-  e.file.onchange = async () => {
-    await readFile(e.file.files);
-    e.file.value = "";
+  e.open.onchange = async () => {
+    await readFile(e.open.files);
+    e.open.value = "";
   };
   root.ondragover = (event) => event.preventDefault();
   root.ondrop = (event) => {
@@ -1271,7 +1264,7 @@ export function mount(root, send, link = false) {
   function hello(list) {
     controls = new Map(list.map((control) => [control.name, control]));
     panel = controlPanel(list, change);
-    const signs = make("p", { className: "soft", textContent: "\u2022 acts at once   \u21bb compiles first" });
+    const signs = make("p", { className: "soft", textContent: "\u2022 acts at once, \u21bb compiles first" });
     e.panel.replaceChildren(signs, ...panel.elements);
     if (frame) panel.show(frame.header.settings, pending);
     if (asked.size) obeyLink();
