@@ -6,24 +6,24 @@ let socket;
 const view = mount(document.getElementById("root"), send, true);
 
 function send(message) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+	if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
 function connect() {
-  const address = new URL(`socket${location.search}`, location.href); // the query holds the token
-  address.protocol = address.protocol.replace("http", "ws");
-  socket = new WebSocket(address);
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => {
-    document.title = title;
-    view.opened();
-  };
-  socket.onmessage = ({ data }) => (typeof data === "string" ? view.text(JSON.parse(data)) : view.frame(data));
-  socket.onclose = () => {
-    document.title = "the program has stopped";
-    view.closed();
-    setTimeout(connect, 2000);
-  };
+	const address = new URL(`socket${location.search}`, location.href); // the query holds the token
+	address.protocol = address.protocol.replace("http", "ws");
+	socket = new WebSocket(address);
+	socket.binaryType = "arraybuffer";
+	socket.onopen = () => {
+		document.title = title;
+		view.opened();
+	};
+	socket.onmessage = ({ data }) => (typeof data === "string" ? view.text(JSON.parse(data)) : view.frame(data));
+	socket.onclose = () => {
+		document.title = "the program has stopped";
+		view.closed();
+		setTimeout(connect, 2000);
+	};
 }
 
 connect();
