@@ -585,7 +585,7 @@ function chartRange({ steps, lines, floors, log, top }) {
 	for (const [, value] of floors) take(value);
 	if (typeof top === "number") [0, top].forEach(take);
 	if (log) return high > 1.2 * low ? [low / 1.15, high * 1.15] : [low / 1.5, high * 1.5];
-	const room = max(0.05 * (high - low), 1e-3 * abs(high), 1e-9);
+	const room = max(0.05 * (high - low), 0.01 * abs(high), 1e-9);
 	return [low >= 0 && low < room ? 0 : low - room, high + room];
 }
 
@@ -985,14 +985,14 @@ export function mount(root, send, link = false) {
 		describe();
 	}
 	/** The scene in words, for those who do not see it; now and then, or nobody could listen. */
-	const describe = atMost(2000, () => {
+	const describe = atMost(2000, () => timed(() => {
 		const { header } = frame;
 		const at = `step ${whole(header.step)}`;
 		const sorted = look.probabilities.filter((p) => p >= 0).sort();
 		e.scene.ariaLabel = `Real and fake samples of ${header.target}, seed ${header.first_seed + header.seed}, ${at}: `
 			+ `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}; ${chartsOf(frame).map(chartWords)}`;
 		write(e.spoken, `${at}, ${isPlaying() ? "playing" : "paused"}`);
-	});
+	}));
 	const say = (sentence) => write(e.notice, (own = sentence));
 
 	// ---- layers
