@@ -8,13 +8,13 @@ const { abs, ceil, floor, hypot, log10, max, min, round } = Math;
 
 const REAL = "#2f6fa8";
 const FAKE = "#c8553d";
-const OF_D = "#7b4fa3"; // the players have their own colours: blue and orange-red stay for real and fake
+const OF_D = "#7b4fa3"; // the players: blue and orange-red stay for real and fake
 const OF_G = "#0a8a66";
 const OTHERS = ["#333", "#b07d12", "#7b4fa3", "#0a8a66", "#b0508f"]; // measures that share a chart
 const SOFT = "#6b6b6b";
 const RULE = "#e4e4e4";
 const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
-const SAYS_FAKE = [226, 132, 98]; // the ends of D's colours, with white between them; so in live.css, too
+const SAYS_FAKE = [226, 132, 98]; // the ends of D's colours; white lies between them; so in live.css
 const SAYS_REAL = [112, 164, 208];
 
 /** Colours [red, green, blue] of 256 probabilities from 0 to 1, and the same as pixels of an image. */
@@ -24,12 +24,12 @@ const VERDICTS = Array.from({ length: 256 }, (_, i) => {
 });
 const PIXELS = Uint32Array.from(VERDICTS, ([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r);
 
-/** Which of the 256 colours shows p, when 1/2 - spread and 1/2 + spread have the first and the last. */
+/** Which of the 256 colours shows p; they reach from 1/2 - spread to 1/2 + spread. */
 const colourOf = (p, spread) => clamp(round(127.5 + (127.5 * (p - 0.5)) / spread), 0, 255);
 
 const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
-/** How far from 1/2 the stretched colours reach: a round number that covers 98% of the shown probabilities. */
+/** How far from 1/2 the stretched colours reach: a round number above 98% of the shown ones. */
 function stretched(probabilities, before) {
 	const away = Array.from(probabilities.filter((p) => p >= 0), (p) => abs(p - 0.5)).sort((a, b) => a - b);
 	const most = away[floor(0.98 * (away.length - 1))] || 1e-4;
@@ -132,17 +132,22 @@ function decoded(buffer) {
 const POSITIONS = 200; // of a slider
 const GROUPS = ["play", "data", "game", "optimiser", "penalties", "networks"];
 
-/** A slider on a log scale, whose left end is 0 where `zero` is set. */
-function slider({ low, high, zero }, changed) {
+/** A slider on a log scale, whose left end is 0 where `zero` is set; of a decay, by its distance from 1. */
+function slider({ kind, low, high, zero }, changed) {
 	const input = make("input", { type: "range", min: 0, max: POSITIONS });
 	const output = make("output");
+	const decay = kind === "decay";
+	const [from, to] = decay ? [high, low] : [low, high];
+	const turned = (value) => (decay ? +(1 - value).toFixed(7) : value);
 	const first = zero ? 1 : 0;
 	const steps = POSITIONS - first;
-	const valueAt = (at) => (at < first ? 0 : +(low * (high / low) ** ((at - first) / steps)).toPrecision(3));
-	const positionOf = (value) => max(first, round(first + (steps * Math.log(value / low)) / Math.log(high / low)));
+	const valueAt = (at) => (at < first ? 0 : turned(+(from * (to / from) ** ((at - first) / steps)).toPrecision(3)));
+	const positionOf = (value) =>
+		max(first, round(first + (steps * Math.log(turned(value) / from)) / Math.log(to / from)));
 	const tell = (value) => {
-		write(output, decimal(value));
-		input.ariaValueText = decimal(value);
+		const text = decay ? String(turned(turned(value))) : decimal(value);
+		write(output, text);
+		input.ariaValueText = text;
 	};
 	let pressed = false;
 	input.onpointerdown = () => (pressed = true);
@@ -180,7 +185,8 @@ function controlPanel(controls, changed) {
 	const parts = new Map();
 	const rows = {};
 	for (const control of controls) {
-		const part = ({ slider, choice }[control.kind] ?? field)(control, (value) => changed(control, value));
+		const build = { slider, decay: slider, choice }[control.kind] ?? field;
+		const part = build(control, (value) => changed(control, value));
 		const { name, label, help = "", instant, group } = control;
 		part.elements.at(-1).name = name;
 		const sign = make("i", { className: instant ? "instant" : "", textContent: instant ? "\u2022" : "\u21bb" });
@@ -291,7 +297,7 @@ function level(ctx, left, right, y, colour, dash) {
 	stroke(ctx, colour, 1, dash);
 }
 
-/** The area between the last path, which ran from `left` to `right`, and a base line. */
+/** The area between the last path and a base line. */
 function shade(ctx, left, right, base, colour) {
 	ctx.lineTo(right, base);
 	ctx.lineTo(left, base);
@@ -703,7 +709,7 @@ const short = (value) => +value.toPrecision(7); // as many digits as a float32 h
 const thinned = (rows) =>
 	rows.length <= SENT ? rows : Array.from({ length: SENT }, (_, i) => rows[floor((i * rows.length) / SENT)]);
 
-/** Rows of one or two numbers from the text of a file; throws one sentence if it is something else. */
+/** Rows of one or two numbers from a file's text; throws a sentence if it holds others. */
 function pointsOf(text, name) {
 	const rows = [];
 	const lines = text.split(/\r\n|\r|\n/).map((line, i) => ({ line: line.trim(), number: i + 1 }));
@@ -819,12 +825,12 @@ const SKELETON = `
 		<div class="thumbs" role="group" aria-label="fakes of every seed"></div>
 	</div>
 	<div class="curves"><div class="charts"></div>
-		<p class="soft">Line: median of the seeds. Band: 10% to 90% of them. Dashed curve: the shown seed.</p></div>
+		<p class="soft">Line: median of the seeds; band: 10% to 90% of them; dashed: the shown one.</p></div>
 	<aside class="panel" aria-label="settings"></aside>
 </div>
 <p class="keys">Keys: <kbd>space</kbd> play or pause <kbd>→</kbd> or <kbd>s</kbd> one step <kbd>d</kbd> D alone
-	<kbd>g</kbd> G alone <kbd>n</kbd> next stage <kbd>r</kbd> reset <kbd>0</kbd> … <kbd>9</kbd> the seed of that
-	number <kbd>Esc</kbd> leave the drawing</p>`;
+	<kbd>g</kbd> G alone <kbd>n</kbd> next stage <kbd>r</kbd> reset <kbd>0</kbd> … <kbd>9</kbd> that seed
+	<kbd>Esc</kbd> leave the drawing</p>`;
 
 /** Builds the view in `root`. With `link` the settings that the user changes stand in the page's address. */
 export function mount(root, send, link = false) {
@@ -869,14 +875,12 @@ export function mount(root, send, link = false) {
 		expect(message.do, shown);
 		send(message);
 	}
-	const isPlaying = () => walking || Boolean(frame?.header.playing);
+	const isPlaying = () => (speed === "stages" ? walking : Boolean(frame?.header.playing));
 
 	function play(value) {
 		walking = value && speed === "stages";
 		if (walking) walk();
-		else if (speed !== "stages" || frame?.header.playing) {
-			command({ do: "play", value }, (header) => header.playing === value);
-		}
+		else if (speed !== "stages") command({ do: "play", value }, (header) => header.playing === value);
 		showPlaying();
 	}
 	/** Asks for a stage; the next one follows when this has been seen, or when no answer comes. */
@@ -897,6 +901,7 @@ export function mount(root, send, link = false) {
 	}
 	function setSpeed(value) {
 		const goOn = value === "stages" ? isPlaying() : walking;
+		if (goOn && !walking) send({ do: "play", value: false });
 		speed = value;
 		command({ do: "speed", value }, (header) => header.speed === value);
 		if (goOn) play(true);
@@ -906,7 +911,7 @@ export function mount(root, send, link = false) {
 		command({ do: "seed", value }, (header) => header.seed === value);
 		remember("seed", value);
 	}
-	const senders = {}; // of each control: its newest value, and a function that sends it now and then
+	const senders = {}; // of each control: its newest value, sent now and then
 	function change({ name }, value) {
 		expect(name, (header) => same(header.settings[name], value));
 		senders[name] ??= { send: atMost(50, () => send({ do: "set", name, value: senders[name].value })) };
@@ -984,12 +989,12 @@ export function mount(root, send, link = false) {
 		settle(header);
 		describe();
 	}
-	/** The scene in words, for those who do not see it; now and then, or nobody could listen. */
+	/** The scene in words, now and then, for those who do not see it. */
 	const describe = atMost(2000, () => timed(() => {
 		const { header } = frame;
 		const at = `step ${whole(header.step)}`;
 		const sorted = look.probabilities.filter((p) => p >= 0).sort();
-		e.scene.ariaLabel = `Real and fake samples of ${header.target}, seed ${header.first_seed + header.seed}, ${at}: `
+		e.scene.ariaLabel = `Samples of ${header.target}, seed ${header.first_seed + header.seed}, ${at}: `
 			+ `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}; ${chartsOf(frame).map(chartWords)}`;
 		write(e.spoken, `${at}, ${isPlaying() ? "playing" : "paused"}`);
 	}));
@@ -1170,10 +1175,9 @@ export function mount(root, send, link = false) {
 		setDrawing(null);
 		trainOn("drawing", points);
 	}
-	async function readFile(files) {
+	async function readFile([file]) {
 		try {
-			const [file] = files;
-			if (files.length !== 1) throw new Error("Drop one file with one or two columns.");
+			if (!file) return;
 			if (file.size > 5e7) throw new Error(`${file.name} is larger than 50 MB.`);
 			trainOn(file.name, pointsOf(await file.text(), file.name));
 		} catch (error) {
@@ -1216,7 +1220,7 @@ export function mount(root, send, link = false) {
 	document.addEventListener("keydown", (event) => {
 		const { key, target } = event;
 		if (event.ctrlKey || event.metaKey || event.altKey || !frame) return;
-		if (target !== document.body && !root.contains(target)) return; // a notebook has more than this view
+		if (!root.contains(target) && !(link && target === document.body)) return;
 		if (target.closest("select, input:not([type=checkbox], [type=range])")) return;
 		if (target.closest("input, button") && (key === " " || key === "ArrowRight")) return; // which they use themselves
 		const { seeds, first_seed: first } = frame.header;
@@ -1243,7 +1247,7 @@ export function mount(root, send, link = false) {
 	function showSaved({ folder, command, changes = [] }) {
 		const line = (text, code) => make("p", { textContent: text }, make("code", { textContent: code }));
 		const close = make("button", { textContent: "Close", onclick: () => (e.saved.hidden = true) });
-		const texts = changes.map((each) => line(typeof each === "string" ? each : JSON.stringify(each), ""));
+		const texts = changes.map((each) => line(JSON.stringify(each).replace(/[{}"]/g, "").replace(/[:,]/g, "$& "), ""));
 		e.saved.replaceChildren(line("Saved in ", folder), line("Command: ", command), ...texts, close);
 		e.saved.hidden = false;
 	}
