@@ -1,38 +1,29 @@
-// Connects the view of live.js to the program by a WebSocket, and tries again every 2 seconds when it is lost.
+// Connects the view of live.js to the program by a WebSocket, and looks for it every 2 seconds when it is gone.
 import { mount } from "./live.js";
 
-const AGAIN = 2000; // milliseconds
-const TITLE = document.title;
-let socket = null;
-
-const send = (message) => {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-};
+const title = document.title;
+let socket;
 const view = mount(document.getElementById("root"), send, true);
 
+function send(message) {
+	if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
 function connect() {
-  const address = new URL(`socket${location.search}`, location.href); // the query holds the token
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  address.hash = "";
-  socket = new WebSocket(address);
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => {
-    document.title = TITLE;
-    view.opened();
-  };
-  socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") return view.frame(data);
-    try {
-      view.text(JSON.parse(data));
-    } catch (error) {
-      console.warn("a message of the program is no JSON:", error.message);
-    }
-  };
-  socket.onclose = () => {
-    document.title = "the program has stopped";
-    view.closed();
-    setTimeout(connect, AGAIN);
-  };
+	const address = new URL(`socket${location.search}`, location.href); // the query holds the token
+	address.protocol = address.protocol.replace("http", "ws");
+	socket = new WebSocket(address);
+	socket.binaryType = "arraybuffer";
+	socket.onopen = () => {
+		document.title = title;
+		view.opened();
+	};
+	socket.onmessage = ({ data }) => (typeof data === "string" ? view.text(JSON.parse(data)) : view.frame(data));
+	socket.onclose = () => {
+		document.title = "the program has stopped";
+		view.closed();
+		setTimeout(connect, 2000);
+	};
 }
 
 connect();
