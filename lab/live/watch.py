@@ -226,17 +226,21 @@ class Watched:
         """Density of the first seed's fakes over the bins of the run's KL, and of the real numbers if known."""
         counts = arrays["counts"]
         fig, ((ax,),) = style.figure(1, 1, 5.2, 3.6)
-        edges, masses = self._once("bins", self._real_bins) or (None, None)
-        if edges is None or len(edges) != len(counts) - 1:
-            edges, words = np.arange(len(counts) - 1), "bin"
-        else:
+        known = self._once("bins", self._real_bins)
+        edges = np.arange(len(counts) - 1)  # where nothing is known of the real numbers: one bin after the other
+        if known and len(known[1]) == len(counts):
+            edges, masses = known
             ax.stairs(masses[1:-1] / np.diff(edges), edges, color=style.REAL, lw=1.8, label="real", zorder=3)
-            words = "x"
         heights = counts[1:-1] / max(1, counts.sum()) / np.diff(edges)
         ax.stairs(heights, edges, fill=True, color=style.FAKE, alpha=0.6, label="fakes of the first seed")
         outside = (counts[0] + counts[-1]) / max(1, counts.sum())
         beyond = f"; {outside:.1%} of the fakes lie outside" if outside else ""
-        ax.set(title=f"step {step:,}{beyond}", xlabel=words, ylabel="density", xlim=(edges[0], edges[-1]))
+        ax.set(
+            title=f"step {step:,}{beyond}",
+            xlabel="x" if known else "bin",
+            ylabel="density",
+            xlim=(edges[0], edges[-1]),
+        )
         ax.set_ylim(bottom=0)
         style.key(ax)
         return fig
@@ -250,18 +254,16 @@ class Watched:
         return edges, metrics.bin_masses(truth, edges)
 
     def _plane(self, step: int, arrays: dict[str, np.ndarray]) -> Any:
-        """The plane as D sees it and G's bent lattice; without the real points, which a lost file held, only fakes."""
-        real, view = self._once("points", self._real_points) or (None, None)
+        """The plane as D sees it and G's bent lattice; where the real points are not known, the fakes alone."""
+        known = self._once("points", self._real_points)
         fig, ((left, right),) = style.figure(1, 2, 9, 4.4)
-        if real is None:
-            middle, reach = arrays["fakes"].mean(axis=1), 1.2 * np.ptp(arrays["fakes"], axis=1).max() / 2
-            view = middle, max(float(reach), 1e-9)
-            left.scatter(*arrays["fakes"], s=9, color=style.FAKE, lw=0.35, ec="white", label="fakes")
-            box = {"xlim": middle[0] + view[1] * np.array([-1, 1]), "ylim": middle[1] + view[1] * np.array([-1, 1])}
-            left.set(title="First seed; the file of the real points is gone", aspect="equal", **box)
+        if known:
+            plots.plane(left, known[0], arrays, known[1])
+            plots.latent_lattice(right, arrays, known[1])
         else:
-            plots.plane(left, real, arrays, view)
-        plots.latent_lattice(right, arrays, view)
+            left.scatter(*arrays["fakes"], s=9, color=style.FAKE, lw=0.35, ec="white")
+            left.set(title="First seed: fakes (the file of the real points is gone)", aspect="equal")
+            right.remove()
         return style.headed(fig, f"step {step:,}")
 
     def _real_points(self) -> tuple[np.ndarray, tuple]:
@@ -314,9 +316,8 @@ def charts(records: list[dict], result: dict[str, Any]) -> list[dict[str, Any]]:
             if floor is not None:
                 words = "equilibrium" if name.endswith("_loss") else "floor"
                 floors.append({"value": floor, "text": words, "of": label if len(chart.names) > 1 else ""})
-        words = {word for name in chart.names for word in name.split("_")}
-        scale = bool(words & set(LOGARITHMIC))
-        found.append({"title": chart.title, "log": scale, "lines": lines, "floors": floors})
+        log = any(word in LOGARITHMIC for name in chart.names for word in name.split("_"))
+        found.append({"title": chart.title, "log": log, "lines": lines, "floors": floors})
     return found
 
 
