@@ -120,11 +120,9 @@ def serve(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def require_none_of_play(args: list[str]) -> None:
     """BadInput for a flag beside --run that only a game has."""
-    flags = {
-        prefix + name for name in ("target", "recipe", "seeds", "seed", "steps", "play") for prefix in ("", "no-")
-    }
+    flags = {f"--{name}" for name in ("target", "recipe", "seeds", "seed", "steps", "play", "no-play")}
     for word in args:
-        if word.startswith("--") and word[2:].split("=")[0] in flags:
+        if word.split("=")[0] in flags:
             raise files.BadInput(f"{word}: expected nothing of the kind with --run, whose run has its own settings")
 
 

@@ -235,13 +235,8 @@ class Watched:
         ax.stairs(heights, edges, fill=True, color=style.FAKE, alpha=0.6, label="fakes of the first seed")
         outside = (counts[0] + counts[-1]) / max(1, counts.sum())
         beyond = f"; {outside:.1%} of the fakes lie outside" if outside else ""
-        ax.set(
-            title=f"step {step:,}{beyond}",
-            xlabel="x" if known else "bin",
-            ylabel="density",
-            xlim=(edges[0], edges[-1]),
-        )
-        ax.set_ylim(bottom=0)
+        ax.set(title=f"step {step:,}{beyond}", xlabel="x" if known else "bin", ylabel="density")
+        ax.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
         style.key(ax)
         return fig
 
