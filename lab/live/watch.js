@@ -44,7 +44,7 @@ function decimal(value) {
 /** A length of time in its largest fitting unit: 8 s, 3 min, 2.5 h, 4 days. */
 function duration(seconds) {
   const s = Math.max(0, seconds);
-  if (s < 60) return `${Math.round(s)} s`;
+  if (s < 60) return `${s < 10 ? +s.toFixed(1) : Math.round(s)} s`;
   if (s < 3600) return `${Math.round(s / 60)} min`;
   if (s < 48 * 3600) return `${+(s / 3600).toFixed(1)} h`;
   return `${Math.round(s / 86400)} days`;
@@ -79,12 +79,14 @@ function logTicks(low, high) {
   return inside.length >= 2 ? inside : niceTicks(low, high, 3);
 }
 
-function colourOf(line, k, alone) {
-  const words = line.name.split("_");
-  for (const [word, colour] of [["discriminator", OF_D], ["generator", OF_G], ["real", REAL], ["fake", FAKE]]) {
-    if (!alone && words[0] === word && !words.includes("b")) return colour;
-  }
-  return OTHERS[k % OTHERS.length];
+const BY_LABEL = { D: OF_D, "D a": OF_D, G: OF_G, real: REAL, fake: FAKE, fakes: FAKE };
+const colourOf = (label, k) => BY_LABEL[label] ?? OTHERS[k % OTHERS.length];
+
+/** A tick of a linear scale, with as many digits as tell it from the next one. */
+function tickText(value, step) {
+  if (Math.abs(value) >= 1e6 || step < 1e-7) return decimal(value);
+  const digits = clamp(-Math.floor(Math.log10(step) + 1e-9), 0, 7);
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** The 2-D context of a canvas, wiped, whose unit is a CSS pixel; sharp on dense screens too. */
@@ -115,20 +117,20 @@ function rangeOf(chart) {
   const low = known.reduce((a, b) => Math.min(a, b));
   const high = known.reduce((a, b) => Math.max(a, b));
   if (chart.log) return high > 1.2 * low ? [low / 1.15, high * 1.15] : [low / 1.5, high * 1.5];
-  const room = Math.max(0.06 * (high - low), 1e-3 * Math.abs(high), 1e-9);
+  const room = Math.max(0.06 * (high - low), (high === low ? 0.1 : 1e-3) * Math.abs(high), 1e-9);
   return [low >= 0 && low < room ? -0.02 * high : low - room, high + room];
 }
 
 /** Pixels of steps and values. What a log scale has no place for, 0 and below, stands at its lower edge. */
 function axesOf(chart, steps, width, height) {
   const [low, high] = chart.range;
-  const box = { left: 46, right: width - 48, top: 26, bottom: height - 20 };
+  const box = { left: 52, right: width - 54, top: chart.rows > 1 ? 42 : 26, bottom: height - 20 };
   const scaled = chart.log ? (value) => Math.log(Math.max(value, low)) : (value) => value;
   const [first, last] = [steps[0], Math.max(steps.at(-1), steps[0] + 1)];
   return {
     ...box, first, last,
     x: (step) => box.left + ((step - first) / (last - first)) * (box.right - box.left),
-    y: (value) => box.bottom - ((scaled(value) - scaled(low)) / (scaled(high) - scaled(low))) * (box.bottom - box.top),
+    y: (value) => box.bottom - ((scaled(value) - scaled(low)) * (box.bottom - box.top)) / (scaled(high) - scaled(low)),
   };
 }
 
@@ -163,8 +165,9 @@ function drawLine(context, steps, line, axes) {
   for (const piece of pieces(line.median)) {
     context.beginPath();
     for (const i of piece) context.lineTo(...at(line.median)(i));
-    if (piece.length === 1) context.fillRect(axes.x(steps[piece[0]]) - 2.5, axes.y(line.median[piece[0]]) - 2.5, 5, 5);
     context.stroke();
+    const [x, y] = at(line.median)(piece[0]);
+    if (piece.length === 1) context.fillRect(x - 2.5, y - 2.5, 5, 5);
   }
 }
 
@@ -172,11 +175,13 @@ function drawGrid(context, chart, axes) {
   context.strokeStyle = RULE;
   context.lineWidth = 1;
   context.beginPath();
-  for (const tick of chart.log ? logTicks(...chart.range) : niceTicks(...chart.range)) {
+  const heights = chart.log ? logTicks(...chart.range) : niceTicks(...chart.range);
+  for (const tick of heights) {
     const y = Math.round(axes.y(tick)) + 0.5;
     context.moveTo(axes.left, y);
     context.lineTo(axes.right, y);
-    words(context, signed(decimal(tick)), axes.left - 6, y + 4, SOFT, "right");
+    const text = chart.log || heights.length < 2 ? decimal(tick) : tickText(tick, heights[1] - heights[0]);
+    words(context, signed(text), axes.left - 6, y + 4, SOFT, "right");
   }
   context.stroke();
   const ticks = niceTicks(axes.first, axes.last, axes.right - axes.left > 260 ? 4 : 2);
@@ -211,10 +216,12 @@ function drawEnds(context, chart, axes) {
   const ends = chart.lines.filter((line) => line.median.at(-1) !== null)
     .map((line) => ({ line, y: clamp(axes.y(line.median.at(-1)), axes.top, axes.bottom) + 4 }))
     .sort((a, b) => a.y - b.y);
-  ends.forEach((end, i) => {
-    if (i) end.y = Math.max(end.y, ends[i - 1].y + 13);
+  ends.forEach((end, i) => i && (end.y = Math.max(end.y, ends[i - 1].y + 13)));
+  let below = axes.bottom + 17;
+  for (const end of ends.reverse()) {
+    below = end.y = Math.min(end.y, below - 13); // not into the words of the axis
     words(context, signed(decimal(end.line.median.at(-1))), axes.right + 5, end.y, end.line.colour);
-  });
+  }
 }
 
 /** The step of the picture: a line, a dot on each curve, and the numbers there in the title. */
@@ -235,33 +242,33 @@ function drawMark(context, chart, steps, mark, axes) {
   }
 }
 
-function drawTitle(context, chart, mark) {
-  let x = 6;
-  if (chart.title) x = words(context, chart.title, x, 14, INK) + 10;
-  context.font = `600 ${FONT}`;
-  for (const line of chart.lines) {
+/** Title, names of the lines, and the numbers at the mark; in a second row where the first is too short. */
+function drawTitle(context, chart, mark, width) {
+  const names = chart.lines.map((line) => {
     const there = mark !== null && line.median[mark] !== null ? signed(decimal(line.median[mark])) : "";
     const failed = line.failed ? `(${line.failed} seed${line.failed > 1 ? "s" : ""} not finite)` : "";
-    const text = [line.label, there, failed].filter(Boolean).join(" ");
-    if (text) x = words(context, text, x, 14, line.colour) + 10;
-  }
+    return { text: [line.label, there, failed].filter(Boolean).join(" "), colour: line.colour };
+  }).filter(({ text }) => text);
+  let x = words(context, chart.title, 6, 14, INK) + 10;
+  context.font = `600 ${FONT}`;
+  const long = names.reduce((sum, { text }) => sum + context.measureText(text).width + 10, x) > width;
+  if (long) x = 6;
+  for (const { text, colour } of names) x = words(context, text, x, long ? 30 : 14, colour) + 10;
   context.font = FONT;
+  chart.rows = long ? 2 : 1;
 }
 
 /** `mark`: the place in `steps` of the shown picture, or null where it is the newest. */
 function drawChart(canvas, chart, steps, mark) {
   const { context, width, height } = surface(canvas);
-  if (!chart.range) {
-    drawTitle(context, chart, null);
-    return words(context, "no numbers yet", 46, height / 2);
-  }
+  drawTitle(context, chart, mark, width);
+  if (!chart.range) return words(context, "no numbers yet", 52, height / 2);
   const axes = axesOf(chart, steps, width, height);
   drawGrid(context, chart, axes);
   for (const line of chart.lines) drawLine(context, steps, line, axes);
   drawFloors(context, chart, axes);
   drawMark(context, chart, steps, mark, axes);
   drawEnds(context, chart, axes);
-  drawTitle(context, chart, mark);
 }
 
 /** What a chart says, for those who do not see it. */
@@ -297,24 +304,29 @@ const root = document.getElementById("root");
 const e = {
   banner: make("p", { className: "banner", hidden: true, role: "alert",
     textContent: "The program has stopped. The page shows what it knew last." }),
-  name: make("h1"), status: make("span", { className: "status", role: "status" }), count: make("span", { className: "count" }),
-  age: make("span", { className: "soft" }), progress: make("progress", { max: 1, aria: { label: "steps done" } }),
-  headline: make("p", { className: "headline" }), problems: make("ul", { className: "problems", aria: { live: "polite" } }),
-  picture: make("img", { className: "picture", hidden: true }), missing: make("p", { className: "missing", hidden: true }),
+  name: make("h1"),
+  status: make("span", { className: "status", role: "status" }),
+  count: make("span", { className: "count" }),
+  age: make("span", { className: "soft" }),
+  progress: make("progress", { max: 1, aria: { label: "steps done" } }),
+  headline: make("p", { className: "headline" }),
+  problems: make("ul", { className: "problems", aria: { live: "polite" } }),
+  picture: make("img", { className: "picture", hidden: true }),
+  missing: make("p", { className: "missing", hidden: true, aria: { live: "polite" } }),
   slider: make("input", { type: "range", min: 0, max: 0, step: 1, aria: { label: "step of the picture" } }),
   where: make("output"),
   newest: make("button", { type: "button", textContent: "newest", title: "follow the newest picture: End" }),
   charts: make("div", { className: "charts" }), note: make("p", { className: "soft note" }),
   figures: make("div", { className: "figures" }), settings: make("dl"), about: make("p", { className: "soft" }),
 };
-const keys = [["\u2190 \u2192", "the picture before or after"], ["Home", "the first"], ["End", "the newest, and follow"]];
+const keys = [["\u2190 \u2192", "picture before, after"], ["Home", "first"], ["End", "newest, which is followed"]];
+e.keys = keys.flatMap(([key, does]) => [make("kbd", { textContent: key }), ` ${does}   `]);
 e.figureBox = make("section", { hidden: true }, make("h2", { textContent: "Figures" }), e.figures);
 root.append(
   e.banner, make("header", {}, e.name, e.status, e.count, e.age), e.progress, e.headline, e.problems,
   make("div", { className: "body" },
     make("div", { className: "view" }, make("figure", {}, e.picture, e.missing),
-      make("div", { className: "slider" }, e.slider, e.where, e.newest),
-      make("p", { className: "soft keys" }, ...keys.flatMap(([key, does]) => [make("kbd", { textContent: key }), ` ${does}   `]))),
+      make("div", { className: "slider" }, e.slider, e.where, e.newest), make("p", { className: "soft keys" }, ...e.keys)),
     e.charts),
   e.figureBox,
   make("section", {}, make("h2", { textContent: "Settings" }), e.settings, e.about));
@@ -328,6 +340,7 @@ let canvases = [];
 let received = 0; // when the state came
 let connected = false;
 
+const sinceReceived = () => (performance.now() - received) / 1000; // seconds
 const stepShown = () => (following ? state.pictures.at(-1) : chosen);
 
 /** Place in the curves of the picture's step; null while the newest is followed. */
@@ -348,13 +361,14 @@ function showCharts() {
   if (!e.note.parentNode) e.charts.append(e.note);
   charts.forEach((chart, k) => {
     chart.range = rangeOf(chart);
-    chart.lines.forEach((line, i) => (line.colour = colourOf(line, i, chart.lines.length === 1)));
+    chart.lines.forEach((line, i) => (line.colour = colourOf(line.label, i)));
     drawChart(canvases[k], chart, steps, markOf());
     canvases[k].setAttribute("aria-label", chartWords(chart, steps));
   });
   const band = charts.some((chart) => chart.lines.some((line) => line.low));
-  const fewer = steps.length < state.lines ? `The curves show ${whole(steps.length)} of ${whole(state.lines)} lines of the log.` : "";
-  write(e.note, [band ? "Lines: median of the seeds. Bands: 10% to 90% of them." : "", fewer].filter(Boolean).join(" "));
+  const notes = band ? ["Lines: median of the seeds. Bands: 10% to 90% of them."] : [];
+  if (steps.length < state.lines) notes.push(`${whole(steps.length)} of the log's ${whole(state.lines)} lines are shown.`);
+  write(e.note, notes.join(" "));
 }
 
 function showSlider() {
@@ -390,7 +404,7 @@ async function showPicture() {
       root.classList.toggle("wide", wide);
       showCharts(); // they have another width now
     }
-    root.classList.toggle("pixels", state.experiment !== "normal_1d" && state.experiment !== "mixture_2d");
+    root.classList.toggle("pixels", !["normal_1d", "mixture_2d", "a run"].includes(state.experiment)); // sheets
   }
   e.picture.hidden = !url;
   if (stepShown() !== step) showPicture();
@@ -421,7 +435,8 @@ async function showFigures() {
     if (figuresShown.get(name) === version) continue;
     figuresShown.set(name, version);
     const { url, sentence } = await load("figure", name);
-    const content = url ? make("img", { src: url, alt: `figure ${name}` }) : make("p", { className: "problems", textContent: sentence });
+    const content = url ? make("img", { src: url, alt: `figure ${name}` })
+      : make("p", { className: "problems", textContent: sentence });
     const box = make("figure", {}, make("figcaption", { className: "soft", textContent: name }), content);
     box.dataset.name = name;
     const old = [...e.figures.children].find((other) => other.dataset.name === name);
@@ -434,12 +449,13 @@ const text = (value) => (Array.isArray(value) ? value.join(" ") || "none" : valu
   : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 function showSettings() {
-  const rows = Object.entries(state.settings).map(([name, value]) =>
-    make("div", {}, make("dt", { textContent: name.replaceAll("_", " ") }), make("dd", { textContent: text(value) })));
-  e.settings.replaceChildren(...rows);
-  const versions = Object.entries(state.versions).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`);
-  const resumed = state.resumed.length ? `resumed under other versions at step ${state.resumed.map(text).join(", ")}` : "";
-  write(e.about, [state.folder, ...versions, resumed].filter(Boolean).join("  \u00b7  "));
+  const row = ([name, value]) => make("div", {}, make("dt", { textContent: name.replaceAll("_", " ") }),
+    make("dd", { textContent: text(value) }));
+  e.settings.replaceChildren(...Object.entries(state.settings).map(row));
+  const known = Object.entries(state.versions).filter(([, value]) => value);
+  const versions = known.map(([name, value]) => `${name} ${text(value)}`);
+  const resumed = state.resumed.map((step) => `resumed under other versions at step ${text(step)}`);
+  write(e.about, [state.folder, ...versions, ...resumed].join("  \u00b7  "));
 }
 
 /** How far the run is; the age of the last line grows between two messages. */
@@ -451,11 +467,11 @@ function showProgress() {
   write(e.status, status === "running" && of && step >= of ? "running: it is being evaluated" : status + drawing);
   write(e.count, `step ${whole(step)}${of ? ` of ${whole(of)}` : ""}`);
   e.progress.value = of ? clamp(step / of, 0, 1) : 0;
-  const age = state.age === null ? "" : `last line ${duration(state.age + (performance.now() - received) / 1000)} ago`;
+  const age = state.age === null ? "" : `last line ${duration(Math.round(state.age + sinceReceived()))} ago`;
   const seconds = trained === null ? "" : `${duration(trained)} of training`;
   const rest = left === null || step >= of ? "" : `about ${duration(left)} to go`;
   write(e.age, [writer ?? "", age, seconds, rest].filter(Boolean).join("  \u00b7  "));
-  document.title = `${connected ? "" : "stopped: "}${whole(step)}${of ? ` of ${whole(of)}` : ""}, ${state.experiment}`;
+  document.title = `${connected ? "" : "stopped: "}${e.count.textContent}, ${state.experiment}`;
 }
 
 function show(message) {
@@ -508,9 +524,9 @@ function connect() {
     if (message.hello ?? message.state) show(message.hello ?? message.state);
   };
   socket.onclose = ({ code }) => {
-    if (code === 4003) e.banner.textContent = "The address does not hold the right token: open the one that the program has printed.";
     connection(false);
-    if (code !== 4003) setTimeout(connect, AGAIN);
+    if (code !== 4003) return setTimeout(connect, AGAIN);
+    e.banner.textContent = "This address does not hold the right token: open the one that the program has printed.";
   };
 }
 

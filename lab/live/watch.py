@@ -83,7 +83,7 @@ class Watched:
         shown = [records[i] for i in _evenly(len(records))]
         self.state = {
             "folder": str(self.folder),
-            "experiment": config.get("experiment", "a run"),
+            "experiment": config.get("experiment") or str(result.get("experiment", "a run")),
             "recipe": config.get("recipe", ""),
             "settings": self._config,
             "versions": {**_dict(config.get("versions")), "commit": config.get("commit")},
@@ -115,7 +115,7 @@ class Watched:
         with contextlib.suppress(OSError):
             age = time.time() - (self.folder / "log.jsonl").stat().st_mtime
         return {
-            "step": step,
+            "step": steps if finished else step,  # some runs keep neither a log nor checkpoints
             "of": steps,
             "status": "finished" if finished else "running" if writer else "interrupted",
             "writer": writer,
@@ -279,6 +279,7 @@ class Watched:
 # ------------------------------------------------------------------------------------------------- curves
 
 COMMON = {"_loss": "Losses", "_error": "Errors", "_accuracy": "Accuracy"}  # numbers that stand in one chart
+SHORT = {"kl": "KL", "l1": "L1", "discriminator": "D", "generator": "G"}
 LOGARITHMIC = ("kl", "frechet")  # words in the names of numbers that shrink by powers of ten
 
 
@@ -335,12 +336,12 @@ def arranged(records: Iterable[dict]) -> list[Chart]:
         found.setdefault(first, Chart(_title(first), {first: "" if first == name else _words(first)}))
         if name != first:
             chart = found[first]
-            chart.names |= {first: "itself", name: _words(name.removeprefix(f"{first}_"))}
+            chart.names |= {first: "fakes", name: _words(name.removeprefix(f"{first}_"))}
     return list(found.values())
 
 
 def _words(name: str) -> str:
-    return " ".join({"kl": "KL", "l1": "L1"}.get(word, word) for word in name.split("_"))
+    return " ".join(SHORT.get(word, word) for word in name.split("_"))
 
 
 def _title(name: str) -> str:
