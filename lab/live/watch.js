@@ -127,10 +127,11 @@ function axesOf(chart, steps, width, height) {
   const box = { left: 52, right: width - 54, top: chart.rows > 1 ? 42 : 26, bottom: height - 20 };
   const scaled = chart.log ? (value) => Math.log(Math.max(value, low)) : (value) => value;
   const [first, last] = [steps[0], Math.max(steps.at(-1), steps[0] + 1)];
+  const unit = (box.bottom - box.top) / (scaled(high) - scaled(low));
   return {
     ...box, first, last,
     x: (step) => box.left + ((step - first) / (last - first)) * (box.right - box.left),
-    y: (value) => box.bottom - ((scaled(value) - scaled(low)) * (box.bottom - box.top)) / (scaled(high) - scaled(low)),
+    y: (value) => box.bottom - (scaled(value) - scaled(low)) * unit,
   };
 }
 
@@ -326,7 +327,8 @@ root.append(
   e.banner, make("header", {}, e.name, e.status, e.count, e.age), e.progress, e.headline, e.problems,
   make("div", { className: "body" },
     make("div", { className: "view" }, make("figure", {}, e.picture, e.missing),
-      make("div", { className: "slider" }, e.slider, e.where, e.newest), make("p", { className: "soft keys" }, ...e.keys)),
+      make("div", { className: "slider" }, e.slider, e.where, e.newest),
+      make("p", { className: "soft keys" }, ...e.keys)),
     e.charts),
   e.figureBox,
   make("section", {}, make("h2", { textContent: "Settings" }), e.settings, e.about));
@@ -367,7 +369,8 @@ function showCharts() {
   });
   const band = charts.some((chart) => chart.lines.some((line) => line.low));
   const notes = band ? ["Lines: median of the seeds. Bands: 10% to 90% of them."] : [];
-  if (steps.length < state.lines) notes.push(`${whole(steps.length)} of the log's ${whole(state.lines)} lines are shown.`);
+  const [some, all] = [steps.length, state.lines].map(whole);
+  if (some !== all) notes.push(`${some} of the log's ${all} lines are shown.`);
   write(e.note, notes.join(" "));
 }
 

@@ -106,7 +106,7 @@ class Watched:
         steps = self._config.get("steps", result.get("steps"))
         steps = steps if isinstance(steps, int) else None
         writer = storage.writer(self.folder)
-        finished = bool(result) and result["steps"] == steps  # an older result is of a run that trains on
+        finished = steps is not None and result.get("steps") == steps  # an older result is of a run that trains on
         seconds = _number(records[-1].get("train_seconds")) if records else None
         left = None
         if writer and not finished and seconds and steps and records[-1]["step"]:
@@ -115,7 +115,7 @@ class Watched:
         with contextlib.suppress(OSError):
             age = time.time() - (self.folder / "log.jsonl").stat().st_mtime
         return {
-            "step": steps if finished else step,  # some runs keep neither a log nor checkpoints
+            "step": max(step, steps) if finished else step,  # some runs keep neither a log nor checkpoints
             "of": steps,
             "status": "finished" if finished else "running" if writer else "interrupted",
             "writer": writer,
