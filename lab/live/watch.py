@@ -103,8 +103,8 @@ class Watched:
         """How far the run is, and whether a process works on it."""
         saved = storage.steps(self.folder)[-1:]
         step = max([record["step"] for record in records[-1:]] + saved, default=0)
-        steps = self._config.get("steps", result.get("steps"))
-        steps = steps if isinstance(steps, int) else None
+        given = self._config.get("steps", result.get("steps"))
+        steps = given if isinstance(given, int) else None
         writer = storage.writer(self.folder)
         finished = steps is not None and result.get("steps") == steps  # an older result is of a run that trains on
         seconds = _number(records[-1].get("train_seconds")) if records else None
@@ -115,7 +115,7 @@ class Watched:
         with contextlib.suppress(OSError):
             age = time.time() - (self.folder / "log.jsonl").stat().st_mtime
         return {
-            "step": max(step, steps) if finished else step,  # some runs keep neither a log nor checkpoints
+            "step": max(step, steps or 0) if finished else step,  # some runs keep neither a log nor checkpoints
             "of": steps,
             "status": "finished" if finished else "running" if writer else "interrupted",
             "writer": writer,
