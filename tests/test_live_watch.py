@@ -367,7 +367,8 @@ def test_bad_input_is_one_line(words, tmp_path, monkeypatch, capsys):
 # ------------------------------------------------------------------------------------------------ a browser
 
 CURVES = """[...document.querySelectorAll(".charts canvas")].map((canvas) => {
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const [width, height] = [canvas.width - 110, canvas.height - 54]; // between the words around the curves
+  const { data } = canvas.getContext("2d").getImageData(54, 32, width, height);
   let coloured = 0;
   for (let i = 0; i < data.length; i += 4) coloured += data[i + 3] > 200 && Math.abs(data[i] - data[i + 2]) > 60;
   return coloured;
