@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from lab import cli, files, screen, signals
+from lab import cli, files, memory, points, screen, signals
 from lab.live import controls, engine, server, watch
 
 SEEDS = 10
@@ -60,6 +60,7 @@ def new_source(command: Command, folder: Path) -> tuple[controls.Source, object]
     if command.steps is not None:
         cli.require(command, "steps", "at least 1", lambda v: v >= 1)
         config = dataclasses.replace(config, steps=command.steps)
+    memory.require(config, lambda config: points.bytes_needed(config, source.features))
     return source, config
 
 

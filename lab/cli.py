@@ -37,7 +37,7 @@ from rich import box
 from rich import table as rich_table
 
 import gan_core as core
-from lab import draws, files, programs, runs, screen, signals, storage
+from lab import draws, files, programs, runs, screen, signals, storage, tensorboard
 from lab.files import BadInput
 from lab.runs import Stopped
 
@@ -130,6 +130,8 @@ def main(
     args = sys.argv[1:] if args is None else args
     with one_line_errors(), contextlib.ExitStack() as stack:
         command = parsed(recipes, description, args)
+        if command.tensorboard:
+            tensorboard.require()
         if command.resume is None:
             config, flag = shrunk(command.config), "--out"
             folder = storage.folder_for(experiment, getattr(config, "seed", 0), command.out)
@@ -137,6 +139,7 @@ def main(
         else:
             folder, flag = _existing(command.resume), "--resume"
         stack.enter_context(storage.only_writer(folder, flag))
+        events = tensorboard.Events(folder) if command.tensorboard else None
         signals.advise(f"continue with --resume {folder}")
         if command.resume is None:
             storage.save_config(folder, experiment, command.recipe, config)
@@ -148,11 +151,13 @@ def main(
                     result = storage.read_result(folder) or {}
                     draw(figures, train(config, runs.Run(folder, reopen=True)), result, folder)
                     files.sweep(folder)
+                if events:
+                    events.finish(storage.read_result(folder) or {})
                 done = f"finished, all {config.steps} steps are done"
                 screen.say(f"{folder}: {done}; use --steps N to train on to step N")
                 return
             files.sweep(folder)
-        run = runs.Run(folder, resume=command.resume is not None)
+        run = runs.Run(folder, resume=command.resume is not None, events=events)
         try:
             trained = train(config, run)
         except BadInput:  # of the data, which are read only now
@@ -165,12 +170,15 @@ def main(
         (folder / DRAWING).mkdir(exist_ok=True)  # before result.json: the figures of this result are not drawn yet
         result = run.finish(result)
         draw(figures, trained, result, folder)
+        if events:
+            events.finish(result)
         if isinstance(table, Table):
             show(table, result)
         elif table:
             table(result)
         log = " and log.jsonl" if run.records else ""
-        screen.say(f"{folder}: pictures in figures/, every number in result.json{log}")
+        shown = f"; tensorboard --logdir {folder}" if events else ""
+        screen.say(f"{folder}: pictures in figures/, every number in result.json{log}{shown}")
         speed = f", {result['seed_steps_per_second']:,} seed-steps a second" if run.records else ""
         screen.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
 
@@ -299,7 +307,7 @@ def _existing(folder: str) -> Path:
 def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -> Any:
     """A run goes on with its own settings; only `--steps`, the total, may grow."""
     flags = {arg.split("=")[0] for arg in args if arg.startswith("--")}
-    if other := flags - {"--resume", "--steps"}:
+    if other := flags - {"--resume", "--steps", "--tensorboard", "--no-tensorboard"}:
         raise BadInput(f"--resume {folder}: the run keeps its own settings; drop {', '.join(sorted(other))}")
     saved = storage.read_config(folder, "--resume")
     if saved.experiment != experiment:
@@ -351,6 +359,7 @@ class Command(NamedTuple):
     config: Any
     out: str | None
     resume: str | None
+    tensorboard: bool
 
 
 def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Command:
@@ -362,6 +371,8 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
         ("resume", Annotated[str | None, _help("continue the run in this folder with its own settings", "FOLDER")]),
     ]
     groups.setdefault("output", []).extend((name, hint, None) for name, hint in output)
+    words = "also write curves, pictures and settings for TensorBoard into the run's folder; allowed with --resume"
+    groups["output"].append(("tensorboard", Annotated[bool, _help(words, no_default=False)], False))
     if len(recipes) > 1:
         words = f"sets the defaults of all other flags (default: {recipe})"
         chosen = Annotated[Literal[tuple(recipes)], tyro.conf.arg(help=words, help_behavior_hint="")]  # type: ignore
@@ -371,8 +382,9 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
     fields = [(name, group, dataclasses.field(default=group(), metadata=no_help)) for name, group in classes.items()]
     parsed = parse(dataclasses.make_dataclass("Command", fields, frozen=True), description, args)
     values = {name: value for group in groups for name, value in vars(getattr(parsed, group)).items()}
-    out, resume, recipe = values.pop("out"), values.pop("resume"), values.pop("recipe", recipe)
-    return Command(recipe, dataclasses.replace(recipes[recipe], **values), out, resume)
+    recipe = values.pop("recipe", recipe)
+    of_output = {name: values.pop(name) for name in ("out", "resume", "tensorboard")}
+    return Command(recipe, dataclasses.replace(recipes[recipe], **values), **of_output)
 
 
 def _recipe(recipes: dict[str, Any], args: list[str]) -> str:

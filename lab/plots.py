@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import stats
 from scipy.special import expit
 
-from lab import files, player, runs
+from lab import files, player, runs, storage
 from lab.style import (  # fmt: skip
     FAKE,
     IDEAL,
@@ -428,7 +428,7 @@ def save_sheet(path: Path | None, images: Array, columns: int, title: str = "", 
 def keep_sheet(run: runs.Run, period: runs.Period, images: np.ndarray, columns: int = 5) -> None:
     """Keep images in [0, 1] as the run's snapshot of this step, and as samples/<step>.png to look at meanwhile."""
     run.snapshot(period, images=np.round(255 * images).astype(np.uint8))
-    save_sheet(run.path(f"samples/{period.last:08d}.png"), images, columns)
+    save_sheet(run.path(storage.sheet(period.last)), images, columns)
 
 
 def sheet_animation(path: Path, snapshots: dict, columns: int = 5) -> None:

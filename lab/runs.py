@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 
 import gan_core as core
 import metrics
-from lab import files, screen, signals, storage
+from lab import files, screen, signals, storage, tensorboard
 from lab.files import BadInput
 from lab.screen import console, say
 
@@ -121,12 +121,18 @@ class Run:
         resume: restore the newest checkpoint of the folder and go on from there.
         reopen: restore it, and train no further: there are no periods, and nothing is written.
         progress_bar: show one on a terminal even without a folder.
+        events: TensorBoard's event file, which is written as well.
     """
 
     def __init__(
-        self, folder: Path | None = None, resume: bool = False, reopen: bool = False, progress_bar: bool = False
+        self,
+        folder: Path | None = None,
+        resume: bool = False,
+        reopen: bool = False,
+        progress_bar: bool = False,
+        events: tensorboard.Events | None = None,
     ):
-        self.folder, self.reopened = folder, reopen
+        self.folder, self.reopened, self._events = folder, reopen, events
         self._quiet = reopen or not (folder or (progress_bar and console.is_terminal))
         self.about: dict[str, Any] = {}  # experiment and recipe
         self.data: dict[str, Any] = {}
@@ -230,6 +236,8 @@ class Run:
         else:
             self._log = storage.Log(self.folder, recorded, checksums)  # from the start: nothing is kept
             self.records = self._log.records
+            if self._events:
+                self._events.restart(self.records)
         self.snapshots = storage.read_snapshots(self.folder, first, keep_damaged=self.reopened) if first else {}
         return first
 
@@ -373,6 +381,8 @@ class Run:
                 self._log.write(record)
             else:
                 self.records.append(record)
+            if self._events:
+                self._events.record(record)
             self._unrecorded = [part[len(losses) :] for part in self._unrecorded if len(part) > len(losses)]
             self._averages = {step: kept for step, kept in self._averages.items() if step > period.last}
             if period.last == self._step:

@@ -7,6 +7,7 @@
     snapshots/       arrays for pictures of training, one file for each step that was evaluated
     result.json      the final numbers
     figures/         what to look at
+    events.out...    with --tensorboard, what TensorBoard shows; see tensorboard.py
     writer.lock      while a process writes into the folder: its process ID and host name
 
 A file that turns out to be damaged is not overwritten: it is kept as <name>.damaged.
@@ -515,6 +516,11 @@ def read_snapshots(folder: Path, last_step: int, keep_damaged: bool = False) -> 
                 if not keep_damaged:
                     files.set_aside(path)
     return found
+
+
+def sheet(step: int) -> str:
+    """The file in a run's folder with the sheet of images of this step."""
+    return f"samples/{step:08d}.png"
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -34,11 +34,11 @@ def test_a_file_of_the_lab_never_imports_an_experiment():
         assert not {"experiments", "benchmarks", "notebooks"} & set(imports(path)), path
 
 
-LATE = "import sys, {}; print(*{{'tensorflow', 'seaborn', 'sklearn', 'keras'}} & set(sys.modules))"
+LATE = "import sys, {}; print(*{{'tensorflow', 'tensorboard', 'seaborn', 'sklearn', 'keras'}} & set(sys.modules))"
 
 
 def test_flags_are_answered_before_the_slow_imports():
-    """Every script can be imported without TensorFlow, seaborn, scikit-learn and Keras."""
+    """Every script can be imported without TensorFlow, TensorBoard, seaborn, scikit-learn and Keras."""
     scripts = ", ".join(f"experiments.{path.stem}" for path in (ROOT / "experiments").glob("[a-z]*.py"))
     done = subprocess.run([sys.executable, "-c", LATE.format(scripts)], capture_output=True, text=True, cwd=ROOT)
     assert (done.stdout, done.stderr) == ("\n", "")

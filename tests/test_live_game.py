@@ -108,7 +108,9 @@ def test_rates_and_penalties_change_without_a_new_program():
     before = arrays(game.gans.games[0].generator.weights)
     game.play(program, 1)
     assert program.experimental_get_tracing_count() == compiled
-    moved = max(np.abs(a - b).max() for a, b in zip(before, arrays(game.gans.games[0].generator.weights), strict=True))
+    moved = max(
+        np.abs(a - b).max() for a, b in zip(before, arrays(game.gans.games[0].generator.weights), strict=True)
+    )
     assert 0 < moved < 5e-4  # Adam with beta1 .5 and beta2 .99 moves a weight by a few learning rates at most
     for w, a in zip(arrays(game.gans.games[0].generator.weights), arrays(game.gans.games[0].average), strict=True):
         np.testing.assert_array_equal(w, a)  # an average of 0 is G itself

@@ -121,11 +121,7 @@ class Source:
         (targets.read_points if rows.shape[1] == 2 else targets.read_numbers)(path)  # BadInput if it is unusable
         label = str(name or "drawing")[:40]
         own = dict(self.own) | {label if label not in ON_LINE else f"{label} (file)": str(path)}
-        script = cli.script("mixture_2d" if rows.shape[1] == 2 else "normal_1d")
-        same = script is self.script
-        return dataclasses.replace(
-            self, script=script, own=tuple(own.items()), recipe=self.recipe if same else "stable"
-        )
+        return dataclasses.replace(self, own=tuple(own.items()))
 
     def with_file(self, path: Path) -> Source:
         """The same with a file of the user's, which is read where it is; BadInput if it has no one or two columns."""
@@ -136,10 +132,6 @@ class Source:
                 raise
             targets.read_numbers(path)
         return dataclasses.replace(self, own=(*self.own, (path.name, str(path))))
-
-    def adapted(self, config: Any) -> Any:
-        """A config for the newest own points, with the other settings as they are."""
-        return self.with_target(config, self.own[-1][0])[1]
 
     def with_target(self, config: Any, target: str) -> tuple[Source, Any]:
         """Source and config for another target, a name with numbers behind it; it may need the other script."""
@@ -154,8 +146,9 @@ class Source:
         script = cli.script("mixture_2d" if in_plane else "normal_1d")
         source = self
         if script is not self.script or type(config) is not type(next(iter(script.RECIPES.values()))):
-            source = dataclasses.replace(self, script=script, recipe="stable")
-            config = dataclasses.replace(script.RECIPES["stable"], seeds=config.seeds, seed=config.seed)
+            recipe = self.recipe if self.recipe in script.RECIPES else "stable"
+            source = dataclasses.replace(self, script=script, recipe=recipe)
+            config = dataclasses.replace(script.RECIPES[recipe], seeds=config.seeds, seed=config.seed)
         defaults = type(config)
         if in_plane:
             own = {"target": path, "samples": defaults.samples} if path else {"target": words[0]}
@@ -252,7 +245,7 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
     for control in CONTROLS:
         entry = control._asdict()
         entry["label"] = control.name.replace("_", " ")
-        entry["help"] = words.get(control.name, EXPLAINED.get(control.name, ""))
+        entry["help"] = EXPLAINED.get(control.name) or words[control.name]
         values_there = choices.get(control.name, control.values)
         if control.kind == "choice" and now.get(control.name) not in values_there:
             values_there = (*values_there, now.get(control.name))
@@ -264,6 +257,13 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
 EXPLAINED = {
     "target": "what G has to learn; a change begins a new game",
     "distribution": "any continuous distribution of scipy.stats with its numbers, such as beta 2 5",
+    "loss": "what the two players minimise",
+    "beta1": "decay of Adam's running mean of the gradients",
+    "beta2": "decay of Adam's running mean of the squared gradients",
+    "schedule": "how G's learning rate changes over the steps",
+    "discriminator_schedule": "how D's learning rate changes over the steps",
+    "generator_activation": "of G's hidden layers",
+    "discriminator_activation": "of D's hidden layers",
     "recipe": "sets all other settings; a change begins a new game",
     "generator_layers": "hidden layers of G",
     "generator_units": "units of each of them",

@@ -33,7 +33,7 @@ STAGES = {
     "update": "Update: D and then G have changed their weights by one step of Adam; the fakes have moved.",
 }
 FRAMES = 25  # a second, at most
-FAST = 0.03  # seconds of training between two looks at the queue
+FAST = 0.025  # seconds of training between two looks at the queue
 PACE = {"1": 1, "10": 10}  # steps every 50 ms; "fast" has no pace
 KEPT = 8  # compiled programs, the newest ones
 
@@ -157,7 +157,7 @@ class Engine(threading.Thread):
             self._change(controls.mapping(command.get("values")))
         elif do == "points":
             source = self.source.with_points(command.get("name"), command.get("points"))
-            self._build(source, source.adapted(self.config), None)
+            self._build(*source.with_target(self.config, source.own[-1][0]), None)
         elif do == "save":
             self._save()
         else:
@@ -181,7 +181,7 @@ class Engine(threading.Thread):
     def _reset(self) -> None:
         """Untrained networks with the present settings, and the penalties as constants, as in the script."""
         built = self._built
-        fresh = game.Game(self.source.script, self.config, built.game.gans.train_on, self.knobs)
+        fresh = game.Game(self.source.script, self.config, built.game.train_on, self.knobs)
         self._begin(built._replace(game=fresh))
         if built.free_penalties:
             self._build(self.source, self.config, fresh)
@@ -316,16 +316,14 @@ class Engine(threading.Thread):
     # ------------------------------------------------------------------------------------------- training
 
     def _play_for_a_while(self) -> None:
+        """At a pace so many steps; as fast as possible, as many as take about `FAST` seconds."""
         if self.speed in PACE:
             self._advance(PACE[self.speed])
             return
         began = time.perf_counter()
-        while self.playing and time.perf_counter() - began < FAST:
-            at = time.perf_counter()
-            self._advance(self._steps_of_call)
-            seconds = max(time.perf_counter() - at, 1e-6)
-            fitting = int(self._steps_of_call * FAST / seconds)
-            self._steps_of_call = max(1, min(fitting, 4 * self._steps_of_call, 50 * game.AT_MOST))
+        self._advance(self._steps_of_call)
+        fitting = self._steps_of_call * FAST / max(time.perf_counter() - began, 1e-6)
+        self._steps_of_call = max(1, min(int(fitting), 4 * self._steps_of_call, 50 * game.AT_MOST))
 
     def _advance(self, count: int, players: str = "both") -> None:
         built, end = self._built, self.end

@@ -38,6 +38,7 @@ class Knobs:
     def __init__(self) -> None:
         names = ("adam_d", "adam_g", "beta1", "beta2", "average", *PENALTIES)
         self.variables = {name: tf.Variable(0.0, dtype=tf.float64) for name in names}
+        self.config: Any = None  # whose values they have
 
     def set(self, rules: core.Rules) -> None:
         """Take over the numbers of a script's rules."""
@@ -101,6 +102,11 @@ class Game:
         self._batches = {player: Batches(self.gans) for player in ("D", "G")}
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
 
+    def _turn_knobs(self) -> None:
+        """Let the variables have the values of this game's settings; another game may have used them before."""
+        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        self.knobs.config = self.gans.config
+
     @property
     def step(self) -> int:
         """How many steps were begun: the turns of the player that is ahead."""
@@ -126,7 +132,8 @@ class Game:
         One player's turn leaves the other one as it is, its Adam and its number of turns included. If one is ahead,
         both take their next turns one after the other, each with the minibatch of its own turn.
         """
-        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        if self.knobs.config is not self.gans.config:
+            self._turn_knobs()
         if players in ("D", "G"):
             return np.concatenate([self._turn(program, players) for _ in range(count)])
         if self.turns["D"] != self.turns["G"]:
@@ -160,7 +167,7 @@ class Game:
             for variables, arrays in zip(parts, old, strict=True):
                 for variable, array in zip(variables, arrays, strict=True):
                     variable.assign(array)
-        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        self._turn_knobs()
         self.turns[player] += 1
         return losses
 

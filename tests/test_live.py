@@ -1,0 +1,248 @@
+"""The live page without a browser: what may be changed, what a command does, what is refused, what is saved."""
+
+import json
+import queue
+import struct
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import live, mixture_2d, normal_1d
+from lab import storage
+from lab.files import BadInput
+from lab.live import controls, curves, engine
+
+SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,), "samples": 200, "eval_samples": 200, "batch": 32}
+
+
+def source_and_config(folder, target="norm", recipe="classic", **settings):
+    source, config = live.new_source(live.Command(target=target, recipe=recipe, seeds=2), folder)
+    return source, replace(config, **(SMALL | settings))
+
+
+def parts(frame):
+    """Header and arrays of a frame."""
+    (n,) = struct.unpack("<I", frame[:4])
+    header, body = json.loads(frame[4 : 4 + n]), np.frombuffer(frame[4 + n :], "<f4")
+    return header, {
+        k: body[at : at + int(np.prod(shape))].reshape(shape) for k, (shape, at) in header["arrays"].items()
+    }
+
+
+class Player:
+    """An engine, and what it has sent."""
+
+    def __init__(self, folder, **settings):
+        self.sent = queue.Queue()
+        self.engine = engine.Engine(*source_and_config(folder, **settings), self.sent.put)
+        self.messages = []
+        self.engine.start()
+
+    def do(self, **command):
+        self.engine.commands.put(command)
+
+    def frame(self):
+        """Header and arrays of the next frame."""
+        self.do(do="frame")
+        while not isinstance(message := self.sent.get(timeout=60), bytes):
+            self.messages.append(message)
+        return parts(message)
+
+    def until(self, good):
+        """The first frame whose header is good."""
+        while not good((found := self.frame())[0]):
+            pass
+        return found
+
+    def ready(self):
+        """The first frame with nothing left to compile."""
+        return self.until(lambda header: not header["busy"])
+
+    def after(self, **command):
+        """The first frame after a command."""
+        self.do(**command)
+        return self.frame()
+
+
+@pytest.fixture(scope="module")
+def player(tmp_path_factory):
+    playing = Player(tmp_path_factory.mktemp("points"))
+    playing.ready()
+    yield playing
+    playing.engine.stop()
+    playing.engine.join(30)
+    assert not playing.engine.is_alive()
+
+
+def test_a_frame_holds_everything_that_the_page_shows(player):
+    header, arrays = player.after(do="reset")
+    assert header["kind"] == "line" and header["step"] == 0 and not header["playing"]
+    assert arrays["p"].shape == arrays["q"].shape == arrays["logits"].shape == (300,)
+    assert arrays["thumbs"].shape == (2, 100) and arrays["measures"].shape == (1, 4, 4)
+    assert np.trapezoid(arrays["p"], arrays["x"]) == pytest.approx(1, abs=0.01)
+    assert [m["name"] for m in header["measures"]][:2] == ["kl", "lost_mass"]
+    assert header["measures"][0]["floor"] > 0
+
+
+def test_steps_and_turns_of_one_player(player):
+    player.after(do="reset")
+    assert player.after(do="step")[0]["turns"] == [1, 1]
+    assert player.after(do="step", players="D")[0]["turns"] == [2, 1]
+    assert player.after(do="step", players="G")[0]["turns"] == [2, 2]
+    header, arrays = player.frame()
+    assert header["step"] == 2 and arrays["curve_steps"].tolist() == [1, 2, 3]
+
+
+def test_plays_and_pauses(player):
+    player.after(do="reset")
+    player.do(do="play", value=True)
+    player.until(lambda header: header["step"] > 40)
+    header, _ = player.after(do="play", value=False)
+    assert not header["playing"] and player.frame()[0]["step"] == header["step"]
+
+
+def test_a_rate_changes_without_a_word_and_is_kept_in_the_list_of_changes(player):
+    player.after(do="reset")
+    player.after(do="step")
+    header, _ = player.after(do="set", name="learning_rate", value=1e-3)
+    assert header["settings"]["learning_rate"] == 1e-3 and header["busy"] == "" and header["changes"] == 1
+    assert player.engine.changes == [{"step": 1, "setting": "learning_rate", "from": 5e-4, "to": 1e-3}]
+
+
+def test_a_loss_is_compiled_while_the_old_game_plays_on(player):
+    player.after(do="reset")
+    player.do(do="play", value=True)
+    header, _ = player.after(do="set", name="loss", value="hinge")
+    assert "hinge" in header["busy"] and header["settings"]["loss"] == "minimax"
+    before = header["step"]
+    header, _ = player.until(lambda header: header["settings"]["loss"] == "hinge")
+    assert header["step"] > before and header["changes"] == 1 and header["busy"] == ""
+    player.do(do="play", value=False)
+    header, _ = player.after(do="set", name="loss", value="minimax")
+    assert header["settings"]["loss"] == "minimax" and header["busy"] == ""  # its program was kept
+
+
+def test_a_penalty_that_is_on_changes_at_once(player):
+    player.after(do="reset")
+    player.do(do="set", name="r1", value=0.5)
+    player.ready()
+    player.after(do="step")
+    player.do(do="set", name="r1", value=0.25)
+    header, _ = player.until(lambda header: header["settings"]["r1"] == 0.25)
+    player.do(do="set", name="r1", value=0.75)
+    assert player.frame()[0]["settings"]["r1"] == 0.75
+    player.do(do="set", name="r1", value=0.0)
+    player.until(lambda header: header["settings"]["r1"] == 0)
+
+
+def test_slow_motion_plays_one_step_in_six_stages(player):
+    player.after(do="reset")
+    player.do(do="speed", value="stages")
+    headers, arrays = zip(*(player.after(do="stage") for _ in range(6)), strict=True)
+    assert [header["stage"]["name"] for header in headers] == list(engine.STAGES)
+    assert [header["step"] for header in headers] == [0, 0, 0, 0, 0, 1]
+    assert (arrays[5]["stage_moved"] != arrays[5]["stage_fakes"]).any() and "stage_moved" not in arrays[4]
+    player.after(do="speed", value="fast")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ({"do": "set", "name": "learning_rate", "value": -1}, "learning_rate -1: expected 1e-05 to 0.1"),
+        ({"do": "set", "name": "learning_rate", "value": "x"}, "learning_rate: expected a number"),
+        ({"do": "set", "name": "out", "value": "/etc"}, "out: no such setting"),
+        ({"do": "set", "name": "seeds", "value": 100_000}, "seeds 100000: expected one of 1, 4"),
+        ({"do": "set", "name": "target", "value": "/etc/passwd"}, "--target /etc/passwd: expected norm"),
+        ({"do": "set", "name": "target", "value": "beta 2 x"}, "target beta 2 x: expected a name of scipy.stats"),
+        ({"do": "settings", "values": 3}, "settings: expected names"),
+        ({"do": "speed", "value": "?"}, "speed ?: expected one of"),
+        ({"do": "seed", "value": None}, "TypeError"),
+        ({"do": "points", "points": [[1, 2]] * 5}, "expected 40 to 20000 points"),
+        ({"do": "points", "points": "x"}, "the points are no table"),
+        ({"do": "points", "points": [[1.0, 2.0]] * 60}, "constant"),
+        ({"do": "dance"}, "do 'dance': no such command"),
+        ({"do": "step", "players": "both of them"}, "players both of them: expected one of both, D, G"),
+    ],
+)
+def test_bad_commands_are_answered_and_training_lives_on(player, command, words):
+    player.after(do="reset")
+    assert words in player.after(**command)[0]["notice"]
+    header, _ = player.after(do="step")
+    assert header["step"] == 1 and header["notice"] == ""
+
+
+def test_own_points_are_learned_and_saved_with_the_run(player, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    angle = np.linspace(0, 6, 100)
+    player.do(do="points", name="drawing", points=np.stack([np.cos(angle), np.sin(angle)], 1).tolist())
+    header, arrays = player.until(lambda header: header["settings"]["target"] == "drawing")
+    assert header["kind"] == "plane" and arrays["real"].shape == (2, 50) and "optimal" not in arrays
+    player.do(do="save")
+    player.frame()
+    saved = next(m["saved"] for m in player.messages if "saved" in m)
+    config = storage.load_config(Path(saved["folder"]), "RUN", mixture_2d.Config)
+    assert len(np.loadtxt(config.target, delimiter=",")) == 100 and saved["changes"] == []
+    assert saved["command"] == f"python experiments/mixture_2d.py --resume {saved['folder']}"
+    player.do(do="set", name="target", value="norm")
+    player.until(lambda header: header["kind"] == "line")
+
+
+def test_a_saved_run_has_the_settings_of_the_page_and_the_list_of_its_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source, config = source_and_config(tmp_path)
+    saved = source.save(config, [], {"D": 7, "G": 7}, True)
+    assert storage.load_config(Path(saved["folder"]), "RUN", normal_1d.Config) == config and saved["changes"] == []
+    change = {"step": 3, "setting": "r1", "from": 1.0, "to": 2.0}
+    saved = source.save(replace(config, seed=1), [change], {"D": 7, "G": 5}, True)
+    assert json.loads(Path(saved["folder"], "live.json").read_text())["changes"][0] == change
+    assert len(saved["changes"]) == 2
+
+
+def test_settings_from_a_link_do_nothing_if_they_are_the_present_ones(tmp_path):
+    source, config = source_and_config(tmp_path)
+    assert source.changed(config, controls.values(source, config)) == (source, config)
+    other, changed = source.changed(config, {"target": "ring", "loss": "hinge", "generator_units": 16})
+    assert other.name == "mixture_2d" and changed.loss == "hinge" and set(changed.generator_hidden) == {16}
+
+
+def test_every_control_is_explained_and_shows_a_value_that_it_accepts(tmp_path):
+    for target in ("ring", "norm"):
+        source, config = source_and_config(tmp_path, target=target, recipe="stable")
+        now = controls.values(source, config)
+        for control in controls.hello(source, config)["controls"]:
+            assert control["help"]
+            if control["kind"] in ("slider", "decay"):
+                assert source.changed(config, {control["name"]: now[control["name"]]}) == (source, config)
+
+
+def test_windows_of_losses_all_have_one_length():
+    windows = curves.Windows(at_most=4)
+    losses = np.arange(24.0).reshape(12, 2, 1)
+    for part in np.split(losses, [1, 4, 9]):
+        windows.add(part)
+    found = windows.arrays(0)
+    assert windows.length == 4 and found["curve_steps"].tolist() == [4, 8, 12]
+    np.testing.assert_allclose(found["curves"][:, :, 1], losses[:, :, 0].reshape(3, 4, 2).mean(axis=1))
+
+
+def test_bands_hold_80_percent_of_the_seeds_and_nan_is_the_worst():
+    rows = np.concatenate([np.arange(10.0), [np.nan]])[None]
+    np.testing.assert_array_equal(curves.summarised(rows, 3), [[1, 5, 9, 3]])
+
+
+def test_no_port_is_free(monkeypatch):
+    from lab.live import server
+
+    def taken(*args):
+        raise OSError(98, "in use")
+
+    monkeypatch.setattr(server.tornado.netutil, "bind_sockets", taken)
+    with pytest.raises(BadInput, match="--port 8000: it and the ports above it are in use"):
+        server.listening(8000)
+
+
+def test_only_the_threads_of_the_engine_are_left(player):
+    assert [t.name for t in threading.enumerate()].count("engine") == 1
