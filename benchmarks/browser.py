@@ -104,7 +104,11 @@ class Browser:
 
     def close(self) -> None:
         """End the browser."""
-        self.socket.close()
+
+        async def hang_up() -> None:
+            self.socket.close()
+
+        self.wait(hang_up)  # within its loop: outside of it there may be none
         self.process.terminate()
         self.process.wait()
         self.process.stderr.close()

@@ -16,14 +16,15 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from lab import cli, screen, signals
-from lab.live import controls, engine, server
+from lab import cli, files, screen, signals
+from lab.live import controls, engine, server, watch
 
 SEEDS = 10
 
@@ -70,13 +71,44 @@ def play(command: Command) -> None:
                 player.stop()
                 await asyncio.to_thread(player.join, 2)
 
+        serve(main)
+
+
+def watch_run(command: Command, folder: Path) -> None:
+    """Serve the page and show a run's folder, which is only read, until a signal comes."""
+    clients, watched = server.Clients(), watch.Watched(folder)
+    sockets = server.listening(command.port)
+
+    async def main() -> None:
+        following = asyncio.create_task(watch.follow(watched, clients.send))
+        answers = {"picture": watched.picture, "figure": watched.figure}
+        settings = {"clients": clients, "obey": lambda message: None, "hello": lambda: watched.state}
+        settings |= {"page": watch.PAGE, "answers": answers}
         try:
-            with signals.deferred():
-                asyncio.run(main())
-        except signals.Interrupted as signal:
-            screen.say("ended")
-            if signal.code != 130:  # Ctrl-C is how this program ends
-                raise
+            await server.serve(sockets, [(r"/(picture|figure)", server.Answer)], settings, command.browser)
+        finally:
+            following.cancel()
+
+    serve(main)
+
+
+def serve(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the server until a signal ends it; Ctrl-C is no error."""
+    try:
+        with signals.deferred():
+            asyncio.run(main())
+    except signals.Interrupted as signal:
+        screen.say("ended")
+        if signal.code != 130:  # Ctrl-C is how this program ends
+            raise
+
+
+def require_none_of_play(args: list[str]) -> None:
+    """BadInput for a flag beside --run that only a game has."""
+    flags = {f"--{name}" for name in ("target", "recipe", "seeds", "seed", "steps", "play", "no-play")}
+    for word in args:
+        if word.split("=")[0] in flags:
+            raise files.BadInput(f"{word}: expected nothing of the kind with --run, whose run has its own settings")
 
 
 def main(args: list[str]) -> None:
@@ -84,7 +116,13 @@ def main(args: list[str]) -> None:
     with cli.one_line_errors():
         command = cli.parse(Command, __doc__, args)
         cli.require(command, "port", "0 to 65535", lambda v: 0 <= v < 65536)
-        play(command)
+        if command.run is None:
+            play(command)
+            return
+        require_none_of_play(args)
+        if not command.run:
+            raise files.BadInput("--run '': expected the folder of a run")
+        watch_run(command, Path(command.run))
 
 
 if __name__ == "__main__":

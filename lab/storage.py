@@ -22,6 +22,7 @@ import json
 import math
 import os
 import platform
+import re
 import socket
 import subprocess
 import types
@@ -35,6 +36,7 @@ from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
+import psutil
 
 from lab import files, screen
 from lab.files import BadInput
@@ -99,6 +101,26 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink()  # while it is locked: who opened it in the meantime sees that it is gone, and tries again
         lock.release()
+
+
+def writer(folder: Path) -> str | None:
+    """Which process writes into a folder now, as its lock says: `process 12 on host`; None if none does.
+
+    The lock is not touched, not even for a moment, in which the run could not be resumed. It is held as long as the
+    process that it names has the file open. Of a process on another host or of another user the file is believed.
+    """
+    path = folder / LOCK
+    try:
+        words = files.read_text(path, 1000).strip()
+        found = re.fullmatch(r"process (\d{1,9}) on (.+)", words)
+        if not found or found[2] != socket.gethostname():
+            return words if found else None
+        opened = psutil.Process(int(found[1])).open_files()
+        return words if any(os.path.samefile(file.path, path) for file in opened) else None
+    except psutil.AccessDenied:
+        return words
+    except (OSError, ValueError, psutil.Error):
+        return None
 
 
 # ----------------------------------------------------------------------------------------------- config.json
@@ -296,6 +318,15 @@ def _line(record: dict[str, Any]) -> str:
 def read_log(folder: Path, last_step: float = math.inf, checksums: Sequence[int] = ()) -> list[dict[str, Any]]:
     """The records of log.jsonl up to this step, without damaged lines; see `Log`. Nothing is changed."""
     return [record for record, _ in _lines_of_log(folder / "log.jsonl", checksums, last_step)[0]]
+
+
+def read_growing_log(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """All records of a log.jsonl that may be growing, and in words which lines are damaged, if any are.
+
+    The last line may be incomplete, because it is being written: it is left out silently.
+    """
+    lines, bad = _lines_of_log(folder / "log.jsonl", (), math.inf)
+    return [record for record, _ in lines], bad
 
 
 def _lines_of_log(

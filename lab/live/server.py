@@ -83,12 +83,34 @@ class Page(Guarded):
     """The page's own files."""
 
     def get(self, name: str) -> None:
-        """One of `PAGE`."""
-        if name not in PAGE:
+        """One of the page's files: of `PAGE`, or of the settings' `page`."""
+        names = self.settings.get("page", PAGE)
+        if name not in names:
             raise tornado.web.HTTPError(404)
-        path = HERE / PAGE[name]
+        path = HERE / names[name]
         self.set_header("Content-Type", f"{TYPES[path.suffix]}; charset=utf-8")
         self.write(path.read_bytes())
+
+
+class Answer(Guarded):
+    """What a function of the settings' `answers` makes of the query's `of`: a PNG, or a sentence why there is none.
+
+    The sentence has status 200, too: browsers write each other status to the console as an error.
+    """
+
+    def prepare(self) -> None:
+        """403 for another Host, another Origin, or a wrong token."""
+        super().prepare()
+        origin, given = self.request.headers.get("Origin"), self.request.query_arguments.get("token", [b""])[-1]
+        foreign = origin is not None and origin.removeprefix("http://") not in self.settings["hosts"]
+        if foreign or not hmac.compare_digest(given, self.settings["token"].encode()):
+            raise tornado.web.HTTPError(403)
+
+    async def get(self, name: str) -> None:
+        """Answer in a thread: drawing takes a while."""
+        answer = await asyncio.to_thread(self.settings["answers"][name], self.get_query_argument("of", ""))
+        self.set_header("Content-Type", "image/png" if isinstance(answer, bytes) else "text/plain; charset=utf-8")
+        self.write(answer)
 
 
 class Socket(Guarded, tornado.websocket.WebSocketHandler):
