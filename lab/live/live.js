@@ -100,7 +100,7 @@ function ticksOf(low, high, count = 4) {
 	return ticks.length > 1 || count > 20 ? ticks : ticksOf(low, high, 1.5 * count);
 }
 
-/** A few round numbers on a log scale: some digits of each decade, or 1, 10, ... or every k-th of these. */
+/** Round numbers on a log scale: some digits of each decade, or every k-th power of ten. */
 function logTicks(low, high) {
 	const decades = log10(high / low);
 	const digits = decades < 1 ? [1, 2, 3, 5, 7] : decades < 2 ? [1, 2, 5] : decades < 3 ? [1, 3] : [1];
@@ -135,7 +135,7 @@ const GROUPS = ["play", "data", "game", "optimiser", "penalties", "networks"];
 /** A slider on a log scale, whose left end is 0 where `zero` is set; of a decay, by its distance from 1. */
 function slider({ kind, low, high, zero }, changed) {
 	const input = make("input", { type: "range", min: 0, max: POSITIONS });
-	const output = make("output");
+	const output = make("span"); // <output> would take the label
 	const decay = kind === "decay";
 	const [from, to] = decay ? [high, low] : [low, high];
 	const turned = (value) => (decay ? +(1 - value).toFixed(7) : value);
@@ -421,7 +421,7 @@ function drawPlane(canvas, { header, arrays }, look) {
 	const { layers, probabilities, spread } = look;
 	const stage = header.stage?.index ?? NONE;
 	const bend = [0, ease(look.time)][stage] ?? (layers.lattice ? look.bend : 1);
-	ctx.globalAlpha = stage < NONE ? 1 : bend; // while the lattice lies flat, this is not the square of the data
+	ctx.globalAlpha = stage < NONE ? 1 : bend; // the flat lattice is not the square of the data
 	if (layers.heat && stage >= 2) drawHeat(ctx, probabilities, arrays.logits.shape[0], side, spread);
 	ctx.globalAlpha = 1;
 	if (layers.lattice && (stage < 2 || stage === NONE)) drawLattice(ctx, arrays.sheet, axes, bend);
@@ -579,17 +579,14 @@ function chartsOf({ header, arrays }) {
 const signature = ({ steps, lines, floors }, seed, { clientWidth, clientHeight }) =>
 	[steps.length, steps.at(-1), lines.map(({ label }) => label), floors, seed, clientWidth, clientHeight].join();
 
-/** Lowest and highest value that a chart shows, with a little room; null without any. */
+/** Lowest and highest value of a chart, with some room but no spikes; null without any. */
 function chartRange({ steps, lines, floors, log, top }) {
-	let [low, high] = [Infinity, -Infinity];
-	const take = (value) => {
-		if (!Number.isFinite(value) || (log && value <= 0)) return;
-		[low, high] = [min(low, value), max(high, value)];
-	};
-	for (const { at } of lines) steps.forEach((_, i) => [0, 1, 2, 3].forEach((q) => take(at(i, q))));
-	if (low > high) return null;
-	for (const [, value] of floors) take(value);
-	if (typeof top === "number") [0, top].forEach(take);
+	const known = lines.flatMap(({ at }) => Array.from(steps, (_, i) => [0, 1, 2, 3].map((q) => at(i, q)))).flat()
+		.filter((value) => Number.isFinite(value) && (!log || value > 0)).sort((a, b) => a - b);
+	if (!known.length) return null;
+	const shown = [known[0], known[round((log ? 1 : 0.98) * (known.length - 1))], ...floors.map(([, value]) => value)];
+	if (top && !log) shown.push(0, top);
+	const [low, high] = [min(...shown), max(...shown)];
 	if (log) return high > 1.2 * low ? [low / 1.15, high * 1.15] : [low / 1.5, high * 1.5];
 	const room = max(0.05 * (high - low), 0.01 * abs(high), 1e-9);
 	return [low >= 0 && low < room ? 0 : low - room, high + room];
@@ -603,7 +600,7 @@ function chartAxes({ steps, log }, [low, high], width, height) {
 	return {
 		left, right, top, bottom, last,
 		x: (step) => left + (step / last) * (right - left),
-		y: (value) => (log && value <= 0 ? bottom : bottom - share(value) * (bottom - top)),
+		y: (value) => (log && value <= 0 ? bottom : clamp(bottom - share(value) * (bottom - top), top, bottom)),
 	};
 }
 
@@ -620,7 +617,7 @@ function drawChartAxes(ctx, { log }, range, axes) {
 /** The band from 10% to 90% of the seeds, their median, and the shown seed dashed. */
 function drawCurve(ctx, { steps }, { at, colour }, axes) {
 	const n = steps.length;
-	const row = (i) => (i < n ? i : 2 * n - 1 - i); // there along the 90% values, back along the 10% values
+	const row = (i) => (i < n ? i : 2 * n - 1 - i); // there along 90%, back along 10%
 	path(ctx, 2 * n, (i) => axes.x(steps[row(i)]), (i) => axes.y(at(row(i), i < n ? 2 : 0)));
 	ctx.globalAlpha = 0.18;
 	ctx.fillStyle = colour;
@@ -1211,7 +1208,7 @@ export function mount(root, send, link = false) {
 	e.unfold.onpointerenter = ({ pointerType }) => pointerType === "mouse" && unfold(true);
 	e.unfold.onpointerleave = ({ pointerType }) => pointerType === "mouse" && unfold(false);
 	e.unfold.onclick = () => unfold(!unfolding);
-	root.addEventListener("click", ({ detail, target }) => { // then the keys act on the page, not on what was clicked
+	root.addEventListener("click", ({ detail, target }) => { // the keys then act on the page, not on it
 		if (detail) target.closest("button, input[type=checkbox]")?.blur();
 	});
 
@@ -1222,7 +1219,7 @@ export function mount(root, send, link = false) {
 		if (event.ctrlKey || event.metaKey || event.altKey || !frame) return;
 		if (!root.contains(target) && !(link && target === document.body)) return;
 		if (target.closest("select, input:not([type=checkbox], [type=range])")) return;
-		if (target.closest("input, button") && (key === " " || key === "ArrowRight")) return; // which they use themselves
+		if (target.closest("input, button") && (key === " " || key === "ArrowRight")) return;
 		const { seeds, first_seed: first } = frame.header;
 		const seed = (+key - (first % 10) + 10) % 10;
 		if (/^\d$/.test(key) && seed < seeds) setSeed(seed);
