@@ -48,36 +48,37 @@ def fetched(address, **headers):
     return asyncio.run(status())
 
 
-def connected(address, **headers):
-    """The first message of a WebSocket, or why there is none: a status, or a code of closing."""
+def connected(address, origin):
+    """The first message of a WebSocket, or the code with which it was closed."""
 
     async def first():
-        try:
-            socket = await websocket_connect(HTTPRequest(address, headers=headers))
-            message = await asyncio.wait_for(socket.read_message(), 30)
-            if message:
-                socket.close()
-                await socket.read_message()  # None: it is closed
-            return json.loads(message) if message else socket.close_code
-        except HTTPClientError as error:
-            return error.code
+        socket = await websocket_connect(HTTPRequest(address, headers={"Origin": origin}))
+        message = await asyncio.wait_for(socket.read_message(), 30)
+        socket.close()
+        return json.loads(message) if message else socket.close_code
 
     return asyncio.run(first())
+
+
+def refused(address, **headers):
+    """The status of a handshake that does not succeed."""
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    return fetched(address, Upgrade="websocket", Connection="Upgrade", **key, **headers)
 
 
 def test_only_this_servers_page_with_the_token_is_answered(address):
     host = address.split("/")[2]
     port = host.split(":")[1]
-    socket = address.replace("http", "ws").replace("/?", "/socket?")
-    assert fetched(address) == 200 and fetched(f"http://{host}/live.js") == 200
-    assert fetched(address, Host="evil.example") == 403 and fetched(f"http://{host}/server.py") == 404
-    assert fetched(f"http://{host}/../server.py") == 404 and fetched(f"http://{host}/%2e%2e/server.py") == 404
-    assert "hello" in connected(socket, Origin=f"http://{host}")
-    assert connected(socket, Origin="http://evil.example") == 403
-    assert connected(socket, Origin="http://127.0.0.1:1") == 403
-    assert connected(socket, Origin=f"http://evil.example:{port}", Host=f"evil.example:{port}") == 403
-    assert connected(socket.split("?")[0], Origin=f"http://{host}") == 4003
-    assert connected(f"{socket}x", Origin=f"http://{host}") == 4003
+    handshake, own = address.replace("/?", "/socket?"), f"http://{host}"
+    assert fetched(address) == 200 and fetched(f"{own}/live.js") == 200
+    assert fetched(address, Host="evil.example") == 403 and fetched(f"{own}/server.py") == 404
+    assert fetched(f"{own}/../server.py") == 404 and fetched(f"{own}/%2e%2e/server.py") == 404
+    assert refused(handshake, Origin="http://evil.example") == 403
+    assert refused(handshake, Origin="http://127.0.0.1:1") == 403
+    assert refused(handshake, Origin=f"http://evil.example:{port}", Host=f"evil.example:{port}") == 403
+    socket = handshake.replace("http", "ws")
+    assert "hello" in connected(socket, own)
+    assert connected(socket.split("?")[0], own) == connected(f"{socket}x", own) == 4003
 
 
 def test_bad_messages_are_answered_and_the_next_good_one_as_well(address):
@@ -95,6 +96,7 @@ def test_bad_messages_are_answered_and_the_next_good_one_as_well(address):
         found.append(json.loads(await socket.read_message()))
         await socket.write_message("x" * 3_000_000)
         assert await socket.read_message() is None
+        socket.close()
         return found, frame, socket.close_code
 
     found, frame, code = asyncio.run(answers())
