@@ -36,6 +36,14 @@ them.
 Of the 7.6 to 7.8 s of `normal_1d.py` .7 s go into Python and its packages, 1.2 s into TensorFlow, 1.1 s into tracing
 and loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures.
 """,
+    "speed_live.py": """
+## The live page
+
+{command}: `live.py` on the ring with ten seeds, in a headless chromium on the same two
+cores, between two runs of `mixture_2d.py` with the same settings and no page.
+
+{table}
+""",
     "speed_normal_1d.py": """
 ## The tutorial's 1-D system
 
