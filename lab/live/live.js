@@ -593,7 +593,7 @@ function chartRange({ steps, lines, floors, log, top }) {
 }
 
 function chartAxes({ steps, log }, [low, high], width, height) {
-	const [left, right, top, bottom] = [46, width - 50, 24, height - 20];
+	const [left, right, top, bottom] = [46, width - 56, 24, height - 20];
 	const scaled = log ? Math.log : Number;
 	const share = (value) => (scaled(value) - scaled(low)) / (scaled(high) - scaled(low));
 	const last = max(1, steps.at(-1));
@@ -609,7 +609,7 @@ function drawChartAxes(ctx, { log }, range, axes) {
 		level(ctx, axes.left, axes.right, axes.y(tick), RULE);
 		words(ctx, decimal(tick), axes.left - 6, axes.y(tick) + 4, SOFT, "right");
 	}
-	ticksOf(0, axes.last, axes.right - axes.left > 200 ? 4 : 2).forEach((tick, i, all) => {
+	ticksOf(0, axes.last, axes.right - axes.left > 300 ? 4 : 3).forEach((tick, i, all) => {
 		words(ctx, whole(tick) + (i === all.length - 1 ? " steps" : ""), axes.x(tick), axes.bottom + 15, SOFT, "center");
 	});
 }
@@ -687,10 +687,10 @@ function thumbLine(canvas, { arrays }, k) {
 /** A button for each seed, with a small picture of its fakes. */
 function showThumbs(box, frame, choose) {
 	const { kind, seeds, seed, first_seed: first } = frame.header;
-	resize(box, seeds, (k) => make("button", { onclick: () => choose(k) }, make("canvas"), make("span")));
+	const picture = () => make("canvas", { role: "img", ariaLabel: "fakes of seed" });
+	resize(box, seeds, (k) => make("button", { onclick: () => choose(k) }, picture(), make("span")));
 	[...box.children].forEach((button, k) => {
 		write(button.lastChild, String(first + k));
-		button.ariaLabel = `seed ${first + k}`;
 		button.ariaPressed = k === seed;
 		(kind === "plane" ? thumbPlane : thumbLine)(button.firstChild, frame, k);
 	});
