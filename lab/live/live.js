@@ -188,7 +188,7 @@ function controlPanel(controls, changed) {
 		const build = { slider, decay: slider, choice }[control.kind] ?? field;
 		const part = build(control, (value) => changed(control, value));
 		const { name, label, help = "", instant, group } = control;
-		Object.assign(part.elements.at(-1), { name, ariaLabel: label }); // a label around two names the first alone
+		part.elements.at(-1).name = name;
 		const sign = make("i", { className: instant ? "instant" : "", textContent: instant ? "\u2022" : "\u21bb" });
 		const text = make("span", { textContent: `${label} ` }, sign);
 		(rows[group] ??= []).push(make("label", { className: control.kind, title: help }, text, ...part.elements));
