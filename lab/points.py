@@ -56,6 +56,19 @@ class Ensemble:
         alone.games = [tf.nest.map_structure(lambda v: v[within] if v.shape.rank else v, game)]
         return alone
 
+    def frozen(self, blocks: Sequence[int]) -> Ensemble:
+        """These blocks of GANs as they are now, without Adam's moments, to be asked while the games train on."""
+        frozen = copy.copy(self)
+
+        def player(weights: list) -> core.Player:
+            return core.Player([*map(tf.identity, weights)], [], [])
+
+        frozen.games = [
+            core.Game(player(g.discriminator.weights), player(g.generator.weights), player(g.average).weights, g.step)
+            for g in (self.games[k] for k in blocks)
+        ]
+        return frozen
+
     # ------------------------------------------------------------------------------------------ training
 
     def batches(self, period: Period) -> Iterator[dict[str, tf.Tensor]]:

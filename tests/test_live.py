@@ -115,8 +115,9 @@ def test_a_rate_changes_without_a_word_and_is_kept_in_the_list_of_changes(player
 def test_a_loss_is_compiled_while_the_old_game_plays_on(player):
     player.after(do="reset")
     player.do(do="play", value=True)
-    header, _ = player.after(do="set", name="loss", value="hinge")
-    assert "hinge" in header["busy"] and header["settings"]["loss"] == "minimax"
+    player.do(do="set", name="loss", value="hinge")
+    header, _ = player.until(lambda header: "hinge" in header["busy"])
+    assert header["settings"]["loss"] == "minimax"
     before = header["step"]
     header, _ = player.until(lambda header: header["settings"]["loss"] == "hinge")
     assert header["step"] > before and header["changes"] == 1 and header["busy"] == ""

@@ -6,6 +6,7 @@ before it plays on. No command may end the training: a wrong one is answered wit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import struct
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,8 +35,9 @@ STAGES = {
     "update": "Update: D and then G have changed their weights by one step of Adam; the fakes have moved.",
 }
 FRAMES = 25  # a second, at most
-FAST = 0.025  # seconds of training between two looks at the queue
+FAST = 0.08  # seconds of training between two looks at the commands
 PACE = {"1": 1, "10": 10}  # steps every 50 ms; "fast" has no pace
+MEASURED = 2.0  # seconds between two measurements of all seeds, which take 40 to 80 ms
 KEPT = 8  # compiled programs, the newest ones
 
 
@@ -48,6 +51,13 @@ class Built(NamedTuple):
     program: Any  # None while it is being compiled
     look: Any
     free_penalties: bool
+
+
+class Training(NamedTuple):
+    """Steps that are being trained in another thread."""
+
+    began: float
+    future: Future
 
 
 class Engine(threading.Thread):
@@ -66,6 +76,7 @@ class Engine(threading.Thread):
         self.notice = self.busy = ""
         self.wanted, self.ended = False, threading.Event()
         self.knobs = game.Knobs()
+        self._trainer = ThreadPoolExecutor(1)
         self._programs: OrderedDict[tuple, Any] = OrderedDict()
         self._building = 0  # the number of the newest job; what older ones have built is discarded
         self._asked: tuple[controls.Source, Any] | None = None  # what the newest job builds
@@ -80,14 +91,36 @@ class Engine(threading.Thread):
         self._build(self.source, self.config, None)
         while not self.ended.is_set():
             self._obey_all()
-            began = time.perf_counter()
-            if self._can_play():
-                self._guarded(self._play_for_a_while)
-            if self.wanted and self._built and began - self._last_frame > 1 / FRAMES:
-                self.wanted, self._last_frame = False, began
-                self._guarded(lambda: self.send(self.frame()))
-            if self._can_play() and self.speed in PACE:
-                self.ended.wait(max(0.0, 0.05 - (time.perf_counter() - began)))
+            training = self._start(self._count()) if self._can_play() else None
+            while True:  # pictures are made while the steps train
+                if self._wants_frame():
+                    self.wanted, self._last_frame = False, time.perf_counter()
+                    self._guarded(self._show)
+                if not training or training.future.done():
+                    break
+                wait([training.future], timeout=0.008)
+                self._take_wishes()
+            if training:
+                self._guarded(partial(self._finish, training))
+                if self.speed in PACE:
+                    self.ended.wait(max(0.0, 0.05 - (time.perf_counter() - training.began)))
+
+    def _wants_frame(self) -> bool:
+        """Whether a picture is asked for, and the last one is old enough."""
+        return bool(self.wanted and self._built) and time.perf_counter() - self._last_frame > 1 / FRAMES
+
+    def _take_wishes(self) -> None:
+        """Look for wishes for a frame; all other commands wait until the training call is over."""
+        later = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                command = self.commands.get_nowait()
+                if command.get("do") == "frame":
+                    self.wanted = True
+                else:
+                    later.append(command)
+        for command in later:
+            self.commands.put(command)
 
     def hello(self) -> dict[str, Any]:
         """What a page that opens has to know."""
@@ -315,30 +348,40 @@ class Engine(threading.Thread):
 
     # ------------------------------------------------------------------------------------------- training
 
-    def _play_for_a_while(self) -> None:
-        """At a pace so many steps; as fast as possible, as many as take about `FAST` seconds."""
+    def _count(self) -> int:
+        """How many steps the next call plays: at a pace so many, otherwise as many as take about `FAST` seconds."""
         if self.speed in PACE:
-            self._advance(PACE[self.speed])
-            return
-        began = time.perf_counter()
-        self._advance(self._steps_of_call)
-        fitting = self._steps_of_call * FAST / max(time.perf_counter() - began, 1e-6)
-        self._steps_of_call = max(1, min(int(fitting), 4 * self._steps_of_call, 50 * game.AT_MOST))
+            return PACE[self.speed]
+        return self._steps_of_call
 
-    def _advance(self, count: int, players: str = "both") -> None:
-        built, end = self._built, self.end
-        if end is not None:
-            count = min(count, end - built.game.step)
+    def _start(self, count: int, players: str = "both") -> Training | None:
+        """Begin to train in another thread; None at the end of training."""
+        playing, end = self._built.game, self.end
+        if end is not None and playing.step + count > end:
+            count = end - playing.step
             if count <= 0:
                 self.playing, self.notice = False, f"All {end} steps are played; Reset begins again."
-                return
-        losses = built.game.play(built.program, count, players)
+                return None
+        future = self._trainer.submit(playing.play, self._built.program, count, players)
+        if playing.turns["D"] != playing.turns["G"] or players != "both":
+            wait([future])  # between the turns of two players a picture would show neither
+        return Training(time.perf_counter(), future)
+
+    def _finish(self, training: Training) -> None:
+        """Wait for the losses, and note them."""
+        losses = training.future.result()
         bad = ~np.isfinite(losses).all(axis=(0, 1))
         if bad.any():
             which = self.config.seed + int(bad.argmax())
-            self.playing, self.notice = False, f"Step {built.game.step}: a loss of seed {which} is not finite."
+            self.playing, self.notice = False, f"Step {self._built.game.step}: a loss of seed {which} is not finite."
         self.windows.add(losses)
-        self._seed_steps += count * losses.shape[2]
+        self._seed_steps += len(losses) * losses.shape[2]
+        fitting = len(losses) * FAST / max(time.perf_counter() - training.began, 1e-6)
+        self._steps_of_call = max(1, min(int(fitting), 4 * self._steps_of_call, 2000))
+
+    def _advance(self, count: int, players: str = "both") -> None:
+        if training := self._start(count, players):
+            self._finish(training)
 
     @property
     def end(self) -> int | None:
@@ -366,23 +409,31 @@ class Engine(threading.Thread):
 
     # ------------------------------------------------------------------------------------------- the frame
 
+    def _is_due(self) -> bool:
+        """Whether all seeds shall be measured: now and then while the game plays, otherwise at every step."""
+        new = not self.measures.steps or self.measures.steps[-1] != self._built.game.step or not self._measured
+        return new and time.perf_counter() - self._measured > (MEASURED if self.playing else 0.0)
+
+    def _show(self) -> None:
+        """Send a frame to whoever asked for one."""
+        self.send(self.frame())
+
     def frame(self) -> bytes:
-        """What the page shows now."""
-        built = self._built
-        gans, scene, now = built.game.gans, built.scene, time.perf_counter()
+        """What the page shows now; the game may train on in the meantime."""
+        built, scene, now = self._built, self._built.scene, time.perf_counter()
+        turns, is_due = [*built.game.turns.values()], self._is_due()
+        *weights, step = built.game.weights_of(self.seed)
         if not self._looker:
-            self._looker = scenes.Looker(built.look, gans, scene.places, scene.shown, scene.lattice)
-        step = built.game.step
-        due = now - self._measured > (1.0 if self.playing else 0.0)
-        if due and (not self.measures.steps or self.measures.steps[-1] != step or not self._measured):
-            numbers, self._pictures = scene.measure(gans, step, self.seed)
+            self._looker = scenes.Looker(built.look, scene.places, scene.shown, scene.lattice)
+        if is_due:
+            numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
             if not self.measures.steps or self.measures.steps[-1] != step:
                 self.measures.add(step, numbers)
-            self._measured = time.perf_counter()
+            self._measured = now
         if now - self._mark > 0.5:
             self._rate = self._seed_steps / (now - self._mark)
             self._mark, self._seed_steps = now, 0
-        arrays = scene.look(self._looker, self.seed) | self._pictures
+        arrays = scene.look(*self._looker(built.game.gans, self.seed, *weights)) | self._pictures
         arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)
         if self.stage >= 0:
             arrays |= {name: values for name, values in self._stage.items() if name != "all_z"}
@@ -403,7 +454,7 @@ class Engine(threading.Thread):
             "busy": self.busy,
             "settings": controls.values(self.source, self.config),
             "changes": len(self.changes),
-            "turns": [built.game.turns["D"], built.game.turns["G"]],
+            "turns": turns if turns[0] != turns[1] else [step, step],
             "measures": scene.measures,
             "stage": self._caption(),
         }

@@ -8,8 +8,10 @@ changed: XLA multiplies constants with each other before it multiplies anything 
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -22,7 +24,9 @@ from gan_core import tf
 from lab import draws, points
 from lab.runs import Period
 
-AT_MOST = 16  # steps of one call; fewer are the same program with a smaller count
+# Steps of one call of a program, with layers of 64 units or more and with narrower ones: about 20 ms. Fewer steps are
+# the same program with a smaller count.
+CALL, CALL_OF_NARROW = 8, 64
 PENALTIES = ("r1", "r2", "gradient_penalty")
 RATES = ("learning_rate", "discriminator_rate", "beta1", "beta2", "average")
 NEVER_COMPILED = (  # settings that are no part of a program
@@ -86,6 +90,11 @@ def fits(before: Any, after: Any) -> bool:
     return changed <= {*KEPT, *RATES, "penalty_end", "schedule", "discriminator_schedule", "eval_every"}
 
 
+def at_most(config: Any) -> int:
+    """How many steps a call of the program plays at most."""
+    return CALL if points.widest_layer(config) >= 64 else CALL_OF_NARROW
+
+
 class Game:
     """All seeds of a game, and how far each player has come.
 
@@ -101,6 +110,9 @@ class Game:
         self.turns = {"D": 0, "G": 0}
         self._batches = {player: Batches(self.gans) for player in ("D", "G")}
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._concretes: dict[tuple, Any] = {}
+        self._locks = [(threading.Lock(), threading.Lock()) for _ in self.gans.games]
+        self._done = [0] * len(self.gans.games)  # steps of each block of seeds
 
     def _turn_knobs(self) -> None:
         """Let the variables have the values of this game's settings; another game may have used them before."""
@@ -139,12 +151,35 @@ class Game:
         if self.turns["D"] != self.turns["G"]:
             pairs = [(self._turn(program, "D"), self._turn(program, "G")) for _ in range(count)]
             return np.stack([[d[0, 0], g[0, 1]] for d, g in pairs])
+        parts = [*Period(self.step, self.step + count).chunks(at_most(self.gans.config))]
+        batches = [self._batches["D"].take(part.first, part.count) for part in parts]
+        losses = self._side_by_side(
+            program, [(part.count, batch) for part, batch in zip(parts, batches, strict=True)]
+        )
+        self.turns = {player: turns + count for player, turns in self.turns.items()}
+        return losses
+
+    def weights_of(self, seed: int) -> tuple[list, list, int, int]:
+        """D's weights and G's average in the block of a seed, as they are now, its place there, and their step.
+
+        Training may be under way in another thread: the block is asked between two of its calls.
+        """
+        k, block = next((k, block) for k, block in enumerate(self.gans.blocks) if seed < block.stop)
+        gate, lock = self._locks[k]
+        with gate, lock:
+            game = self.gans.games[k]
+            weights = [[*map(tf.identity, part)] for part in (game.discriminator.weights, game.average)]
+            return *weights, seed - block.start, self._done[k]
+
+    def frozen(self) -> points.Ensemble:
+        """All GANs as they are now, asked in the same way, so that blocks of seeds may differ by a few steps."""
         parts = []
-        for first in range(0, count, AT_MOST):
-            n = min(AT_MOST, count - first)
-            parts.append(self._call(program, self._batches["D"].take(self.step, n), n))
-            self.turns = {player: turns + n for player, turns in self.turns.items()}
-        return np.concatenate(parts)
+        for k, (gate, lock) in enumerate(self._locks):
+            with gate, lock:
+                parts.append(self.gans.frozen([k]))
+        frozen = copy.copy(parts[0])
+        frozen.games = [game for part in parts for game in part.games]
+        return frozen
 
     def next_batch(self) -> dict[str, np.ndarray]:
         """The minibatch of D's next turn: real points `x [S, F, pack B]`, random bits `z [S, Z, pack B]`."""
@@ -162,20 +197,39 @@ class Game:
         values = [[[v.numpy().copy() for v in part] for part in parts] for parts in kept]
         for game in games:
             game.step.assign(self.turns[player])
-        losses = self._call(program, self._batches[player].take(self.turns[player], 1), 1)
+        losses = self._side_by_side(program, [(1, self._batches[player].take(self.turns[player], 1))])
         for parts, old in zip(kept, values, strict=True):
             for variables, arrays in zip(parts, old, strict=True):
                 for variable, array in zip(variables, arrays, strict=True):
                     variable.assign(array)
         self._turn_knobs()
         self.turns[player] += 1
+        self._done = [self.step] * len(games)
         return losses
 
-    def _call(self, program: Any, batches: list[dict], count: int) -> np.ndarray:
-        """One call of the program for each block of seeds, side by side: losses `[count, 2, S]`."""
-        n, pairs = tf.constant(count), zip(self.gans.games, batches, strict=True)
-        calls = [self._pool.submit(program, game, batch, n) for game, batch in pairs]
-        return np.concatenate([call.result().numpy()[:count] for call in calls], axis=-1)
+    def _side_by_side(self, program: Any, parts: list[tuple[int, list[dict]]]) -> np.ndarray:
+        """Calls of the program, one after the other, by each block of seeds in its own thread: losses `[n, 2, S]`."""
+        blocks = range(len(self.gans.games))
+        futures = [self._pool.submit(self._train_block, program, k, parts) for k in blocks]
+        return np.concatenate([future.result() for future in futures], axis=-1)
+
+    def _train_block(self, program: Any, k: int, parts: list[tuple[int, list[dict]]]) -> np.ndarray:
+        game, (gate, lock), losses = self.gans.games[k], self._locks[k], []
+        for count, batches in parts:
+            with gate:  # who wants to freeze the block comes first
+                pass
+            with lock:
+                call = self._concrete(program, game, batches[k])
+                losses.append(call(game, batches[k], tf.constant(count)).numpy()[:count])
+                self._done[k] += count
+        return np.concatenate(losses)
+
+    def _concrete(self, program: Any, game: core.Game, batch: dict) -> Any:
+        """The program for blocks of this size, without a search for it, which takes longer than two steps."""
+        key = program, batch["z"].shape
+        if key not in self._concretes:
+            self._concretes[key] = program.get_concrete_function(game, batch, tf.constant(0))
+        return self._concretes[key]
 
 
 class Batches:
@@ -192,22 +246,23 @@ class Batches:
         self._first = self._last = -1
 
     def take(self, step: int, count: int) -> list[dict]:
-        """Of each block of seeds the minibatches of `count` steps, filled up with zeros to `AT_MOST` steps."""
+        """Of each block of seeds the batches of `count` steps, and zeros behind them up to the size of a call."""
+        size = at_most(self.gans.config)
         if not self._first <= step < self._last:
             if step != self._last:
                 self._chunks, self._last = self._drawn(step), step
             self._chunk = next(self._chunks)
             self._first, self._last = self._last, self._last + len(self._chunk[0]["x"])
         at = step - self._first
-        parts = [{name: values[at : at + AT_MOST] for name, values in block.items()} for block in self._chunk]
-        short = min(count, AT_MOST) - (self._last - step)
+        parts = [{name: values[at : at + size] for name, values in block.items()} for block in self._chunk]
+        short = min(count, size) - (self._last - step)
         if short > 0:  # the rest is in the next chunk
             after = self.take(self._last, short)
             return [
-                {name: tf.concat([part[name], rest[name]], 0)[:AT_MOST] for name in part}
+                {name: tf.concat([part[name], rest[name]], 0)[:size] for name in part}
                 for part, rest in zip(parts, after, strict=True)
             ]
-        return [{name: _filled_up(values) for name, values in part.items()} for part in parts]
+        return [{name: _filled_up(values, size) for name, values in part.items()} for part in parts]
 
     def _drawn(self, step: int) -> Iterator[list[dict]]:
         n, blocks = points.steps_at_once(self.gans.config, self.gans.points.shape[1]), len(self.gans.blocks)
@@ -216,6 +271,6 @@ class Batches:
         return iter(lambda: [next(one_by_one) for _ in range(blocks)], None)
 
 
-def _filled_up(values: Any) -> Any:
-    missing = AT_MOST - values.shape[0]
+def _filled_up(values: Any, size: int) -> Any:
+    missing = size - values.shape[0]
     return values if missing <= 0 else tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])

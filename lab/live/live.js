@@ -967,11 +967,9 @@ export function mount(root, send, link = false) {
 		e.next.hidden = speed !== "stages";
 	}
 	function showHeader(header) {
-		const { target, steps, playing, rate, turns, changes, stage } = header;
-		write(e.count, `step ${whole(header.step)}`);
-		write(e.rate, [target, steps && `of ${whole(steps)} steps`, playing && `${whole(rate)} seed-steps/s`,
-			turns?.[0] !== turns?.[1] && `turns: D ${whole(turns[0])}, G ${whole(turns[1])}`,
-			changes && `${changes} change${changes > 1 ? "s" : ""} in mid-run`].filter(Boolean).join(" \u00b7 "));
+		const { stage } = header;
+		if (header.playing) numbersInTime();
+		else showNumbers();
 		write(e.busy, header.busy ?? "");
 		write(e.notice, own || header.notice || "");
 		if (!pending("speed") && speed !== header.speed) {
@@ -986,6 +984,14 @@ export function mount(root, send, link = false) {
 		settle(header);
 		describe();
 	}
+	function showNumbers() {
+		const { step, target, steps, playing, rate, turns, changes } = frame.header;
+		write(e.count, `step ${whole(step)}`);
+		write(e.rate, [target, steps && `of ${whole(steps)} steps`, playing && `${whole(rate)} seed-steps/s`,
+			turns?.[0] !== turns?.[1] && `turns: D ${whole(turns[0])}, G ${whole(turns[1])}`,
+			changes && `${changes} change${changes > 1 ? "s" : ""} in mid-run`].filter(Boolean).join(" \u00b7 "));
+	}
+	const numbersInTime = atMost(150, showNumbers); // each new text makes the browser lay out the page again
 	/** The scene in words, now and then, for those who do not see it. */
 	const describe = atMost(2000, () => timed(() => {
 		const { header } = frame;

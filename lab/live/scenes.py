@@ -17,7 +17,7 @@ from gan_core import tf
 from lab import draws, points, targets
 
 SHOWN, PUSHED = 500, 150  # fakes of the shown seed, and those with an arrow
-RASTER, LATTICE = 48, 41  # cells of D's heat map, and lines of G's lattice, along a side
+RASTER, LATTICE = 40, 31  # cells of D's heat map, and lines of G's lattice, along a side
 MANY = 20_000  # fakes whose shares of the raster's cells estimate G's density
 CURVE = 300  # places of the densities on the line
 LN4 = 2 * np.log(2)
@@ -51,17 +51,16 @@ def new_look(config: Any) -> Any:
 
 
 class Looker:
-    """Asks a game of one seed at a time, in the unit of the data; `fakes` are the same latents at every step."""
+    """Asks one seed at a time, in the unit of the data. The latents are the same at every step: no fake flickers."""
 
-    def __init__(self, look: Any, gans: points.Ensemble, places: np.ndarray, fakes: int, lattice: np.ndarray):
-        self.look, self.gans, self.places, self.fakes = look, gans, places, fakes
+    def __init__(self, look: Any, places: np.ndarray, fakes: int, lattice: np.ndarray):
+        self.look, self.places, self.fakes = look, places, fakes
         self.lattice = lattice[None].astype(np.float32)
         self.seed, self.inputs = -1, tuple[Any, ...]()
 
-    def __call__(self, seed: int) -> tuple[np.ndarray, ...]:
+    def __call__(self, gans: points.Ensemble, seed: int, d: list, g: list, k: int) -> tuple[np.ndarray, ...]:
         """Fakes `[F, n]`, pushes `[F, PUSHED]`, logits at the places `[P]` and the image of the lattice `[F, L]`."""
-        gans, mean, std = self.gans, self.gans.mean[seed], self.gans.std[seed]
-        block, game = next((b, g) for b, g in zip(gans.blocks, gans.games, strict=True) if seed < b.stop)
+        mean, std = gans.mean[seed], gans.std[seed]
         if seed != self.seed:
             self.seed, one = seed, slice(seed, seed + 1)
             bits = draws.bits_for_seeds(gans.seeds[one], draws.EVALUATION, 0, 1, (gans.config.latent_dim, self.fakes))
@@ -69,8 +68,7 @@ class Looker:
             companies = tuple(gans.company(one, n) for n in sizes)
             real = gans.points[one][:, :, np.arange(PUSHED) % gans.points.shape[2]]
             self.inputs = (np.float32((self.places - mean) / std), bits[0], self.lattice, real, companies)
-        k = tf.constant(seed - block.start)
-        answers = self.look(game.discriminator.weights, game.average, k, *self.inputs)
+        answers = self.look(d, g, tf.constant(k), *self.inputs)
         fakes, pushes, logits, sheet = (answer.numpy()[0] for answer in answers)
         return fakes * std + mean, pushes / std, logits[0], sheet * std + mean
 
@@ -113,9 +111,8 @@ class Plane:
         )  # [modes, R]
         return np.einsum("my,mx->yx", y, x) / len(centres)
 
-    def look(self, looker: Looker, seed: int) -> dict[str, np.ndarray]:
-        """The pictures of one seed."""
-        fakes, pushes, logits, sheet = looker(seed)
+    def look(self, fakes: np.ndarray, pushes: np.ndarray, logits: np.ndarray, sheet: np.ndarray) -> dict:
+        """The pictures of one seed, from the answers of a `Looker`."""
         return self.fixed | {
             "fakes": fakes,
             "pushes": pushes,
@@ -171,9 +168,8 @@ class Line:
         self.p, self.small_x = p, np.linspace(low, high, 100)
         self.fixed: dict[str, np.ndarray] = {"x": self.x, "p": p, "thumb_p": real.density(self.small_x)}
 
-    def look(self, looker: Looker, seed: int) -> dict[str, np.ndarray]:
-        """The pictures of one seed."""
-        fakes, pushes, logits, _ = looker(seed)
+    def look(self, fakes: np.ndarray, pushes: np.ndarray, logits: np.ndarray, sheet: np.ndarray) -> dict:
+        """The pictures of one seed, from the answers of a `Looker`."""
         q = targets.kernel_density(fakes[0], self.x)
         reliable = self.p + q > 0.01 * self.p.max()  # where both are tiny, the estimate q is not
         optimal = np.where(reliable, metrics.optimal_discriminator(self.p, q), np.nan)
