@@ -100,8 +100,9 @@ def test_plays_and_pauses(player):
     player.after(do="reset")
     player.do(do="play", value=True)
     player.until(lambda header: header["step"] > 40)
-    header, _ = player.after(do="play", value=False)
-    assert not header["playing"] and player.frame()[0]["step"] == header["step"]
+    player.do(do="play", value=False)
+    header, _ = player.until(lambda header: not header["playing"])
+    assert player.frame()[0]["step"] == header["step"]
 
 
 def test_a_rate_changes_without_a_word_and_is_kept_in_the_list_of_changes(player):

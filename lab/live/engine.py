@@ -12,7 +12,7 @@ import queue
 import struct
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -70,7 +70,7 @@ class Engine(threading.Thread):
 
     def __init__(self, source: controls.Source, config: Any, send: Callable[[bytes | dict], None]):
         super().__init__(daemon=True, name="engine")
-        self.send, self.commands = send, queue.Queue[dict]()
+        self.send, self.commands, self._later = send, queue.Queue[dict](), deque[dict]()
         self.source, self.config = source, config
         self.playing, self.speed, self.seed = False, "fast", 0
         self.notice = self.busy = ""
@@ -111,16 +111,13 @@ class Engine(threading.Thread):
 
     def _take_wishes(self) -> None:
         """Look for wishes for a frame; all other commands wait until the training call is over."""
-        later = []
         with contextlib.suppress(queue.Empty):
             while True:
                 command = self.commands.get_nowait()
                 if command.get("do") == "frame":
                     self.wanted = True
                 else:
-                    later.append(command)
-        for command in later:
-            self.commands.put(command)
+                    self._later.append(command)
 
     def hello(self) -> dict[str, Any]:
         """What a page that opens has to know."""
@@ -133,16 +130,17 @@ class Engine(threading.Thread):
 
     def _obey_all(self) -> None:
         """Take what is in the queue; wait for it if there is nothing to play and no frame to draw."""
+        while self._later:
+            self._guarded(partial(self._obey, self._later.popleft()))
         idle = not self._can_play() and not (self.wanted and self._built)
-        waiting = max(0.0, 1 / FRAMES - (time.perf_counter() - self._last_frame)) if self.wanted else 0.0
         try:
             while True:
                 command = self.commands.get(timeout=1.0) if idle else self.commands.get_nowait()
                 idle = False
                 self._guarded(partial(self._obey, command))
         except queue.Empty:
-            if waiting and not self._can_play():
-                self.ended.wait(waiting)
+            if not self._can_play():  # the next picture is not due yet
+                self.ended.wait(max(0.0, 1 / FRAMES - (time.perf_counter() - self._last_frame)))
 
     def _can_play(self) -> bool:
         return bool(self.playing and self.speed != "stages" and self._built and self._built.program)
@@ -307,9 +305,10 @@ class Engine(threading.Thread):
             return
 
         def work() -> None:
-            program = game.new_program(built.source.script, built.config, self.knobs, True)
-            built.game.warm_up(program, built.config)
-            self._programs[key] = program
+            with contextlib.suppress(Exception):  # without it a slider has to wait, and says why if it fails again
+                program = game.new_program(built.source.script, built.config, self.knobs, True)
+                built.game.warm_up(program, built.config)
+                self._programs[key] = program
 
         threading.Thread(target=work, name="compiler").start()
 
@@ -332,15 +331,8 @@ class Engine(threading.Thread):
         """The same game with other settings."""
         names = [n for n, v in vars(built.config).items() if v != getattr(self.config, n)]
         if built.game.step:
-            self.changes += [
-                {
-                    "step": built.game.step,
-                    "setting": n,
-                    "from": getattr(self.config, n),
-                    "to": getattr(built.config, n),
-                }
-                for n in names
-            ]
+            old, new = vars(self.config), vars(built.config)
+            self.changes += [{"step": built.game.step, "setting": n, "from": old[n], "to": new[n]} for n in names]
         self.exact = self.exact and not built.free_penalties
         self._built, self.config = built, built.config
         built.game.use(built.config)

@@ -24,16 +24,19 @@ from gan_core import tf
 from lab import draws, points
 from lab.runs import Period
 
-# Steps of one call of a program, with layers of 64 units or more and with narrower ones: about 20 ms. Fewer steps are
+# Steps of one call of a program, with layers of 64 units or more and with narrower ones: about 40 ms. Fewer steps are
 # the same program with a smaller count.
-CALL, CALL_OF_NARROW = 8, 64
+CALL, CALL_OF_NARROW = 16, 128
 PENALTIES = ("r1", "r2", "gradient_penalty")
 RATES = ("learning_rate", "discriminator_rate", "beta1", "beta2", "average")
 NEVER_COMPILED = (  # settings that are no part of a program
     *("seed", "target", "target_args", "data", "samples", "standardise", "jitter", "epochs"),
     *("eval_every", "eval_samples", "checkpoint_every", *RATES),
 )
-KEPT = ("loss", "batch", "pack", "unroll", "steps", "latent", "simultaneous", *PENALTIES)  # see `fits`
+GOING_ON = (  # settings that may change while a game goes on: its networks and its data stay what they are
+    *("loss", "batch", "unroll", "steps", "penalty_end", "schedule", "discriminator_schedule", "eval_every"),
+    *(*PENALTIES, *RATES),
+)
 
 
 class Knobs:
@@ -85,9 +88,7 @@ def new_program(script: Any, config: Any, knobs: Knobs, free_penalties: bool) ->
 def fits(before: Any, after: Any) -> bool:
     """Whether a game with the settings `before` may go on with the settings `after`: its networks and data fit."""
     changed = {name for name, value in vars(after).items() if value != getattr(before, name, None)}
-    if "pack" in changed or "samples" in changed:  # D's first layer has as many inputs as a pack has coordinates
-        return False
-    return changed <= {*KEPT, *RATES, "penalty_end", "schedule", "discriminator_schedule", "eval_every"}
+    return changed <= {*GOING_ON}
 
 
 def at_most(config: Any) -> int:

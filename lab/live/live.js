@@ -1116,7 +1116,6 @@ export function mount(root, send, link = false) {
 		});
 		paintCharts();
 		paintThumbs();
-		if (isNew) send({ do: "frame" });
 		if (moving) schedule();
 	}
 	function schedule() {
@@ -1262,13 +1261,14 @@ export function mount(root, send, link = false) {
 			if (message.error) say(message.error);
 		}),
 		frame(buffer) {
-			const before = frame;
 			timed(() => {
 				frame = decoded(buffer);
-				fresh = buffer.byteLength;
+				fresh += buffer.byteLength;
 				schedule();
 			});
-			if (frame === before) requestAnimationFrame(() => send({ do: "frame" })); // the next one may fit
+			const ask = () => send({ do: "frame" }); // the next one is made while this one is painted
+			if (document.hidden) requestAnimationFrame(ask); // once somebody looks again
+			else ask();
 		},
 		closed() {
 			walking = greeted = false;

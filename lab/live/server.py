@@ -161,7 +161,7 @@ class Socket(Guarded, tornado.websocket.WebSocketHandler):
         self.settings["obey"](command)
 
     def on_close(self) -> None:
-        """Forget the page; the game plays on."""
+        """The page is gone; the game plays on."""
         if hasattr(self, "clients"):
             self.clients.all.discard(self)
             self.clients.waiting.discard(self)
