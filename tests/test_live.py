@@ -248,3 +248,35 @@ def test_no_port_is_free(monkeypatch):
 
 def test_only_the_threads_of_the_engine_are_left(player):
     assert [t.name for t in threading.enumerate()].count("engine") == 1
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("kind", ["npy", "spaces.txt", "semicolons.csv", "comment.csv"])
+def test_files_are_read_and_saved_as_the_scripts_read_them(tmp_path, monkeypatch, kind, columns):
+    monkeypatch.chdir(tmp_path)
+    rows, path = np.random.default_rng(0).normal(size=(50, columns)), tmp_path / f"own.{kind}"
+    if kind == "npy":
+        np.save(path, rows)
+    else:
+        delimiter, header = {"s": " ", "c": ","}[kind[0]], "three, words, here" if kind == "comment.csv" else ""
+        np.savetxt(path, rows, delimiter=";" if kind == "semicolons.csv" else delimiter, header=header)
+    source, config = controls.new_source(str(path), "stable", 2, 0, None, tmp_path)
+    saved = source.save(config, [], {"D": 0, "G": 0}, True)
+    kept = storage.load_config(Path(saved["folder"]), "RUN", type(config))
+    loaded = source.load(kept)[1]
+    assert loaded.shape[:2] == (2, columns)
+    np.testing.assert_array_equal(loaded, source.load(config)[1])
+
+
+def test_every_drawing_and_dropped_file_keeps_its_own_points(tmp_path):
+    source, config = source_and_config(tmp_path / "settings")
+    source = replace(source, folder=tmp_path)
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    for k, name in enumerate(("a.csv", "drawing", "drawing", "ring")):
+        source = source.with_points(name, (rows + k).tolist())
+    assert [*dict(source.own)] == ["a.csv", "drawing", "ring (file)"]
+    for (_, path), k in zip(source.own, (0, 2, 3), strict=True):
+        np.testing.assert_allclose(np.loadtxt(path, delimiter=","), rows + k)
+    with pytest.raises(BadInput):
+        source.with_points("drawing", [[1.0, 2.0]] * 60)
+    assert len({*dict(source.own).values()}) == 3
