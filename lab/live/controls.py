@@ -191,7 +191,7 @@ class Source:
                 changes[f"{player}_hidden"] = (units,) * layers
         return source, dataclasses.replace(config, **changes)
 
-    def save(self, config: Any, changes: list, turns: dict[str, int], exact: bool) -> dict[str, Any]:
+    def save(self, config: Any, changes: list, step: int, exact: bool) -> dict[str, Any]:
         """A run folder with these settings; returns where it is, how to train it, and what differed in mid-run."""
         folder = storage.folder_for(self.name, config.seed, None)
         storage.create(folder)
@@ -202,13 +202,11 @@ class Source:
             config = dataclasses.replace(config, **{setting: str(copy)})
         storage.save_config(folder, self.name, self.recipe, config)
         notes = list(changes)
-        if turns["D"] != turns["G"]:
-            notes.append({"step": max(turns.values()), "setting": "turns of one player alone", "to": turns})
         if not exact and not changes:
             notes.append(
                 {"step": 0, "setting": "penalties", "to": "changed before the first step: rounding may differ"}
             )
-        files.write_json(folder / "live.json", {"steps": max(turns.values()), "changes": notes})
+        files.write_json(folder / "live.json", {"steps": step, "changes": notes})
         command = f"python experiments/{self.name}.py --resume {folder}"
         return {"folder": str(folder), "command": command, "changes": notes}
 
