@@ -113,18 +113,97 @@ def test_a_rate_changes_without_a_word_and_is_kept_in_the_list_of_changes(player
     assert player.engine.changes == [{"step": 1, "setting": "learning_rate", "from": 5e-4, "to": 1e-3}]
 
 
-def test_a_loss_is_compiled_while_the_old_game_plays_on(player):
+@pytest.fixture
+def compiler(monkeypatch):
+    """An event without which no program becomes ready, and the losses of the programs that were begun."""
+    free, begun, new_program = threading.Event(), [], engine.game.new_program
+
+    def held(script, config, *others):
+        begun.append(config.loss)
+        assert free.wait(60)
+        return new_program(script, config, *others)
+
+    monkeypatch.setattr(engine.game, "new_program", held)
+    yield free, begun
+    free.set()
+
+
+def test_a_loss_is_compiled_while_the_old_game_plays_on(player, compiler):
     player.after(do="reset")
     player.do(do="play", value=True)
     player.do(do="set", name="loss", value="hinge")
-    header, _ = player.until(lambda header: "hinge" in header["busy"])
+    before, _ = player.until(lambda header: "hinge" in header["busy"])
+    header, _ = player.until(lambda header: header["step"] > before["step"])
     assert header["settings"]["loss"] == "minimax"
-    before = header["step"]
+    compiler[0].set()
     header, _ = player.until(lambda header: header["settings"]["loss"] == "hinge")
-    assert header["step"] > before and header["changes"] == 1 and header["busy"] == ""
+    assert header["changes"] == 1 and header["busy"] == ""
     player.do(do="play", value=False)
-    header, _ = player.after(do="set", name="loss", value="minimax")
-    assert header["settings"]["loss"] == "minimax" and header["busy"] == ""  # its program was kept
+    player.do(do="set", name="loss", value="minimax")
+    header, _ = player.until(lambda header: header["busy"] or header["settings"]["loss"] == "minimax")
+    assert header["busy"] == ""  # its program was kept
+
+
+def test_the_last_of_many_quick_choices_is_played_and_few_programs_are_compiled(player, compiler):
+    free, begun = compiler
+    player.after(do="reset")
+    for loss in ("least_squares", "wasserstein", "relativistic_average", "relativistic_paired", "minimax"):
+        player.do(do="set", name="loss", value=loss)  # the last one is the present one, whose program is kept
+    player.until(lambda header: not header["busy"])
+    free.set()
+    for thread in threading.enumerate():
+        if thread.name == "compiler":
+            thread.join(60)
+    header, _ = player.ready()
+    assert header["settings"]["loss"] == "minimax" and len(begun) <= 2
+
+
+def test_reset_while_a_loss_is_compiled_begins_anew_with_that_loss(player, compiler):
+    player.after(do="reset")
+    player.after(do="step")
+    player.do(do="set", name="loss", value="non_saturating")
+    player.until(lambda header: header["busy"])
+    player.do(do="reset")
+    compiler[0].set()
+    header, _ = player.until(lambda header: not header["busy"] and header["settings"]["loss"] == "non_saturating")
+    assert header["step"] == 0 and header["changes"] == 0 and player.engine.exact
+    player.do(do="set", name="loss", value="minimax")
+    player.ready()
+
+
+def test_the_arrows_follow_the_loss_back_and_forth(player):
+    player.after(do="reset")
+    first = player.frame()[1]["pushes"]
+    for loss in ("hinge", "minimax"):
+        player.do(do="set", name="loss", value=loss)
+        header, arrays = player.until(lambda header, loss=loss: header["settings"]["loss"] == loss)
+        assert ("optimal" in arrays) == (loss == "minimax")  # the best D for hinge is another one
+    assert header["step"] == 0
+    np.testing.assert_array_equal(arrays["pushes"], first)
+
+
+def test_settings_of_a_link_that_come_during_the_first_compilation_are_played_and_shown(tmp_path, compiler):
+    playing = Player(tmp_path)
+    for do in ("reset", "save"):
+        playing.do(do=do)
+    assert playing.frame()[0]["busy"]
+    playing.do(do="settings", values={"loss": "least_squares", "learning_rate": 1e-3})
+    playing.until(lambda header: "least_squares" in header["busy"])
+    compiler[0].set()
+    header, _ = playing.until(lambda header: not header["busy"])
+    assert (header["settings"]["loss"], header["settings"]["learning_rate"]) == ("least_squares", 1e-3)
+    game = playing.engine._built.game
+    assert playing.engine.config is game.gans.config and playing.engine.exact
+    playing.engine.stop()
+    playing.engine.join(30)
+
+
+def test_every_turn_of_one_player_alone_is_a_change(player):
+    player.after(do="reset")
+    for name in ("G", "D"):  # as many turns of each, but in another order than the script's
+        header, _ = player.after(do="step", players=name)
+    assert header["turns"] == [1, 1] and header["changes"] == 2
+    assert player.engine.changes[1] == {"step": 1, "setting": "turn of one player alone", "to": "D"}
 
 
 def test_a_penalty_that_is_on_changes_at_once(player):
@@ -135,7 +214,11 @@ def test_a_penalty_that_is_on_changes_at_once(player):
     player.do(do="set", name="r1", value=0.25)
     header, _ = player.until(lambda header: header["settings"]["r1"] == 0.25)
     player.do(do="set", name="r1", value=0.75)
-    assert player.frame()[0]["settings"]["r1"] == 0.75
+    player.until(lambda header: header["settings"]["r1"] == 0.75)
+    assert not player.engine.exact
+    player.do(do="reset")
+    player.ready()
+    assert player.engine.exact  # after a reset the penalties are constants, as in the script
     player.do(do="set", name="r1", value=0.0)
     player.until(lambda header: header["settings"]["r1"] == 0)
 
@@ -195,12 +278,11 @@ def test_own_points_are_learned_and_saved_with_the_run(player, tmp_path, monkeyp
 def test_a_saved_run_has_the_settings_of_the_page_and_the_list_of_its_changes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source, config = source_and_config(tmp_path)
-    saved = source.save(config, [], {"D": 7, "G": 7}, True)
+    saved = source.save(config, [], 7, True)
     assert storage.load_config(Path(saved["folder"]), "RUN", normal_1d.Config) == config and saved["changes"] == []
     change = {"step": 3, "setting": "r1", "from": 1.0, "to": 2.0}
-    saved = source.save(replace(config, seed=1), [change], {"D": 7, "G": 5}, True)
-    assert json.loads(Path(saved["folder"], "live.json").read_text())["changes"][0] == change
-    assert len(saved["changes"]) == 2
+    saved = source.save(replace(config, seed=1), [change], 7, True)
+    assert json.loads(Path(saved["folder"], "live.json").read_text()) == {"steps": 7, "changes": [change]}
 
 
 def test_settings_from_a_link_do_nothing_if_they_are_the_present_ones(tmp_path):
@@ -248,3 +330,35 @@ def test_no_port_is_free(monkeypatch):
 
 def test_only_the_threads_of_the_engine_are_left(player):
     assert [t.name for t in threading.enumerate()].count("engine") == 1
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("kind", ["npy", "spaces.txt", "semicolons.csv", "comment.csv"])
+def test_files_are_read_and_saved_as_the_scripts_read_them(tmp_path, monkeypatch, kind, columns):
+    monkeypatch.chdir(tmp_path)
+    rows, path = np.random.default_rng(0).normal(size=(50, columns)), tmp_path / f"own.{kind}"
+    if kind == "npy":
+        np.save(path, rows)
+    else:
+        delimiter, header = {"s": " ", "c": ","}[kind[0]], "three, words, here" if kind == "comment.csv" else ""
+        np.savetxt(path, rows, delimiter=";" if kind == "semicolons.csv" else delimiter, header=header)
+    source, config = controls.new_source(str(path), "stable", 2, 0, None, tmp_path)
+    saved = source.save(config, [], 0, True)
+    kept = storage.load_config(Path(saved["folder"]), "RUN", type(config))
+    loaded = source.load(kept)[1]
+    assert loaded.shape[:2] == (2, columns)
+    np.testing.assert_array_equal(loaded, source.load(config)[1])
+
+
+def test_every_drawing_and_dropped_file_keeps_its_own_points(tmp_path):
+    source, config = source_and_config(tmp_path / "settings")
+    source = replace(source, folder=tmp_path)
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    for k, name in enumerate(("a.csv", "drawing", "drawing", "ring")):
+        source = source.with_points(name, (rows + k).tolist())
+    assert [*dict(source.own)] == ["a.csv", "drawing", "ring (file)"]
+    for (_, path), k in zip(source.own, (0, 2, 3), strict=True):
+        np.testing.assert_allclose(np.loadtxt(path, delimiter=","), rows + k)
+    with pytest.raises(BadInput):
+        source.with_points("drawing", [[1.0, 2.0]] * 60)
+    assert len({*dict(source.own).values()}) == 3

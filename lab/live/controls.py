@@ -115,22 +115,18 @@ class Source:
             raise BadInput("the points are no table of numbers") from None
         if rows.ndim != 2 or rows.shape[1] not in (1, 2) or not least <= len(rows) <= most:
             raise BadInput(f"expected {least} to {most} points with one or two coordinates")
-        path = self.folder / f"points-{len(self.own)}.csv"
+        path = self.folder / f"points-{len([*self.folder.iterdir()])}.csv"  # no file is ever used for other points
         with files.replacing(path) as temporary:
             np.savetxt(temporary, rows, fmt="%.17g", delimiter=",")
-        (targets.read_points if rows.shape[1] == 2 else targets.read_numbers)(path)  # BadInput if it is unusable
+        columns_of(path)  # BadInput if it is unusable
         label = str(name or "drawing")[:40]
-        own = dict(self.own) | {label if label not in ON_LINE else f"{label} (file)": str(path)}
+        taken = label in (*targets.PLANE_TARGETS, *ON_LINE)
+        own = dict(self.own) | {f"{label} (file)" if taken else label: str(path)}
         return dataclasses.replace(self, own=tuple(own.items()))
 
     def with_file(self, path: Path) -> Source:
         """The same with a file of the user's, which is read where it is; BadInput if it has no one or two columns."""
-        try:
-            targets.read_points(path)
-        except BadInput as error:
-            if "1 column" not in str(error):
-                raise
-            targets.read_numbers(path)
+        columns_of(path)
         return dataclasses.replace(self, own=(*self.own, (path.name, str(path))))
 
     def with_target(self, config: Any, target: str) -> tuple[Source, Any]:
@@ -138,7 +134,7 @@ class Source:
         words = target.split()
         path = dict(self.own).get(target)
         if path:
-            in_plane = self._columns(path) == 2
+            in_plane = columns_of(path) == 2
         elif not words:
             raise BadInput("target: expected a name, such as ring or norm")
         else:
@@ -161,11 +157,6 @@ class Source:
         except ValueError:
             raise BadInput(f"target {target}: expected a name of scipy.stats and numbers, such as beta 2 5") from None
         return source, dataclasses.replace(config, data=None, target=words[0], target_args=numbers)
-
-    @staticmethod
-    def _columns(path: str) -> int:
-        with open(path) as file:
-            return file.readline().count(",") + 1
 
     def shown_target(self, config: Any) -> str:
         """The name of the target as `with_target` takes it."""
@@ -200,25 +191,36 @@ class Source:
                 changes[f"{player}_hidden"] = (units,) * layers
         return source, dataclasses.replace(config, **changes)
 
-    def save(self, config: Any, changes: list, turns: dict[str, int], exact: bool) -> dict[str, Any]:
+    def save(self, config: Any, changes: list, step: int, exact: bool) -> dict[str, Any]:
         """A run folder with these settings; returns where it is, how to train it, and what differed in mid-run."""
         folder = storage.folder_for(self.name, config.seed, None)
         storage.create(folder)
         setting = "target" if self.features == 2 else "data"
         if (path := getattr(config, setting)) in dict(self.own).values():
-            shutil.copyfile(path, folder / "points.csv")
-            config = dataclasses.replace(config, **{setting: str(folder / "points.csv")})
+            copy = folder / f"points{Path(path).suffix}"
+            shutil.copyfile(path, copy)
+            config = dataclasses.replace(config, **{setting: str(copy)})
         storage.save_config(folder, self.name, self.recipe, config)
         notes = list(changes)
-        if turns["D"] != turns["G"]:
-            notes.append({"step": max(turns.values()), "setting": "turns of one player alone", "to": turns})
         if not exact and not changes:
             notes.append(
                 {"step": 0, "setting": "penalties", "to": "changed before the first step: rounding may differ"}
             )
-        files.write_json(folder / "live.json", {"steps": max(turns.values()), "changes": notes})
+        files.write_json(folder / "live.json", {"steps": step, "changes": notes})
         command = f"python experiments/{self.name}.py --resume {folder}"
         return {"folder": str(folder), "command": command, "changes": notes}
+
+
+def columns_of(path: str | Path) -> int:
+    """2 for a file of points, 1 for a file of numbers, as the scripts read them; BadInput if it is neither."""
+    try:
+        targets.read_points(path)
+        return 2
+    except BadInput as error:
+        if ": 1 column;" not in str(error):
+            raise
+    targets.read_numbers(path)
+    return 1
 
 
 def new_source(

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 import gan_core as core
 from lab import files, memory, points
@@ -79,6 +80,7 @@ class Engine(threading.Thread):
         self._trainer = ThreadPoolExecutor(1)
         self._programs: OrderedDict[tuple, Any] = OrderedDict()
         self._building = 0  # the number of the newest job; what older ones have built is discarded
+        self._compiling = threading.Semaphore(2)  # jobs at once, however fast the settings change
         self._asked: tuple[controls.Source, Any] | None = None  # what the newest job builds
         self._built: Any = None  # the `Built` that is played
         self._rate, self._mark, self._seed_steps, self._last_frame = 0.0, time.perf_counter(), 0, 0.0
@@ -167,6 +169,8 @@ class Engine(threading.Thread):
             self._take_over(command["job"], command["built"], command["error"])
             return
         self.notice = ""
+        if do in ("reset", "save") and not self._built:
+            raise BadInput("The game is still being loaded.")
         if do == "play":
             self.playing = bool(command.get("value", not self.playing))
             self.stage = -1 if self.speed != "stages" else self.stage
@@ -187,8 +191,9 @@ class Engine(threading.Thread):
         elif do == "settings":
             self._change(controls.mapping(command.get("values")))
         elif do == "points":
-            source = self.source.with_points(command.get("name"), command.get("points"))
-            self._build(*source.with_target(self.config, source.own[-1][0]), None)
+            source, config = self._asked or (self.source, self.config)
+            source = source.with_points(command.get("name"), command.get("points"))
+            self._build(*source.with_target(config, source.own[-1][0]), None)
         elif do == "save":
             self._save()
         else:
@@ -214,8 +219,10 @@ class Engine(threading.Thread):
         built = self._built
         fresh = game.Game(self.source.script, self.config, built.game.train_on, self.knobs)
         self._begin(built._replace(game=fresh))
-        if built.free_penalties:
-            self._build(self.source, self.config, fresh)
+        source, config = self._asked or (self.source, self.config)
+        goes_on = source == self.source and game.fits(self.config, config)  # what is being built is no other game
+        if goes_on and (self._asked or built.free_penalties):
+            self._build(source, config, fresh)
 
     def _change(self, values: dict[str, Any]) -> None:
         """Other settings: at once if no program has to be compiled for them."""
@@ -232,7 +239,9 @@ class Engine(threading.Thread):
         free = built.free_penalties or any(getattr(config, n) != getattr(self.config, n) for n in game.PENALTIES)
         program = self._programs.get(game.program_key(source.script, config, free))
         if program:
-            self._continue(built._replace(config=config, program=program, free_penalties=free))
+            self._building += 1  # what is being built is no longer asked for
+            self.busy, self._asked, look = "", None, self._look(source.script, config)
+            self._continue(Built(source, config, built.game, built.scene, program, look, free))
         else:
             self._build(source, config, built.game, free)
 
@@ -249,7 +258,10 @@ class Engine(threading.Thread):
 
         def work() -> None:
             try:
-                built = self._made(source, config, present, free, job)
+                with self._compiling:
+                    if job != self._building:
+                        return
+                    built = self._made(source, config, present, free, job)
                 self.commands.put({"do": "built", "job": job, "built": built, "error": None})
             except Exception as error:
                 self.commands.put({"do": "built", "job": job, "built": None, "error": error})
@@ -259,8 +271,7 @@ class Engine(threading.Thread):
     def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
         memory.require(config, lambda c: points.bytes_needed(c, source.features))
         script, playing, scene = source.script, present, self._built.scene if self._built else None
-        look = self._programs.get(("look", *game.program_key(script, config, False)))
-        look = look or scenes.new_look(config)
+        look = self._look(script, config)
         if not playing:
             real, train_on = source.load(config)
             playing = game.Game(script, config, train_on, self.knobs)
@@ -274,10 +285,14 @@ class Engine(threading.Thread):
             program = game.new_program(script, config, self.knobs, free)
             playing.warm_up(program, config)
         self._programs[key] = program
-        self._programs["look", *game.program_key(script, config, False)] = look
         while len(self._programs) > 2 * KEPT:
             self._programs.popitem(last=False)
         return Built(source, config, playing, scene, program, look, free)
+
+    def _look(self, script: Any, config: Any) -> Any:
+        """The program of the pictures, which depends on the loss, for example, but not on weights of penalties."""
+        key = "look", *game.program_key(script, config, True)
+        return self._programs.setdefault(key, scenes.new_look(config))
 
     def _take_over(self, job: int, built: Built | None, error: Exception | None) -> None:
         """Go on with what was built, unless something newer is being built by now."""
@@ -288,11 +303,8 @@ class Engine(threading.Thread):
             raise error or BadInput("nothing was built")
         if built.program:
             self.busy, self._asked = "", None
-        present = self._built.game if self._built else None
-        if built.game is present and self._built and self._built.program:
+        if self._built and built.game is self._built.game:
             self._continue(built)
-        elif built.game is present and self._built:  # the program of a game that is there already
-            self._built = built
         else:
             self._begin(built)
         if built.program and not built.free_penalties and any(getattr(built.config, n) for n in game.PENALTIES):
@@ -333,7 +345,7 @@ class Engine(threading.Thread):
         if built.game.step:
             old, new = vars(self.config), vars(built.config)
             self.changes += [{"step": built.game.step, "setting": n, "from": old[n], "to": new[n]} for n in names]
-        self.exact = self.exact and not built.free_penalties
+        self.exact = not built.free_penalties and (self.exact or not built.game.step)
         self._built, self.config = built, built.config
         built.game.use(built.config)
         self._looker = None
@@ -354,9 +366,13 @@ class Engine(threading.Thread):
             if count <= 0:
                 self.playing, self.notice = False, f"All {end} steps are played; Reset begins again."
                 return None
+        alone = players != "both"
+        if alone:
+            self.changes.append({"step": playing.step, "setting": "turn of one player alone", "to": players})
+        alone = alone or playing.turns["D"] != playing.turns["G"]
         future = self._trainer.submit(playing.play, self._built.program, count, players)
-        if playing.turns["D"] != playing.turns["G"] or players != "both":
-            wait([future])  # between the turns of two players a picture would show neither
+        if alone:  # between the turns of two players a picture would show neither
+            wait([future])
         return Training(time.perf_counter(), future)
 
     def _finish(self, training: Training) -> None:
@@ -426,6 +442,10 @@ class Engine(threading.Thread):
             self._rate = self._seed_steps / (now - self._mark)
             self._mark, self._seed_steps = now, 0
         arrays = scene.look(*self._looker(built.game.gans, self.seed, *weights)) | self._pictures
+        if not core.LOSSES[
+            self.config.loss
+        ].logistic:  # D* = p / (p + q) is the best D for the losses with log D alone
+            arrays.pop("optimal", None)
         arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)
         if self.stage >= 0:
             arrays |= {name: values for name, values in self._stage.items() if name != "all_z"}
@@ -460,14 +480,14 @@ class Engine(threading.Thread):
         loss = core.LOSSES[self.config.loss]
         words = {
             "n": len(fake),
-            "d_real": (1 / (1 + np.exp(-real))).mean(),
-            "d_fake": (1 / (1 + np.exp(-fake))).mean(),
+            "d_real": expit(real).mean(),
+            "d_fake": expit(fake).mean(),
         }
         words |= {"d_loss": np.mean(loss.d(real, fake)), "g_loss": np.mean(loss.g(real, fake))}
         return {"index": self.stage, "name": name, "caption": STAGES[name].format(**words)}
 
     def _save(self) -> None:
-        saved = self.source.save(self.config, self.changes, self._built.game.turns, self.exact)
+        saved = self.source.save(self.config, self.changes, self._built.game.step, self.exact)
         self.send({"saved": saved})
 
 

@@ -154,9 +154,8 @@ class Line:
         self.lattice = np.zeros((config.latent_dim, 1))  # on a line there is nothing to bend
         self.masses = metrics.bin_masses(real.truth, self.edges)
         floors = script.floors(real, config.eval_samples, self.masses)
-        self.logistic = core.LOSSES[config.loss].logistic
         self.measures: list[dict[str, Any]] = [
-            {"name": "kl", "label": "KL(real || fake), nats", "log": True, "charts": "kl", "top": None},
+            {"name": "kl", "label": "KL(real || fake), nats", "charts": "kl", "top": None},
             {"name": "lost_mass", "label": "share of the real mass that is lost", "charts": "lost", "top": None},
             {"name": "game_value", "label": "value of the game, nats", "charts": "value", "top": None},
             {"name": "game_value_optimal", "label": "-ln 4 + 2 JSD, with D*", "charts": "value", "top": None},
