@@ -13,6 +13,7 @@ machine alone, and needs no network. Ctrl-C ends it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
@@ -126,6 +127,11 @@ def main(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
-    sys.stdout.flush()
-    os._exit(0)  # at once: a thread that is still compiling would keep the process for seconds
+    code = 0
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    with contextlib.suppress(OSError):  # of a closed pipe
+        sys.stdout.flush()
+    os._exit(code)  # at once: a thread that is still compiling would keep the process for seconds, or crash it

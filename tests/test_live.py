@@ -240,14 +240,17 @@ def test_slow_motion_plays_one_step_in_six_stages(player):
         ({"do": "set", "name": "learning_rate", "value": "x"}, "learning_rate: expected a number"),
         ({"do": "set", "name": "out", "value": "/etc"}, "out: no such setting"),
         ({"do": "set", "name": "seeds", "value": 100_000}, "seeds 100000: expected one of 1, 4"),
-        ({"do": "set", "name": "target", "value": "/etc/passwd"}, "--target /etc/passwd: expected norm"),
+        ({"do": "set", "name": "target", "value": "/etc/passwd"}, "target /etc/passwd: expected norm"),
         ({"do": "set", "name": "target", "value": "beta 2 x"}, "target beta 2 x: expected a name of scipy.stats"),
         ({"do": "settings", "values": 3}, "settings: expected names"),
         ({"do": "speed", "value": "?"}, "speed ?: expected one of"),
-        ({"do": "seed", "value": None}, "TypeError"),
+        ({"do": "seed", "value": None}, "seed: expected a whole number"),
+        ({"do": "seed"}, "seed: expected a whole number"),
+        ({"do": "set", "name": "r1", "value": 10**400}, "r1: expected a number"),
         ({"do": "points", "points": [[1, 2]] * 5}, "expected 40 to 20000 points"),
         ({"do": "points", "points": "x"}, "the points are no table"),
-        ({"do": "points", "points": [[1.0, 2.0]] * 60}, "constant"),
+        ({"do": "points", "points": [[10**400, 1]] * 60}, "the points are no table"),
+        ({"do": "points", "points": [[1.0, 2.0]] * 60}, "drawing: a column is constant"),
         ({"do": "dance"}, "do 'dance': no such command"),
         ({"do": "step", "players": "both of them"}, "players both of them: expected one of both, D, G"),
     ],
@@ -257,6 +260,32 @@ def test_bad_commands_are_answered_and_training_lives_on(player, command, words)
     assert words in player.after(**command)[0]["notice"]
     header, _ = player.after(do="step")
     assert header["step"] == 1 and header["notice"] == ""
+
+
+def test_a_reset_while_something_is_being_compiled_is_not_undone(player):
+    player.after(do="reset")
+    player.after(do="step")
+    player.do(do="set", name="loss", value="least_squares")
+    player.do(do="reset")
+    header, _ = player.until(lambda header: header["settings"]["loss"] == "least_squares")
+    assert header["step"] == 0 and header["changes"] == 0
+    player.do(do="set", name="loss", value="minimax")
+    player.ready()
+
+
+def test_many_changes_in_a_row_are_compiled_one_at_a_time_and_the_last_one_counts(player):
+    player.after(do="reset")
+    for name, value in (("loss", "hinge"), ("pack", 2), ("loss", "minimax"), ("pack", 1), ("learning_rate", 3e-4)):
+        player.do(do="set", name=name, value=value)
+    header, _ = player.until(lambda header: header["settings"]["learning_rate"] == 3e-4)
+    assert (header["settings"]["loss"], header["settings"]["pack"]) == ("minimax", 1)
+    assert sum(thread.name.startswith("compiler") for thread in threading.enumerate()) == 1
+
+
+def test_an_error_of_a_command_does_not_pause_the_game(player):
+    player.do(do="play", value=True)
+    assert player.after(do="seed", value="x")[0]["playing"]
+    player.after(do="play", value=False)
 
 
 def test_own_points_are_learned_and_saved_with_the_run(player, tmp_path, monkeypatch):
@@ -269,6 +298,7 @@ def test_own_points_are_learned_and_saved_with_the_run(player, tmp_path, monkeyp
     player.frame()
     saved = next(m["saved"] for m in player.messages if "saved" in m)
     config = storage.load_config(Path(saved["folder"]), "RUN", mixture_2d.Config)
+    assert header["target"] == "drawing"
     assert len(np.loadtxt(config.target, delimiter=",")) == 100 and saved["changes"] == []
     assert saved["command"] == f"python experiments/mixture_2d.py --resume {saved['folder']}"
     player.do(do="set", name="target", value="norm")
@@ -290,6 +320,20 @@ def test_settings_from_a_link_do_nothing_if_they_are_the_present_ones(tmp_path):
     assert source.changed(config, controls.values(source, config)) == (source, config)
     other, changed = source.changed(config, {"target": "ring", "loss": "hinge", "generator_units": 16})
     assert other.name == "mixture_2d" and changed.loss == "hinge" and set(changed.generator_hidden) == {16}
+
+
+def test_every_target_of_the_list_is_shown_as_it_stands_there_and_keeps_the_steps_asked_for(tmp_path):
+    source, config = controls.new_source("ring", "stable", 2, 0, 70, tmp_path)
+    for target in controls.ON_LINE:
+        other, changed = source.changed(config, {"target": target})
+        assert controls.values(other, changed)["target"] == target and changed.steps == 70
+
+
+def test_a_file_with_the_name_of_a_target_does_not_hide_it(tmp_path):
+    source, config = controls.new_source("grid", "stable", 2, 0, None, tmp_path)
+    source = source.with_points("ring", np.random.default_rng(0).normal(size=(50, 2)).tolist())
+    assert [name for name, _ in source.own] == ["ring (file)"]
+    assert source.changed(config, {"target": "ring"})[1].target == "ring"
 
 
 def test_every_control_is_explained_and_shows_a_value_that_it_accepts(tmp_path):
@@ -315,6 +359,12 @@ def test_windows_of_losses_all_have_one_length():
 def test_bands_hold_80_percent_of_the_seeds_and_nan_is_the_worst():
     rows = np.concatenate([np.arange(10.0), [np.nan]])[None]
     np.testing.assert_array_equal(curves.summarised(rows, 3), [[1, 5, 9, 3]])
+
+
+def test_bands_have_the_quantiles_of_the_log():
+    rows = np.random.default_rng(0).normal(size=(5, 3, 10))
+    expected = np.quantile(rows, [0.1, 0.5, 0.9], axis=-1)
+    np.testing.assert_allclose(np.moveaxis(curves.summarised(rows, 0)[..., :3], -1, 0), expected)
 
 
 def test_no_port_is_free(monkeypatch):

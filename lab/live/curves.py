@@ -59,8 +59,14 @@ class Measures:
 
 
 def summarised(rows: np.ndarray, seed: int) -> np.ndarray:
-    """10%, median and 90% over the seeds, and the shown seed's, `[..., S] -> [..., 4]`; NaN counts as infinite."""
+    """10%, median and 90% over the seeds, and the shown seed's, `[..., S] -> [..., 4]`; NaN counts as infinite.
+
+    Between two seeds the quantiles are interpolated, as in the log of a run.
+    """
     ordered = np.sort(rows, axis=-1)  # NaN comes last
-    places = [round(q * (rows.shape[-1] - 1)) for q in (0.1, 0.5, 0.9)]
-    own = rows[..., min(seed, rows.shape[-1] - 1)]
-    return np.stack([*(ordered[..., k] for k in places), own], axis=-1)
+    found = []
+    for place in (q * (rows.shape[-1] - 1) for q in (0.1, 0.5, 0.9)):
+        low, share = int(place), place % 1
+        after = ordered[..., min(low + 1, rows.shape[-1] - 1)]
+        found.append((1 - share) * ordered[..., low] + share * after if share else ordered[..., low])
+    return np.stack([*found, rows[..., min(seed, rows.shape[-1] - 1)]], axis=-1)

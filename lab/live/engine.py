@@ -78,9 +78,9 @@ class Engine(threading.Thread):
         self.wanted, self.ended = False, threading.Event()
         self.knobs = game.Knobs()
         self._trainer = ThreadPoolExecutor(1)
+        self._compiler = ThreadPoolExecutor(1, "compiler")  # one at a time: several would hold up each other
         self._programs: OrderedDict[tuple, Any] = OrderedDict()
         self._building = 0  # the number of the newest job; what older ones have built is discarded
-        self._compiling = threading.Semaphore(2)  # jobs at once, however fast the settings change
         self._asked: tuple[controls.Source, Any] | None = None  # what the newest job builds
         self._built: Any = None  # the `Built` that is played
         self._rate, self._mark, self._seed_steps, self._last_frame = 0.0, time.perf_counter(), 0, 0.0
@@ -106,6 +106,8 @@ class Engine(threading.Thread):
                 self._guarded(partial(self._finish, training))
                 if self.speed in PACE:
                     self.ended.wait(max(0.0, 0.05 - (time.perf_counter() - training.began)))
+        for pool in (self._trainer, self._compiler):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _wants_frame(self) -> bool:
         """Whether a picture is asked for, and the last one is old enough."""
@@ -152,7 +154,7 @@ class Engine(threading.Thread):
         try:
             action()
         except BadInput as error:
-            self.notice = str(error)
+            self.notice = str(error).removeprefix("--")  # what is a flag of the command is a control here
         except Exception as error:  # of whatever kind: the page says it, and the game can be reset
             self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
 
@@ -181,7 +183,7 @@ class Engine(threading.Thread):
         elif do == "reset":
             self._reset()
         elif do == "seed":
-            self.seed = min(max(int(command["value"]), 0), self.config.seeds - 1)
+            self.seed = min(controls.whole("seed", command.get("value")), self.config.seeds - 1)
             self._measured = 0.0
         elif do == "speed":
             self.speed = controls.one_of("speed", command.get("value"), ("stages", *PACE, "fast"))
@@ -216,12 +218,12 @@ class Engine(threading.Thread):
 
     def _reset(self) -> None:
         """Untrained networks with the present settings, and the penalties as constants, as in the script."""
-        built = self._built
+        if not (built := self._built):
+            return  # nothing was played
         fresh = game.Game(self.source.script, self.config, built.game.train_on, self.knobs)
         self._begin(built._replace(game=fresh))
         source, config = self._asked or (self.source, self.config)
-        goes_on = source == self.source and game.fits(self.config, config)  # what is being built is no other game
-        if goes_on and (self._asked or built.free_penalties):
+        if self._goes_on(source, config) and (self._asked or built.free_penalties):
             self._build(source, config, fresh)
 
     def _change(self, values: dict[str, Any]) -> None:
@@ -232,8 +234,7 @@ class Engine(threading.Thread):
             return
         source, config = asked
         built = self._built
-        keep = built and source == self.source and game.fits(self.config, config)
-        if not keep:
+        if not self._goes_on(source, config):
             self._build(source, config, None)
             return
         free = built.free_penalties or any(getattr(config, n) != getattr(self.config, n) for n in game.PENALTIES)
@@ -245,6 +246,10 @@ class Engine(threading.Thread):
         else:
             self._build(source, config, built.game, free)
 
+    def _goes_on(self, source: Any, config: Any) -> bool:
+        """Whether the game that is played can go on with these settings."""
+        return bool(self._built and source == self.source and game.fits(self.config, config))
+
     # ------------------------------------------------------------------------------- loading and compiling
 
     def _build(self, source: Any, config: Any, present: game.Game | None, free: bool = False) -> None:
@@ -252,21 +257,22 @@ class Engine(threading.Thread):
         self._building += 1
         job, before = self._building, self.config
         self._asked = source, config
-        names = [n for n, v in vars(config).items() if v != getattr(before, n, None)]
-        what = " and ".join(f"{n} {getattr(config, n)}" for n in names[:2]) or source.name
+        changed = [n for n, v in vars(config).items() if v != getattr(before, n, None)]
+        names = dict.fromkeys("target" if n in ("target_args", "data") else n for n in changed)
+        shown = vars(config) | {"target": source.shown_target(config)}
+        what = " and ".join(f"{n} {shown[n]}" for n in [*names][:2]) or source.name
         self.busy = f"Compiling for {what}" + ("; the game before it plays on." if self._built else ".")
 
         def work() -> None:
+            if job != self._building:  # something newer is asked for
+                return
             try:
-                with self._compiling:
-                    if job != self._building:
-                        return
-                    built = self._made(source, config, present, free, job)
+                built = self._made(source, config, present, free, job)
                 self.commands.put({"do": "built", "job": job, "built": built, "error": None})
             except Exception as error:
                 self.commands.put({"do": "built", "job": job, "built": None, "error": error})
 
-        threading.Thread(target=work, name="compiler").start()
+        self._compiler.submit(work)
 
     def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
         memory.require(config, lambda c: points.bytes_needed(c, source.features))
@@ -313,16 +319,16 @@ class Engine(threading.Thread):
     def _compile_for_sliders(self, built: Built) -> None:
         """Compile the program whose penalties are variables before anybody moves a slider, so that none waits."""
         key = game.program_key(self.source.script, built.config, True)
-        if key in self._programs:
-            return
 
         def work() -> None:
+            if key in self._programs or key != game.program_key(self.source.script, self.config, True):
+                return  # the settings were changed in the meantime
             with contextlib.suppress(Exception):  # without it a slider has to wait, and says why if it fails again
                 program = game.new_program(built.source.script, built.config, self.knobs, True)
                 built.game.warm_up(program, built.config)
                 self._programs[key] = program
 
-        threading.Thread(target=work, name="compiler").start()
+        self._compiler.submit(work)
 
     def _begin(self, built: Built) -> None:
         """A new game, at step 0."""
@@ -354,6 +360,8 @@ class Engine(threading.Thread):
 
     def _count(self) -> int:
         """How many steps the next call plays: at a pace so many, otherwise as many as take about `FAST` seconds."""
+        if len({*self._built.game.turns.values()}) > 1:
+            return 1  # one turn after the other, they take several times as long
         if self.speed in PACE:
             return PACE[self.speed]
         return self._steps_of_call
@@ -460,7 +468,7 @@ class Engine(threading.Thread):
             "rate": self._rate if self.playing else 0.0,
             "speed": self.speed,
             "view": scene.view,
-            "target": scene.name,
+            "target": self.source.shown_target(self.config),
             "modes": scene.modes,
             "notice": self.notice,
             "busy": self.busy,

@@ -191,18 +191,17 @@ class Game:
         """One turn of one player, `[1, 2, S]`: a whole step, after which the other player is put back."""
         games, other = self.gans.games, "G" if player == "D" else "D"
         if other == "D":
-            kept = [[*game.discriminator] for game in games]
+            kept = [tf.nest.flatten(game.discriminator) for game in games]
             self.knobs.variables["adam_d"].assign(0.0)  # G answers D as it is, not as D would be after a turn
         else:
-            kept = [[*game.generator, game.average] for game in games]
-        values = [[[v.numpy().copy() for v in part] for part in parts] for parts in kept]
+            kept = [tf.nest.flatten((game.generator, game.average)) for game in games]
+        values = [[*map(tf.identity, variables)] for variables in kept]
         for game in games:
             game.step.assign(self.turns[player])
         losses = self._side_by_side(program, [(1, self._batches[player].take(self.turns[player], 1))])
-        for parts, old in zip(kept, values, strict=True):
-            for variables, arrays in zip(parts, old, strict=True):
-                for variable, array in zip(variables, arrays, strict=True):
-                    variable.assign(array)
+        for variables, old in zip(kept, values, strict=True):
+            for variable, value in zip(variables, old, strict=True):
+                variable.assign(value)
         self._turn_knobs()
         self.turns[player] += 1
         self._done = [self.step] * len(games)

@@ -167,12 +167,19 @@ function choice({ values }, changed) {
 	const texts = values.map((value) => String(value).replaceAll("_", " "));
 	const input = make("select", {}, ...texts.map((textContent) => make("option", { textContent })));
 	input.onchange = () => changed(values[input.selectedIndex]);
-	const show = (value) => (input.selectedIndex = values.findIndex((each) => same(each, value)));
+	const show = (value) => {
+		if (!values.some((each) => same(each, value))) { // a distribution that was typed
+			values.push(value);
+			input.append(make("option", { textContent: String(value) }));
+		}
+		input.selectedIndex = values.findIndex((each) => same(each, value));
+	};
 	return { elements: [input], held: () => false, show };
 }
 
 function field({ kind, low = "", high = "" }, changed) {
 	const input = make("input", { type: kind, min: low, max: high, step: "any", spellcheck: false });
+	input.placeholder = kind === "text" ? "such as beta 2 5" : "";
 	input.onchange = () => {
 		if (kind === "text") changed(input.value);
 		else if (input.value !== "") changed(+input.value);
@@ -609,7 +616,8 @@ function drawChartAxes(ctx, { log }, range, axes) {
 		level(ctx, axes.left, axes.right, axes.y(tick), RULE);
 		words(ctx, decimal(tick), axes.left - 6, axes.y(tick) + 4, SOFT, "right");
 	}
-	ticksOf(0, axes.last, axes.right - axes.left > 300 ? 4 : 3).forEach((tick, i, all) => {
+	const ticks = ticksOf(0, axes.last, axes.right - axes.left > 300 ? 4 : 3).filter(Number.isInteger);
+	ticks.forEach((tick, i, all) => {
 		words(ctx, whole(tick) + (i === all.length - 1 ? " steps" : ""), axes.x(tick), axes.bottom + 15, SOFT, "center");
 	});
 }
@@ -914,7 +922,7 @@ export function mount(root, send, link = false) {
 		senders[name] ??= { send: atMost(50, () => send({ do: "set", name, value: senders[name].value })) };
 		senders[name].value = value;
 		senders[name].send();
-		remember(name, value);
+		remember(name === "distribution" ? "target" : name, value);
 	}
 
 	// ---- the address
@@ -1160,6 +1168,7 @@ export function mount(root, send, link = false) {
 		const [x, y] = [event.offsetX, event.offsetY];
 		if (event.type === "pointerdown") {
 			pointer = [x - 2, y];
+			own = "";
 			e.scene.setPointerCapture(event.pointerId);
 		}
 		const steps = floor(hypot(x - pointer[0], y - pointer[1]) / 2);

@@ -26,4 +26,6 @@ function connect() {
 	};
 }
 
+addEventListener("hashchange", () => location.reload()); // another link was opened in this tab
+
 connect();
