@@ -178,12 +178,10 @@ def tricks() -> None:
     print(row(*["---"] * 8))
     found = {}
     for name, flags in TRICK_FLAGS.items():
-        results = [
-            runs_of(
-                f"quality_modes/{name}-{target}", mixture_2d, [0], "classic", ["--target", target, *SHORT, *flags]
-            )[0]
-            for target in ("ring", "grid")
-        ]
+        results = []
+        for target in ("ring", "grid"):
+            every = ["--target", target, *SHORT, *flags]
+            results += runs_of(f"quality_modes/{name}-{target}", mixture_2d, [0], "classic", every)
         minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
         label = f"`{' '.join(flags)}`" if flags else "the plain game"
         print(row(label, *(text for r in results for text in numbers(r)), minutes))

@@ -40,7 +40,7 @@ import tyro
 from lab import cells, cli, files, paired, plots, screen, signals
 
 DATA = ("target", "target_args", "data", "pairs", "domain_a", "domain_b")  # settings that choose the data
-SEEDS = ("seed", "seeds")
+UNCHANGED = "as it is"  # the label of the recipe with --one-at-a-time
 FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real")  # of metrics
 HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
 HIGHER |= {"agreement", "accuracy"}
@@ -122,49 +122,44 @@ def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: l
     module = cli.script(name, "SCRIPT ")
     if not isinstance(getattr(module, "TABLE", None), cli.Table):
         raise files.BadInput(f"SCRIPT {name}: has no numbers to compare; expected one such as mixture_2d")
-    common = cli.parsed(module.RECIPES, "", flags)
-    if common.resume is not None or common.tensorboard:
-        raise files.BadInput(f"{'--resume' if common.resume is not None else '--tensorboard'}: expected with one run")
-    texts = {f"{setting}={text}": (setting, text) for setting in varied for text in varied[setting]}
-    values = {words: _value(common.config, module.RECIPES, *texts[words], flags) for words in texts}
-    for setting, of_setting in varied.items():
-        if len({values[f"{setting}={text}"] for text in of_setting}) < len(of_setting):
-            raise files.BadInput(f"--vary {setting}={','.join(of_setting)}: two of the values are the same")
-    of_data = [[f"{s}={text}" for text in varied[s]] for s in varied if s in DATA]
-    others = [[f"{s}={text}" for text in varied[s]] for s in varied if s not in DATA]
+    words = {f"{s}={text}": _words(module.RECIPES, s, text, flags) for s in varied for text in varied[s]}
+    of_data, others = ([[f"{s}={t}" for t in varied[s]] for s in varied if (s in DATA) == d] for d in (True, False))
     changes: Iterable[tuple[str, ...]] = itertools.product(*others)
     if config.one_at_a_time:
-        changes = [(), *((words,) for words in itertools.chain(*others))]
+        changes = [(), *((change,) for change in itertools.chain(*others))]
     found: dict[tuple[str, Any], Setting] = {}
     for data, change in itertools.product(itertools.product(*of_data), changes):
-        new = dict(values[words] for words in (*data, *change))
-        recipe = new.pop("recipe", common.recipe)
-        base = cli.parsed(module.RECIPES, "", [*flags, "--recipe", recipe]).config if "recipe" in varied else None
-        place = " ".join([*([name] if len(config.scripts) > 1 else []), *data])
-        made = cli.shrunk(replace(base or common.config, **new), quiet=True)
-        found.setdefault((place, made), Setting(place, " ".join(change) or "as it is", name, recipe, made))
+        parsed = cli.parsed(
+            module.RECIPES, "", [*flags, *(word for text in (*data, *change) for word in words[text])]
+        )
+        if parsed.resume is not None or parsed.tensorboard:
+            wrong = "--tensorboard" if parsed.resume is None else "--resume"
+            raise files.BadInput(f"{wrong}: expected with a single run")
+        made = cli.shrunk(parsed.config, quiet=True)
+        place, label = " ".join([name] * (len(config.scripts) > 1) + list(data)), " ".join(change) or UNCHANGED
+        first = found.setdefault((place, made), Setting(place, label, name, parsed.recipe, made))
+        if first.label not in (label, UNCHANGED):
+            raise files.BadInput(f"--vary {label}: the same as {first.label}; expected values that differ")
     return list(found.values())
 
 
-def _value(config: Any, recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> tuple[str, Any]:
-    """A setting and its value; BadInput: the script has no such setting, it is fixed, or the value is wrong."""
-    if name == "recipe" and len(recipes) > 1:
-        return name, cli.parsed(recipes, "", [*flags, "--recipe", text]).recipe
-    names = {field.name for field in fields(config)}
-    if name not in names or name in SEEDS:
-        reason = "seeds are those of --seeds" if name in SEEDS else cli.nearest(name, names - set(SEEDS))
+def _words(recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> list[str]:
+    """The words of a command line that give a setting a value; BadInput: no such setting, or it is fixed."""
+    (recipe, *others) = recipes.values()
+    names = {field.name for field in fields(recipe)} - {"seed", "seeds"} | ({"recipe"} if others else set())
+    if name not in names:
+        reason = "all have the same seeds" if name in ("seed", "seeds") else cli.nearest(name, names)
         raise files.BadInput(f"--vary {name}: no setting that can be varied; {reason}")
-    given = {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in flags}
-    if cli.flag(name) in given:
+    if cli.flag(name) in {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in flags}:
         raise files.BadInput(f"--vary {name}: it is fixed by {cli.flag(name)}; expected only one of the two")
-    if isinstance(getattr(config, name), bool):
+    if isinstance(getattr(recipe, name, None), bool):
         if text not in ("true", "false"):
             raise files.BadInput(f"--vary {name}={text}: expected true or false")
-        return name, text == "true"
+        return [cli.flag(name if text == "true" else f"no_{name}")]
     try:
-        return name, cli.value_of(config, name, shlex.split(text))  # several words: the sizes of several layers
+        return [cli.flag(name), *shlex.split(text)]  # several words: the sizes of several layers
     except ValueError as error:
-        raise files.BadInput(f"--vary {name}={text}: {files.why(error)}") from None
+        raise files.BadInput(f"--vary {name}={text}: {files.why(error).lower()}") from None
 
 
 def metric_of(config: Config) -> tuple[str, str]:
@@ -305,13 +300,13 @@ class Study:
         """The table, and how it was made."""
         many, higher = len(self.data) > 1, self.metric in HIGHER
         compared = "each change with the recipe" if self.config.one_at_a_time else "the pairs"
-        on = " of the same data" if many else ""
+        on = " on the same data" if many else ""
         words = (
             f"`{self.command}`: {self.metric_label}, {'more' if higher else 'less'} is better. All settings share "
             "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
             f"Holm's correction over {compared}{on}: if all differences between settings are symmetric about 0, the "
-            f"chance of any claim{on and ' on them'} is at most {self.chance:g}. If neither of two settings beats the "
-            "other, they cannot be told apart."
+            f"chance of any claim{on} is at most {self.chance:g}. If neither of two settings beats "
+            "the other, they cannot be told apart."
         )
         head = ["setting", "seeds", "median", "interval", f"{'10%' if higher else '90%'} quantile", "floor", "beats"]
         head = ["data"] * many + head

@@ -75,25 +75,24 @@ def digest(config: Any) -> str:
 
 def play(cell: Cell) -> None:
     """Make a run, or continue it; training that diverges is a result, too."""
-    module, folder = cli.script(cell.experiment), cell.folder
-    created = storage.create(folder)
-    with storage.only_writer(folder, "--out"):
-        if (folder / "result.json").exists():  # finished by another process a moment ago
-            return
-        resume = (folder / "config.json").exists()
-        if not resume:
-            storage.save_config(folder, cell.experiment, cell.recipe, cell.config)
-        run = runs.Run(folder, resume, own_process=False)
-        try:
+    module, folder, run = cli.script(cell.experiment), cell.folder, None
+    created, resume = storage.create(folder), (folder / "config.json").exists()
+    try:
+        with storage.only_writer(folder, "--out"):
+            if (folder / "result.json").exists():  # finished by another process a moment ago
+                return
+            if not resume:
+                storage.save_config(folder, cell.experiment, cell.recipe, cell.config)
+            run = runs.Run(folder, resume, own_process=False)
             run.finish(module.evaluate(module.train(cell.config, run)))
-        except BadInput:  # of the data, which are read only now
-            if not run.records:
-                storage.remove(folder, created)
-            raise
-        except runs.Stopped as stop:
-            if stop.code != 1:
-                raise runs.Stopped(f"{folder}: interrupted; the same command goes on", stop.code) from None
-            files.write_json(folder / "result.json", {"steps": cell.config.steps, "stopped": str(stop)})
+    except BadInput:  # of the data, which are read only now
+        if run and not resume and not run.records:
+            storage.remove(folder, created)
+        raise
+    except runs.Stopped as stop:
+        if stop.code != 1:
+            raise runs.Stopped(f"{folder}: interrupted; the same command goes on", stop.code) from None
+        files.write_json(folder / "result.json", {"steps": cell.config.steps, "stopped": str(stop)})
 
 
 def run(cells: Sequence[Cell], where: Where, work: Callable[[Cell], None] = play) -> list[dict[str, Any]]:
@@ -212,7 +211,7 @@ def _connected(where: Where) -> Any:
     else:
         _require_someone(where.address)
     defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
-    defaults |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    defaults |= {"RAY_BACKEND_LOG_LEVEL": "error", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     import ray

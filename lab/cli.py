@@ -442,13 +442,6 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-def value_of(config: Any, name: str, words: list[str]) -> Any:
-    """The value of one setting, as words of a command line; BadInput: they are of another type, or no choice."""
-    hint = typing.get_type_hints(type(config), include_extras=True)[name]
-    command = dataclasses.make_dataclass("Command", [(name, _plain(hint))], frozen=True)
-    return getattr(parse(command, "", [flag(name), *words]), name)
-
-
 def parse(command: type, description: str, args: list[str]) -> Any:
     """The command line as tyro reads it; a wrong one is BadInput, and `--help` prints and ends the process."""
     try:
