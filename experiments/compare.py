@@ -129,9 +129,8 @@ def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: l
         changes = [(), *((change,) for change in itertools.chain(*others))]
     found: dict[tuple[str, Any], Setting] = {}
     for data, change in itertools.product(itertools.product(*of_data), changes):
-        parsed = cli.parsed(
-            module.RECIPES, "", [*flags, *(word for text in (*data, *change) for word in words[text])]
-        )
+        own = itertools.chain.from_iterable(words[text] for text in (*data, *change))
+        parsed = cli.parsed(module.RECIPES, "", [*flags, *own])
         if parsed.resume is not None or parsed.tensorboard:
             wrong = "--tensorboard" if parsed.resume is None else "--resume"
             raise files.BadInput(f"{wrong}: expected with a single run")

@@ -211,7 +211,7 @@ def _connected(where: Where) -> Any:
     else:
         _require_someone(where.address)
     defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
-    defaults |= {"RAY_BACKEND_LOG_LEVEL": "error", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    defaults |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     import ray

@@ -64,7 +64,7 @@ def kl_of(function):
 
 def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
     assert {path.name for path in finished.iterdir()} == {"compare.csv", "compare.md", "compare.png", "cells"}
-    lines = list(csv.DictReader((finished / "compare.csv").open()))
+    lines = list(csv.DictReader((finished / "compare.csv").read_text().splitlines()))
     assert len(lines) == 2 * 6 and list(lines[0])[:4] == ["script", "loss", "seed", "modes"]
     (folder,) = (finished / "cells").glob("mixture_2d_loss=hinge_seed=0-*")
     result = files.read_json(folder / "result.json")
