@@ -20,6 +20,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -211,7 +212,7 @@ def _connected(where: Where) -> Any:
     else:
         _require_someone(where.address)
     defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
-    defaults |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    defaults |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_NUM_REDIS_GET_RETRIES": "8"}  # of a second each
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     import ray
@@ -230,7 +231,8 @@ def _connected(where: Where) -> Any:
         settings |= {"object_store_memory": 100_000_000}
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with screen.waiting("starting Ray's workers" if where.address is None else f"connecting to {where.address}"):
+        words = "starting Ray's workers" if where.address is None else f"connecting to {where.address}"
+        with screen.waiting(words), _without_stderr():
             ray.init(where.address or "local", log_to_driver=False, logging_level="ERROR", **settings)
     except Exception as error:  # of many kinds
         raise BadInput(f"{_flag(where)}: Ray cannot be used: {files.why(error)[:300]}") from None
@@ -239,6 +241,20 @@ def _connected(where: Where) -> Any:
             with contextlib.suppress(ValueError):  # not the main thread
                 signal.signal(s, handler)
     return ray
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hide what Ray's C++ writes on standard error: a line every second, where we say in one what is wrong."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _flag(where: Where) -> str:
