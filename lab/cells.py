@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -213,6 +214,7 @@ def _connected(where: Where) -> Any:
         _require_someone(where.address)
     defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
     defaults |= {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_NUM_REDIS_GET_RETRIES": "8"}  # of a second each
+    defaults |= {"RAY_IGNORE_UNHANDLED_ERRORS": "1"}  # of cells that nobody waits for after the first error
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     import ray
@@ -233,7 +235,7 @@ def _connected(where: Where) -> Any:
     try:
         words = "starting Ray's workers" if where.address is None else f"connecting to {where.address}"
         with screen.waiting(words), _without_stderr():
-            ray.init(where.address or "local", log_to_driver=False, logging_level="ERROR", **settings)
+            ray.init(where.address or "local", log_to_driver=False, logging_level=logging.ERROR, **settings)
     except Exception as error:  # of many kinds
         raise BadInput(f"{_flag(where)}: Ray cannot be used: {files.why(error)[:300]}") from None
     finally:
