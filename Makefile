@@ -2,7 +2,9 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 
-.PHONY: demo test results notebooks format clean
+LOSSES = minimax,non_saturating,least_squares,hinge,wasserstein,relativistic_paired,relativistic_average
+
+.PHONY: demo test losses results notebooks format clean
 
 demo: .venv/ready
 	$(BIN)/python experiments/normal_1d.py
@@ -13,6 +15,10 @@ test: .venv/ready
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+losses: .venv/ready
+	$(BIN)/python experiments/compare.py normal_1d mixture_2d --vary loss=$(LOSSES) --seeds 32 --steps 8000 \
+		--eval-every 1000 --eval-samples 10000
 
 results: .venv/ready
 	$(BIN)/python benchmarks/pages.py

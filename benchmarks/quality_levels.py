@@ -1,9 +1,9 @@
-"""How often compare_losses.py tells losses apart by chance, as Markdown for docs/results/levels.md.
+"""How often compare.py tells settings apart by chance, as Markdown for docs/results/levels.md.
 
     python benchmarks/quality_levels.py > docs/results/levels.md        about 2 minutes on one core
 
 Nothing is trained: the results of the losses are random numbers whose law is known. Where the difference of any two
-losses is symmetric about 0, a claim has a chance of at most `compare_losses.LEVEL`. Equal medians are not enough.
+losses is symmetric about 0, a claim has a chance of at most `paired.LEVEL`. Equal medians are not enough.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ import numpy as np
 import pages
 from study import row
 
-from experiments import compare_losses
+from lab import paired
 
-TABLES, LOSSES, SEEDS = 2000, 7, 32  # losses and seeds as compare_losses.py has them by default
+TABLES, LOSSES, SEEDS = 2000, 7, 32  # losses and seeds as in docs/results/losses.md
 SPREADS = np.linspace(0.5, 2, LOSSES)[:, None]  # of one loss each, in the cases in which they differ
 EVEN = np.arange(LOSSES)[:, None] % 2 == 0
 IS_SYMMETRIC = (True, True, True, False, False)  # of each case: whether all differences are symmetric about 0
@@ -50,8 +50,7 @@ def any_claim(case: Case, tables: int, seed: int = 0) -> float:
     """
     rng = np.random.default_rng(seed)
     claims = [
-        any(compare_losses.better({str(k): values for k, values in enumerate(case(rng))}).values())
-        for _ in range(tables)
+        any(paired.better({str(k): values for k, values in enumerate(case(rng))}).values()) for _ in range(tables)
     ]
     return float(np.mean(claims))
 
@@ -59,11 +58,11 @@ def any_claim(case: Case, tables: int, seed: int = 0) -> float:
 def main() -> None:
     made = pages.line(__file__)
     print(
-        f"""# Chance claims of compare_losses.py
+        f"""# Chance claims of compare.py
 
 `python benchmarks/quality_levels.py`: {TABLES} simulated tables of {LOSSES} losses and {SEEDS} seeds in each row, and
-the share in which any loss "beats" another; +- is the standard error. `compare_losses.py` claims that this share is
-at most {compare_losses.LEVEL:.0%} where the difference of any two losses on a seed is symmetric about 0, as it is in
+the share in which any loss "beats" another; +- is the standard error. `compare.py` claims that this share is
+at most {paired.LEVEL:.0%} where the difference of any two losses on a seed is symmetric about 0, as it is in
 the first three rows. In the last two rows the medians are equal, but the differences are not symmetric: the test
 then tells losses apart more often, and that one loss beats another does not mean that its median is lower.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import baselines_mnist
 import pages
-from study import cell, minutes, row, runs_line, spread
+from study import minutes, row, runs_line, runs_of, spread
 
 from experiments import mnist_dcgan, mnist_mlp
 
@@ -66,10 +66,10 @@ def main() -> None:
     print(row(*["---"] * (len(COLUMNS) + 3)))
     for module, recipe, flags in RECIPES:
         study, script = "-".join(["quality_mnist", *flags[1:]]), Path(module.__file__).stem
-        results = [cell(study, module, seed, recipe, flags) for seed in SEEDS]
-        numbers = [spread([r[key] for r in results], digits) for key, digits in COLUMNS.values()]
+        found = runs_of(study, module, SEEDS, recipe, flags)
+        numbers = [spread([r[key] for r in found], digits) for key, digits in COLUMNS.values()]
         print(
-            row(f"`{' '.join([script, recipe, *flags])}`", results[0]["steps"], *numbers, minutes(results)),
+            row(f"`{' '.join([script, recipe, *flags])}`", found[0]["steps"], *numbers, minutes(found)),
             flush=True,
         )
     for label, method in baselines_mnist.METHODS.items():

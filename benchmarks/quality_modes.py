@@ -11,14 +11,14 @@ import statistics
 from collections.abc import Sequence
 
 import pages
-from study import cell, row, runs_line
+from study import row, runs_line, runs_of
 
 from experiments import mixture_2d, stacked_mnist
 
 HEAD = """# Does it cover every mode?
 
 `python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are those of a
-whole process, for all of its seeds together, on a shared server without a GPU."""
+run, for all of its seeds together, on a shared server without a GPU."""
 
 PROTOCOL = """
 ## Ring of 8, grid of 25
@@ -118,7 +118,7 @@ def with_error(values: Sequence[float], digits: int, scale: float = 1.0) -> str:
 def of_points(label: str, target: str) -> dict:
     """The run of one row on one target: ten seeds."""
     folder, recipe, flags = OURS[label]
-    return cell(f"quality_modes/{folder.format(target)}", mixture_2d, 0, recipe, ["--target", target, *flags])
+    return runs_of(f"quality_modes/{folder.format(target)}", mixture_2d, [0], recipe, ["--target", target, *flags])[0]
 
 
 def numbers(result: dict) -> list[str]:
@@ -178,10 +178,10 @@ def tricks() -> None:
     print(row(*["---"] * 8))
     found = {}
     for name, flags in TRICK_FLAGS.items():
-        results = [
-            cell(f"quality_modes/{name}-{target}", mixture_2d, 0, "classic", ["--target", target, *SHORT, *flags])
-            for target in ("ring", "grid")
-        ]
+        results = []
+        for target in ("ring", "grid"):
+            every = ["--target", target, *SHORT, *flags]
+            results += runs_of(f"quality_modes/{name}-{target}", mixture_2d, [0], "classic", every)
         minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
         label = f"`{' '.join(flags)}`" if flags else "the plain game"
         print(row(label, *(text for r in results for text in numbers(r)), minutes))
@@ -199,7 +199,7 @@ def stacked() -> None:
     print(row("", "modes", "KL", "source"))
     print(row(*["---"] * 4))
     for label, (folder, recipe, flags, seeds) in STACKED_OURS.items():
-        results = [cell(f"quality_modes/{folder}", stacked_mnist, seed, recipe, flags) for seed in seeds]
+        results = runs_of(f"quality_modes/{folder}", stacked_mnist, seeds, recipe, flags)
         spent = ", ".join(f"{r['cpu_seconds'] / 60:.0f}" for r in results)
         numbers_ = with_error([r["modes"] for r in results], 0), with_error([r["kl"] for r in results], 4)
         print(row(label, *numbers_, f"here; seeds {', '.join(map(str, seeds))}; {spent} CPU minutes"))

@@ -4,12 +4,8 @@
 
 Each cell is a seed of one of the two games, 400,000 steps, in a run of its own in runs/quality_pacgan/. Finished ones
 are not run again, and interrupted ones resume. On one core a cell takes 76 minutes, with packs of two 109; on both
-cores of a machine with two, 49 and 71. All six take 5.4 hours there, if two processes share them:
-
-    taskset --cpu-list 0 python benchmarks/quality_pacgan.py --packs 1
-    taskset --cpu-list 1 python benchmarks/quality_pacgan.py --packs 2
-
-Several machines share them in the same way, by --packs or --seeds. Copy their folders runs/quality_pacgan/ into one;
+cores of a machine with two, 49 and 71. With the package ray a machine trains as many seeds at a time as it has cores.
+Several machines share the cells by --packs or --seeds. Copy their folders runs/quality_pacgan/ into one;
 there the command without flags prints the page.
 """
 
@@ -17,14 +13,14 @@ import argparse
 
 import pages
 from quality_modes import PERFECT, RING_AND_GRID, difference, with_error
-from study import cell, row, runs_line
+from study import row, runs_line, runs_of
 
 from experiments import mixture_2d
 
 HEAD = """# PacGAN's own networks on the ring
 
 `python benchmarks/quality_pacgan.py`: mean +- standard error over seeds on which nothing was tuned. CPU minutes are
-those of a seed's whole process.
+those of a seed's run.
 
 Recipe `pacgan` of `mixture_2d.py` follows PacGAN's paper (Lin et al. 2018, section 4.1) and code. G has 4 layers of
 400 units with batch norm and ReLU, D has 3 layers of 200 maxout units of 5 pieces, and the first weights are
@@ -39,9 +35,7 @@ NAMES = "modes", "high_quality", "reverse_kl"
 
 def seeds_of(pack: int, seeds: list[int]) -> dict[str, list]:
     """Of each number a list with its value for every seed; the runs are made if they are not there yet."""
-    results = [
-        cell(f"quality_pacgan/packs-of-{pack}", mixture_2d, seed, "pacgan", ["--pack", str(pack)]) for seed in seeds
-    ]
+    results = runs_of(f"quality_pacgan/packs-of-{pack}", mixture_2d, seeds, "pacgan", ["--pack", str(pack)])
     minutes = [result["cpu_seconds"] / 60 for result in results]
     return {name: [result[name]["per_seed"][0] for result in results] for name in NAMES} | {"minutes": minutes}
 

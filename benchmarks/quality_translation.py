@@ -9,7 +9,7 @@ Each column is made of runs in runs/quality_translation/: finished ones are not 
 
 import numpy as np
 import pages
-from study import cell, minutes, row, runs_line, spread
+from study import minutes, row, runs_line, runs_of, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
 
@@ -32,7 +32,7 @@ def several(module, frame: str | None = None) -> list[dict]:
     study, extra = (
         ("quality_translation", []) if frame is None else (f"quality_translation/{frame}", ["--frame", frame])
     )
-    return [cell(study, module, seed, extra=extra) for seed in SEEDS]
+    return runs_of(study, module, SEEDS, extra=extra)
 
 
 def numbers(results: list[dict], key: str, digits: int) -> str:

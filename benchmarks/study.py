@@ -1,48 +1,45 @@
 """The runs behind a table, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
 
-import json
+import contextlib
 import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+
+from lab import cells, cli
 
 COMMITS: set[str] = set()  # at which the runs of this page were made
 
 
-def cell(study: str, module: ModuleType, seed: int, recipe: str = "stable", extra: Sequence[str] = ()) -> dict:
-    """The result of one run of an experiment's script, which is made if it is not there yet.
+def runs_of(
+    study: str, module: ModuleType, seeds: Iterable[int], recipe: str = "stable", extra: Sequence[str] = ()
+) -> list[dict]:
+    """The results of runs of an experiment's script, one for each seed; those that are not there yet are made.
 
-    Every run has a process of its own: the CPU time in its result is that of a process from its start.
+    With the package ray as many are made at the same time as there are cores, otherwise one after the other.
 
     Args:
         study: the folder of the runs, within runs/.
         module: the script, as a module.
         extra: further flags of the script.
     """
-    script = Path(str(module.__file__))
-    folder = Path("runs") / study / f"{script.stem}-{recipe}-{seed}"
-    flags = ["--resume", str(folder)]
-    if not (folder / "config.json").exists():
-        chosen = ["--recipe", recipe] if len(module.RECIPES) > 1 else []
-        flags = [*chosen, "--seed", str(seed), "--out", str(folder), *extra]
-    if not (folder / "result.json").exists():
-        print(folder, file=sys.stderr)
-        command = [sys.executable, str(script), *flags]
-        done = subprocess.run(command, stdout=sys.stderr)  # what the script prints is not part of the table
-        if done.returncode:
-            sys.exit(done.returncode)  # the script has said why
-    note_commits(folder)
-    return json.loads((folder / "result.json").read_text())
+    script = Path(str(module.__file__)).stem
+    made = []
+    with cli.one_line_errors(), contextlib.redirect_stdout(sys.stderr):  # what is said is not part of the table
+        for seed in seeds:
+            flags = [*(["--recipe", recipe] if len(module.RECIPES) > 1 else []), "--seed", str(seed), *extra]
+            config = cli.shrunk(cli.parsed(module.RECIPES, "", flags).config)
+            made.append(cells.Cell(script, recipe, config, Path("runs", study, f"{script}-{recipe}-{seed}")))
+        found = cells.run(made, cells.Where())
+    for cell in made:
+        note_commits(cell.folder)
+    return found
 
 
 def note_commits(folder: Path) -> None:
     """Note at which commits the run in a folder was started and resumed, for `runs_line`."""
-    config = json.loads((folder / "config.json").read_text())
-    for part in (config, *config.get("resumed", [])):
-        commit, dirty, _ = (part.get("commit") or "unknown").partition("-dirty")
-        COMMITS.add(f"{commit[:7]}{' + changes' * bool(dirty)}")
+    COMMITS.update(cells.commits(folder))
 
 
 def runs_line() -> str:

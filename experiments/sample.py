@@ -36,7 +36,6 @@ NO_SAMPLES = {  # experiments whose runs have no generator that draws from laten
     "cyclegan": "whose generators translate images",
     "digit_classifier": "which is a classifier",
     "dirac_gan": "whose generator is a single number",
-    "compare_losses": "which compares many runs",
 }
 Digit = Annotated[int, cli.Accepted("a digit from 0 to 9", lambda v: 0 <= v <= 9)]
 Index = Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)]

@@ -163,7 +163,7 @@ def main(
         except BadInput:  # of the data, which are read only now
             if command.resume is None and not run.records:
                 stack.close()
-                _remove(folder, created)
+                storage.remove(folder, created)
             raise
         with screen.waiting("evaluating"):
             result = evaluate(trained)
@@ -212,15 +212,6 @@ def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folde
 def is_drawn(folder: Path) -> bool:
     """Whether all figures of a finished run are there."""
     return (folder / "figures").exists() and not (folder / DRAWING).exists()
-
-
-def _remove(folder: Path, created: list[Path]) -> None:
-    """Remove the files of a run that never began, and those folders that were created for it."""
-    for name in ("config.json", "data.json"):
-        (folder / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something else is in it
-        for path in created:
-            path.rmdir()
 
 
 @contextlib.contextmanager
@@ -285,13 +276,15 @@ def _exit(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def shrunk(config: Any) -> Any:
+def shrunk(config: Any, quiet: bool = False) -> Any:
     """The config with `eval_every` and `checkpoint_every` of at most `steps`; says so where they were larger."""
     for name in ("eval_every", "checkpoint_every"):
         value = getattr(config, name, 0)
         if value > config.steps:
             config = dataclasses.replace(config, **{name: config.steps})
-            if name == "eval_every":  # the last step is always saved, so that the other one changes nothing
+            if (
+                name == "eval_every" and not quiet
+            ):  # the last step is always saved, so that the other one changes nothing
                 screen.say(f"--eval-every {value} is more than --steps {config.steps}: using {config.steps}")
     return config
 
@@ -477,7 +470,7 @@ def _flags(command: type) -> dict[str, Any]:
 
 def _complaint(flags: dict[str, Any], args: list[str]) -> str:
     """What is wrong with a command line that tyro refuses: the first wrong flag, its value, what is accepted."""
-    starts = [k for k, arg in enumerate(args) if _is_flag(arg)]
+    starts = [k for k, arg in enumerate(args) if is_flag(arg)]
     loose = args[: starts[0]] if starts else args
     for first, last in itertools.pairwise([*starts, len(args)]):
         given, *values = [*args[first].split("=", 1), *args[first + 1 : last]]
@@ -485,7 +478,7 @@ def _complaint(flags: dict[str, Any], args: list[str]) -> str:
         if name not in flags and _bare(flags.get(positive := name.replace("--no-", "--", 1))) is bool:
             name = positive
         if name not in flags:
-            return f"{shlex.quote(given)}: no such flag; {_nearest(given, flags)}"
+            return f"{shlex.quote(given)}: no such flag; {nearest(given, flags)}"
         count, words, good = _expected(flags[name])
         if "RUN" in flags and count:  # it may stand behind the values of any flag
             values, loose = values[:count], loose + values[count:]
@@ -493,10 +486,10 @@ def _complaint(flags: dict[str, Any], args: list[str]) -> str:
             return f"{shlex.join([given, *values])}: expected {words}"
     if "RUN" in flags:
         return f"{shlex.join(['RUN', *loose])}: expected the folder of one run"
-    return f"{shlex.join(loose or args)}: not a flag; {_nearest((loose or args)[0], flags)}"
+    return f"{shlex.join(loose or args)}: not a flag; {nearest((loose or args)[0], flags)}"
 
 
-def _is_flag(word: str) -> bool:
+def is_flag(word: str) -> bool:
     """Whether a word starts as a flag does, and is no negative number."""
     try:
         float(word)
@@ -505,7 +498,7 @@ def _is_flag(word: str) -> bool:
     return False
 
 
-def _nearest(word: str, flags: Collection[str]) -> str:
+def nearest(word: str, flags: Collection[str]) -> str:
     """Which flags may have been meant."""
     names, word = [name.lstrip("-") for name in flags if name != "RUN"], word.strip("-").replace("_", "-").lower()
     near = difflib.get_close_matches(word, names, n=2, cutoff=0.7)

@@ -203,40 +203,43 @@ def animation(path: Path, records: Records, edges: Array, density: Callable, see
     player.save_gif(path, pictures, milliseconds=170)
 
 
-def losses_compared(table: Sequence[dict], values: dict[tuple[str, str], Array]) -> Figure:
-    """A panel for each target: the KL of every seed by loss, its median and 95% interval, and the floor.
+def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array], label: str) -> Figure:
+    """A panel for each kind of data: the number of every seed by setting, its median and 95% interval, and the floor.
 
-    All panels have one axis and one order of losses, that of the mean rank over the targets. Beside a loss stands how
-    many of its seeds diverged, of which there are no dots.
-    `table`: a dict for each target and loss, the best first; `values`: (target, loss) -> KL of every seed `[S]`.
+    All panels have one axis and one order of settings, that of the mean rank over the data. Beside a setting stands
+    how many of its seeds diverged, of which there are no dots.
+    `table`: a dict for each data and setting, the best first; `values`: (data, setting) -> number of every seed
+    `[S]`; `label`: what the number is.
     """
-    targets = list(dict.fromkeys(row["target"] for row in table))
-    ranked = {target: [row["loss"] for row in table if row["target"] == target] for target in targets}
-    order = sorted(ranked[targets[0]], key=lambda loss: sum(ranking.index(loss) for ranking in ranked.values()))
+    places = list(dict.fromkeys(row["data"] for row in table))
+    ranked = {place: [row["setting"] for row in table if row["data"] == place] for place in places}
+    order = sorted(ranked[places[0]], key=lambda name: sum(ranking.index(name) for ranking in ranked.values()))
     rng, shared = np.random.default_rng(0), {"sharex": True, "sharey": True}
-    fig, axes = figure(1, len(targets), 2 + 3.9 * len(targets), 1.5 + 0.36 * len(order), **shared)
-    for ax, target in zip(axes[0], targets, strict=True):
-        rows = {row["loss"]: row for row in table if row["target"] == target}
-        for k, loss in enumerate(order):
-            kl, row = values[target, loss], rows[loss]
-            heights = k + rng.uniform(-0.25, 0.25, len(kl))  # the dots lie side by side
-            finite = np.isfinite(kl)
-            ax.plot(kl[finite], heights[finite], "o", color=FAKE, alpha=0.45, ms=3.5, mew=0)
+    fig, axes = figure(1, len(places), 2 + 3.9 * len(places), 1.5 + 0.36 * len(order), **shared)
+    for ax, place in zip(axes[0], places, strict=True):
+        rows = {row["setting"]: row for row in table if row["data"] == place}
+        for k, name in enumerate(order):
+            numbers, row = values[place, name], rows[name]
+            heights = k + rng.uniform(-0.25, 0.25, len(numbers))  # the dots lie side by side
+            finite = np.isfinite(numbers)
+            ax.plot(numbers[finite], heights[finite], "o", color=FAKE, alpha=0.45, ms=3.5, mew=0)
             if np.isfinite(row["median"]):
                 ax.plot([row["low"], row["high"]], [k, k], color="black", lw=2, solid_capstyle="butt", zorder=5)
                 ax.plot(row["median"], k, "|", color="black", ms=13, mew=1.6, zorder=6)
             if not finite.all():
-                words = f"{np.count_nonzero(~finite)} of {len(kl)} diverged "
+                words = f"{np.count_nonzero(~finite)} of {len(numbers)} diverged "
                 ax.text(1, k, words, fontsize="small", ha="right", va="bottom", transform=ax.get_yaxis_transform())
         if (floor := next(iter(rows.values()))["floor"]) is not None:
             ax.axvline(floor, color=IDEAL, ls="--", lw=1)
             where = {"transform": ax.get_xaxis_transform()}  # x in data, y as a share of the height
-            ax.text(floor, 0.02, " a perfect sampler", color=IDEAL, fontsize="small", **where)
+            ax.text(floor, 0.02, " floor", color=IDEAL, fontsize="small", **where)
         ax.set_yticks(range(len(order)), order)
-        ax.set(xlabel="KL(real || fake), nats", title=target, ylim=(len(order) - 0.2, -0.5))
-    logarithmic(axes[0, 0].xaxis)  # the others share it
-    across = "" if len(targets) == 1 else ", by their mean rank over the targets"
-    return headed(fig, f"Every seed (dots), median and its 95% interval (black); the best loss on top{across}")
+        ax.set(xlabel=label, title=place, ylim=(len(order) - 0.2, -0.5))
+    shown = np.concatenate([v[np.isfinite(v)] for v in values.values()])
+    if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
+        logarithmic(axes[0, 0].xaxis)  # the others share it
+    across = "" if len(places) == 1 else ", by their mean rank over the data"
+    return headed(fig, f"Every seed (dots), median and its 95% interval (black); the best on top{across}")
 
 
 # ---------------------------------------------------------------------------------------------- the plane

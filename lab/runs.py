@@ -122,6 +122,8 @@ class Run:
         reopen: restore it, and train no further: there are no periods, and nothing is written.
         progress_bar: show one on a terminal even without a folder.
         events: TensorBoard's event file, which is written as well.
+        own_process: whether the process was started for this run. Its times then count from the start of the process,
+            imports included; otherwise from here, because the process makes other runs, too.
     """
 
     def __init__(
@@ -131,7 +133,9 @@ class Run:
         reopen: bool = False,
         progress_bar: bool = False,
         events: tensorboard.Events | None = None,
+        own_process: bool = True,
     ):
+        self._began = (0.0, 0.0) if own_process else (process_seconds(), time.process_time())  # wall, CPU
         self.folder, self.reopened, self._events = folder, reopen, events
         self._quiet = reopen or not (folder or (progress_bar and console.is_terminal))
         self.about: dict[str, Any] = {}  # experiment and recipe
@@ -422,12 +426,13 @@ class Run:
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write result.json, and return it.
 
-        `train_seconds` is the time in the compiled loop; the other times are those of this process so far.
+        `train_seconds` is the time in the compiled loop; the other times are those of this process or run.
         """
+        wall, cpu = self._began
         times = {
             "train_seconds": round(self.train_seconds, 3),
-            "wall_seconds": round(process_seconds(), 3),
-            "cpu_seconds": round(time.process_time(), 3),
+            "wall_seconds": round(process_seconds() - wall, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
         }
         rate = result.get("seeds", 1) * result["steps"] / max(self.train_seconds, 1e-9)
         result = self.about | files.without_nan(result) | times | {"seed_steps_per_second": round(rate)}

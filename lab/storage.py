@@ -76,6 +76,15 @@ def create(folder: Path) -> list[Path]:
     return missing
 
 
+def remove(folder: Path, created: Sequence[Path]) -> None:
+    """Remove the files of a run that never began, and those folders that were created for it."""
+    for name in ("config.json", "data.json"):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else is in it
+        for path in created:
+            path.rmdir()
+
+
 @contextlib.contextmanager
 def only_writer(folder: Path, flag: str) -> Iterator[None]:
     """Be the only process that writes into a folder. BadInput names the one that does already.

@@ -10,7 +10,7 @@ import pytest
 from helpers import command, one_line
 
 from experiments import (
-    compare_losses,
+    compare,
     cyclegan,
     digit_classifier,
     dirac_gan,
@@ -47,8 +47,6 @@ NEEDS = {  # script -> its estimate, for data of MNIST's size
 
 def parsed(script, flags):
     """The settings that a script trains with."""
-    if script is compare_losses:
-        return cli.parse(compare_losses.Config, "", flags)
     config = cli.parsed(script.RECIPES, "", flags).config
     return cli.shrunk(config)
 
@@ -151,7 +149,6 @@ TOO_LARGE = {  # script -> flags, the first of which is refused
     cyclegan: ["--discriminator-width 100000", f"--eval-every {HUGE} --steps {HUGE}"],
     numpy_gan: IMAGES,
     dirac_gan: [f"--steps {HUGE}"],
-    compare_losses: ["--seeds 1000000", f"--eval-samples {HUGE}", f"--eval-every {HUGE} --steps {HUGE}"],
 }
 
 
@@ -196,18 +193,13 @@ def test_every_recipe_fits(script):
         memory.require(config, NEEDS[script], FREE)
 
 
-def test_a_study_of_all_targets_fits():
-    config = compare_losses.Config(targets=("norm", "laplace", "ring", "grid", "spiral"))
-    memory.require(config, compare_losses.bytes_needed, FREE)
-
-
 def documented():
     """Every command with flags that the documentation shows, as script and flags."""
     texts = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.py")]
     found = {
         m for path in texts for m in re.findall(r"(\w+)\.py((?: +--[a-z\d-]+(?:[ =][\w.]+)*)+)", path.read_text())
     }
-    scripts = {script.__name__.split(".")[-1]: script for script in (*NEEDS, compare_losses)}
+    scripts = {script.__name__.split(".")[-1]: script for script in NEEDS}
     return [
         (scripts[name], flags) for name, flags in sorted(found) if name in scripts and not re.search("[A-Z]", flags)
     ]
@@ -347,7 +339,7 @@ def test_a_run_that_does_not_fit_leaves_nothing_behind(script, flags, tmp_path, 
 def test_a_study_that_does_not_fit_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(files, "free_memory", lambda: FREE)
     with pytest.raises(SystemExit) as stop:
-        compare_losses.main(["--seeds", "1000000", "--out", str(tmp_path / "a")])
+        compare.main(f"normal_1d --vary r1=0,1 --seeds 1000000 --workers 1 --out {tmp_path / 'a'}".split())
     assert stop.value.code == 2 and one_line(capsys).startswith("--seeds 1000000: needs about")
     assert not list(tmp_path.iterdir())
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pages
@@ -13,7 +12,7 @@ import quality_losses
 import speed
 import study
 
-from experiments import compare_losses, normal_1d
+from experiments import compare, normal_1d
 from lab import storage
 
 PROJECT = Path(__file__).parent.parent
@@ -236,7 +235,7 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
     def line_after(seed, config):
         run = f"runs/table/normal_1d-stable-{seed}"
         write(tmp_path, {f"{run}/config.json": json.dumps(config), f"{run}/result.json": '{"kl": 1}'})
-        assert study.cell("table", normal_1d, seed) == {"kl": 1}  # it is finished
+        assert study.runs_of("table", normal_1d, [seed]) == [{"kl": 1}]  # it is finished
         return study.runs_line()
 
     assert line_after(0, first) == "The runs were made at commit aaaaaaa."
@@ -246,17 +245,19 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
 
 
 def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path, monkeypatch):
-    def compare(config):
-        cells = {f"cells/{'-'.join(cell)}/config.json": '{"commit": "abcdef012345"}' for cell in config.cells()}
-        write(tmp_path, {"results/losses.md": "# Losses compared\n\nA table.\n", **cells})
-        return []
+    def made(command):
+        assert command[:2] == ["normal_1d", "mixture_2d"]
+        table = "# Settings compared\n\nA table.\n\nThe runs were made at commit abcdef0.\n"
+        write(tmp_path, {"study/compare.md": table, "study/compare.csv": "1", "study/compare.png": "2"})
 
-    monkeypatch.setattr(study, "COMMITS", set())
     monkeypatch.setattr(pages, "line", lambda script: "Made by hand.")
-    monkeypatch.setattr(compare_losses, "compare", compare)
-    quality_losses.main(replace(quality_losses.CONFIG, out=str(tmp_path / "cells"), docs=str(tmp_path)))
-    page = (tmp_path / "results/losses.md").read_text()
-    assert page == "# Losses compared\n\nA table.\n\nThe runs were made at commit abcdef0.\nMade by hand.\n"
+    monkeypatch.setattr(compare, "main", made)
+    quality_losses.main([*quality_losses.COMMAND[:-1], str(tmp_path / "study")], tmp_path / "docs")
+    page = (tmp_path / "docs/results/losses.md").read_text()
+    assert page.startswith("# Losses compared\n\nA table.\n\nThe penalties")
+    assert page.endswith("\n\nThe runs were made at commit abcdef0.\nMade by hand.\n") and pages.RUNS.search(page)
+    assert (tmp_path / "docs/results/losses.csv").read_text() == "1"
+    assert (tmp_path / "docs/figures/losses.png").read_text() == "2"
 
 
 def test_commit_of_a_run_is_dirty_only_after_a_change_of_code(folder, monkeypatch):

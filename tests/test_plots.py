@@ -322,14 +322,14 @@ def losses_table(kl_of_ring):
         for loss, median in losses.items():
             values[target, loss] = median * np.array([0.9, 1.0, 1.1])
             table.append(
-                {"target": target, "loss": loss, "median": median, "low": 0.95 * median, "high": 1.05 * median}
+                {"data": target, "setting": loss, "median": median, "low": 0.95 * median, "high": 1.05 * median}
             )
             table[-1]["floor"] = 0.5 if target == "norm" else None
     return table, values
 
 
-def test_losses_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
-    fig = plots.losses_compared(*losses_table(30.0))
+def test_settings_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
+    fig = plots.settings_compared(*losses_table(30.0), "KL, nats")
     norm, ring = fig.axes
     assert [ax.get_title() for ax in fig.axes] == ["norm", "ring"]
     for ax in fig.axes:  # mean ranks: hinge 0.5, minimax 1, wasserstein 1.5
@@ -340,14 +340,14 @@ def test_losses_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
     assert norm.get_xlim() == ring.get_xlim() and "mean rank" in fig.get_suptitle()
     first = next(li for li in norm.lines if li.get_marker() == "o")
     assert np.all(np.abs(first.get_ydata()) <= 0.25)
-    assert texts(norm) == [" a perfect sampler"] and texts(ring) == []
+    assert texts(norm) == [" floor"] and texts(ring) == []
     assert inside(fig)
 
 
-def test_losses_compared_count_the_seeds_that_diverged():
+def test_settings_compared_count_the_seeds_that_diverged():
     table, values = losses_table(np.inf)
     values["ring", "minimax"] = np.array([np.inf, 20.0, np.inf])
-    fig = plots.losses_compared(table, values)
+    fig = plots.settings_compared(table, values, "KL, nats")
     _, ring = fig.axes
     assert texts(ring) == ["2 of 3 diverged "] and ring.texts[0].get_position()[1] == 1  # in the second row
     dots = [li.get_xdata().tolist() for li in ring.lines if li.get_marker() == "o"]

@@ -214,7 +214,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
         "rate": "learning-rate clip",
         "weight": "gradient-penalty consensus instance-noise",
     },
-    "compare_losses": {"count": "steps eval-every eval-samples", "six": "seeds", "seed": "seed"},
+    "compare": {},
 }
 OTHER = {  # the flags with rows of their own
     "normal_1d": "target target-args data",
@@ -222,7 +222,8 @@ OTHER = {  # the flags with rows of their own
     "pix2pix": "pairs data",
     "cyclegan": "domain-a domain-b data",
     "dirac_gan": "game losses penalties start",
-    "compare_losses": "targets losses out docs",
+    # the rows of compare.py stand in test_compare.py
+    "compare": "scripts vary seeds metric one-at-a-time level budget workers address shared out",
 }
 
 
@@ -279,7 +280,7 @@ BY_HAND = [
     ("normal_1d", f"--resume {LONG}", "longlong ... : file name too long"),
     ("sample", LONG, "longlong ... : file name too long"),
     ("plot", LONG, "longlong ... : file name too long"),
-    ("compare_losses", f"--out {LONG}", "longlong ... : file name too long"),
+    ("compare", f"normal_1d --vary r1=0,1 --out {LONG}", "longlong ... : file name too long"),
     ("normal_1d", "--out=--steps --steps 0", "--steps 0: expected at least 1"),
     ("normal_1d", "--out --steps 0", "--out: expected a name, file or folder"),
     ("normal_1d", "--recipe", "--recipe: expected one of stable, classic"),
@@ -403,26 +404,6 @@ BY_HAND = [
     ("cyclegan", "--domain-a '' --domain-b ''", "--domain-a '': expected a folder with PNG files"),
     ("cyclegan", "--domain-a nowhere --domain-b full", "--domain-a nowhere: no such folder"),
     ("cyclegan", "--domain-a empty --domain-b full", "--domain-a empty: holds no PNG file"),
-    # ---- compare_losses.py
-    ("compare_losses", "--stepz 3", "--stepz: no such flag; did you mean --steps?"),
-    ("compare_losses", f"--steps {HUGE}", "expected below 2^63"),
-    ("compare_losses", "--targets", "--targets: expected one or more, each once"),
-    ("compare_losses", "--targets ''", "--targets '': expected ring, grid, spiral, mixture or a continuous"),
-    ("compare_losses", "--targets norm norm", "--targets norm norm: expected one or more, each once"),
-    ("compare_losses", "--targets moon", "--targets moon: expected ring, grid, spiral, mixture or a continuous"),
-    ("compare_losses", "--targets gamma", "--targets gamma: expected ring"),
-    ("compare_losses", "--targets points.csv", "--targets points.csv: expected ring"),
-    ("compare_losses", "--losses", "--losses: expected one or more, each once"),
-    ("compare_losses", "--losses hinge hinge", "--losses hinge hinge: expected one or more, each once"),
-    ("compare_losses", "--losses best", f"--losses best: expected one of {LOSSES}"),
-    ("compare_losses", "--eval-samples 5", "--eval-samples 5: expected at least one for each of the 8 modes of ring"),
-    ("compare_losses", "--out", "--out: expected a name, file or folder"),
-    ("compare_losses", "--out ''", "--out '': expected a folder"),
-    ("compare_losses", "--out file", "--out file: file is a file; expected a folder"),
-    ("compare_losses", "--out file/a", "--out file/a: file is a file; expected a folder"),
-    ("compare_losses", "--out run", "--out run: holds a run; expected a new folder"),
-    ("compare_losses", "--docs ''", "--docs '': expected a folder"),
-    ("compare_losses", "--docs file/a", "--docs file/a: file is a file; expected a folder"),
     # ---- sample.py
     ("sample", "", "RUN: expected the folder of one run"),
     ("sample", "numpy run", "RUN numpy run: expected the folder of one run"),
@@ -434,7 +415,6 @@ BY_HAND = [
     ("sample", "broken", "RUN broken: config.json cannot be used"),
     ("sample", "edited", "RUN edited: config.json: it was changed after it was written"),
     ("sample", "other", "RUN other: nothing: no experiment of this name in experiments/"),
-    ("sample", "study", "RUN study: of compare_losses, which compares many runs; expected one that"),
     ("sample", "translation", "RUN translation: of pix2pix, whose generator translates images"),
     ("sample", "run", "RUN run: no checkpoint yet"),
     ("sample", "numpy --colour red", "--colour: no such flag"),
@@ -472,7 +452,6 @@ BY_HAND = [
     ("plot", "broken", "RUN broken: config.json cannot be used"),
     ("plot", "edited", "RUN edited: config.json: it was changed after it was written"),
     ("plot", "other", "RUN other: nothing: no experiment of this name in experiments/"),
-    ("plot", "study", "RUN study: compare_losses has no figures of a single run"),
     ("plot", "run", "RUN run: no checkpoint yet"),
     ("plot", "translation", "RUN translation: no checkpoint yet"),
     ("plot", "damaged", "RUN damaged: result.json cannot be used"),
@@ -490,7 +469,7 @@ BY_HAND = [
     ("plot", "numpy run --out there.png", "--out there.png: exists already; choose a new file"),
     ("plot", "numpy run --colour red", "--colour: no such flag"),
 ]
-ROWS = [(script, *row) for script in FLAGS if script != "compare_losses" for row in IN_ALL.items()]
+ROWS = [(script, *row) for script in FLAGS if FLAGS[script] for row in IN_ALL.items()]
 ROWS += [*rows_of_kinds(), *BY_HAND]
 
 
@@ -501,7 +480,7 @@ ROWS += [*rows_of_kinds(), *BY_HAND]
 def place(tmp_path_factory):
     """The current folder of all rows, with what they name; `content` tells whether one of them touched anything."""
     folder = tmp_path_factory.mktemp("place") / "place"
-    for name in ("empty", "full", "broken", "edited", "other", "study", "run", "translation", "numpy", "logged"):
+    for name in ("empty", "full", "broken", "edited", "other", "run", "translation", "numpy", "logged"):
         (folder / name).mkdir(parents=True)
     for name in ("file", "full/notes.txt", "words.txt"):
         (folder / name).write_text("nothing that a script could use\n")
@@ -510,8 +489,7 @@ def place(tmp_path_factory):
     (folder / "there.png").touch()
     (folder / "G.md").touch()
     (folder / "broken" / "config.json").write_text("{")
-    for name, experiment in (("other", "nothing"), ("study", "compare_losses")):
-        files.write_json(folder / name / "config.json", {"experiment": experiment, "recipe": "", "config": {}})
+    files.write_json(folder / "other" / "config.json", {"experiment": "nothing", "recipe": "", "config": {}})
     storage.save_config(folder / "run", "normal_1d", "stable", normal_1d.Config())
     storage.save_config(folder / "translation", "pix2pix", "stable", cli.script("pix2pix").Config())
     config = numpy_gan.Config()

@@ -1,0 +1,371 @@
+"""Which settings are better, and is the difference real? Any settings of any script, over many seeds.
+
+    python experiments/compare.py mixture_2d --vary loss=minimax,hinge r1=0.1,1 --seeds 32 --target grid
+    python experiments/compare.py mnist_dcgan --vary r1=0,1 dropout=0,0.25 --seeds 5 --data digits
+    python experiments/compare.py normal_1d --vary recipe=stable,classic
+    python experiments/compare.py normal_1d mixture_2d --vary loss=hinge,minimax r1=0,1 --one-at-a-time
+
+All other flags are the script's, and hold for every run. Every combination of the values is trained, or with
+--one-at-a-time the recipe and each change of it alone. All share the seeds, so that differences are taken seed by
+seed. The table gives medians with bootstrap intervals, and says which others each setting beats beyond chance.
+"Chance" means that a difference is as likely to favour one setting as the other, whatever its size: the test is not
+one of equal medians (docs/results/levels.md). Settings that choose the data (--target, --data) may be varied, too:
+results on different data are not compared with each other.
+
+With --budget 20m settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
+of the seeds, then the better half trains as many again, and so on. Before each round the time is estimated that it
+takes; if it is more than what is left of the budget, the table is made of what is there.
+
+Runs are made at the same time by --workers processes, or by the cluster at --address (docs/cluster.md). Finished ones
+are kept in the folder --out and never made again: after Ctrl-C, or with more seeds, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import tyro
+
+from lab import cells, cli, files, paired, plots, screen, signals
+
+DATA = ("target", "target_args", "data", "pairs", "domain_a", "domain_b")  # settings that choose the data
+UNCHANGED = "as it is"  # the label of the recipe with --one-at-a-time
+FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real")  # of metrics
+HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
+HIGHER |= {"agreement", "accuracy"}
+NEITHER = {"kl_kde", "discriminator_loss", "game_value"}  # numbers of which neither more nor less is better
+
+
+def _flag(name: str) -> Any:
+    """How --help shows a flag without a default."""
+    return tyro.conf.arg(metavar=name, help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one study; all other flags are the script's."""
+
+    scripts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT...")] = ()
+    vary: tuple[str, ...] = ()  # settings and the values to compare: NAME=VALUE,VALUE ...; also recipe=NAME,NAME
+    seeds: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 10  # of each setting
+    metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
+    one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
+    level: Annotated[float | None, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1), _flag("CHANCE")] = (
+        None  # of claiming any difference by chance; refused if there are too few seeds for it [default: .05]
+    )
+    budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop the worse half, and again
+    workers: Annotated[cli.Count | None, _flag("NUMBER")] = None  # processes [default: as many as there are cores]
+    address: Annotated[str | None, _flag("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
+    shared: bool = False  # the machines of the cluster share the folder --out, and no results have to be sent
+    out: Annotated[str | None, _flag("FOLDER")] = None  # of runs and table [default: runs/compare/SCRIPT-NAMES]
+
+    def __post_init__(self) -> None:
+        cli.check(self)
+        if self.out == "":
+            raise files.BadInput("--out '': expected a folder")
+        self.seconds()
+
+    def seconds(self) -> float:
+        """The budget."""
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smh])", self.budget or "")
+        if self.budget is not None and not (found and float(found[1])):
+            raise files.BadInput(f"--budget {self.budget or repr('')}: expected a time such as 90s, 20m or 1.5h")
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else math.inf
+
+
+class Setting(NamedTuple):
+    """One of the settings that are compared."""
+
+    data: str  # script and data on which settings are compared with each other
+    label: str  # what is special about it
+    script: str
+    recipe: str
+    config: Any  # of the script
+
+
+# ------------------------------------------------------------------------------------- what is compared
+
+
+def settings_of(config: Config, flags: list[str]) -> list[Setting]:
+    """Every setting of every script; `flags` are the script's own."""
+    if not config.scripts or len(set(config.scripts)) < len(config.scripts):
+        words = shlex.join(["SCRIPT", *config.scripts])
+        raise files.BadInput(f"{words}: expected one or more scripts, each once, such as mixture_2d")
+    varied = dict(map(values_of, config.vary))
+    if not varied or len(varied) < len(config.vary) or not set(varied) - set(DATA):
+        words = shlex.join(["--vary", *config.vary])
+        raise files.BadInput(f"{words}: expected settings, each once, and one of them not of the data: r1=0,1")
+    return [setting for name in config.scripts for setting in _of_script(name, varied, config, flags)]
+
+
+def values_of(word: str) -> tuple[str, list[str]]:
+    """`r1=0,1` as name and values."""
+    name, equals, text = word.partition("=")
+    values = [value.strip() for value in text.split(",")]
+    if not (name and equals and all(values) and len(set(values)) == len(values) > 1):
+        raise files.BadInput(f"--vary {word or repr('')}: expected NAME=VALUE,VALUE: two or more values, each once")
+    return name.lstrip("-").replace("-", "_"), values
+
+
+def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: list[str]) -> list[Setting]:
+    module = cli.script(name, "SCRIPT ")
+    if not isinstance(getattr(module, "TABLE", None), cli.Table):
+        raise files.BadInput(f"SCRIPT {name}: has no numbers to compare; expected one such as mixture_2d")
+    words = {f"{s}={text}": _words(module.RECIPES, s, text, flags) for s in varied for text in varied[s]}
+    of_data, others = ([[f"{s}={t}" for t in varied[s]] for s in varied if (s in DATA) == d] for d in (True, False))
+    changes: Iterable[tuple[str, ...]] = itertools.product(*others)
+    if config.one_at_a_time:
+        changes = [(), *((change,) for change in itertools.chain(*others))]
+    found: dict[tuple[str, Any], Setting] = {}
+    for data, change in itertools.product(itertools.product(*of_data), changes):
+        own = itertools.chain.from_iterable(words[text] for text in (*data, *change))
+        parsed = cli.parsed(module.RECIPES, "", [*flags, *own])
+        if parsed.resume is not None or parsed.tensorboard:
+            wrong = "--tensorboard" if parsed.resume is None else "--resume"
+            raise files.BadInput(f"{wrong}: expected with a single run")
+        made = cli.shrunk(parsed.config, quiet=True)
+        place, label = " ".join([name] * (len(config.scripts) > 1) + list(data)), " ".join(change) or UNCHANGED
+        first = found.setdefault((place, made), Setting(place, label, name, parsed.recipe, made))
+        if first.label not in (label, UNCHANGED):
+            raise files.BadInput(f"--vary {label}: the same as {first.label}; expected values that differ")
+    return list(found.values())
+
+
+def _words(recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> list[str]:
+    """The words of a command line that give a setting a value; BadInput: no such setting, or it is fixed."""
+    (recipe, *others) = recipes.values()
+    names = {field.name for field in fields(recipe)} - {"seed", "seeds"} | ({"recipe"} if others else set())
+    if name not in names:
+        reason = "all have the same seeds" if name in ("seed", "seeds") else cli.nearest(name, names)
+        raise files.BadInput(f"--vary {name}: no setting that can be varied; {reason}")
+    if cli.flag(name) in {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in flags}:
+        raise files.BadInput(f"--vary {name}: it is fixed by {cli.flag(name)}; expected only one of the two")
+    if isinstance(getattr(recipe, name, None), bool):
+        if text not in ("true", "false"):
+            raise files.BadInput(f"--vary {name}={text}: expected true or false")
+        return [cli.flag(name if text == "true" else f"no_{name}")]
+    try:
+        return [cli.flag(name), *shlex.split(text)]  # several words: the sizes of several layers
+    except ValueError as error:
+        raise files.BadInput(f"--vary {name}={text}: {files.why(error).lower()}") from None
+
+
+def metric_of(config: Config) -> tuple[str, str]:
+    """The key of result.json that decides, and what it is called; BadInput: not all of the scripts have it."""
+    tables = [{key: label.strip() for label, (key, _) in cli.script(s).TABLE.rows.items()} for s in config.scripts]
+    known = [key for key in tables[0] if key not in NEITHER and all(key in table for table in tables)]
+    name = config.metric if config.metric is not None else next((key for key in FIRST_CHOICE if key in known), "")
+    if name not in known:
+        raise files.BadInput(f"--metric {name or repr('')}: expected one of {', '.join(known)}")
+    return name, tables[0][name]
+
+
+def rungs(settings: int, seeds: int) -> list[int]:
+    """How many seeds there are after each round of successive halving, in the last of which two settings are left."""
+    rounds = max(1, math.ceil(math.log2(settings)))
+    return sorted({max(2, math.ceil(seeds / 2**k)) for k in range(rounds)})
+
+
+# ------------------------------------------------------------------------------------------------- the study
+
+
+class Study:
+    """Trains what is missing, compares, and writes; `flags` are the script's, `command` is what was typed."""
+
+    def __init__(self, config: Config, flags: list[str], command: Sequence[str] = ()):
+        self.config, self.command = config, shlex.join(["python", "experiments/compare.py", *command])
+        self.settings = settings_of(config, flags)
+        self.metric, self.metric_label = metric_of(config)
+        self.where = cells.Where(config.workers, config.address, config.shared)
+        self.data = list(dict.fromkeys(setting.data for setting in self.settings))
+        names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary)])
+        self.folder = Path(config.out or Path("runs/compare", names))
+        self.rungs = [config.seeds]
+        if config.budget:
+            self.rungs = rungs(max(len(self.of(data)) for data in self.data), config.seeds)
+        self.chance = config.level or paired.LEVEL
+        self.level = self.chance / len(self.rungs)  # because each round looks at a pair
+        self.enough = max(paired.seeds_needed(len(self.pairs(data)), self.level) for data in self.data)
+        if config.level is not None and config.seeds < self.enough:
+            words = f"--level {config.level:g} needs at least {self.enough}"
+            raise files.BadInput(f"--seeds {config.seeds}: {words} for so many pairs")
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        if not there.is_dir() or (there / "config.json").exists():  # said before minutes of training
+            what = "holds a run" if there.is_dir() else "is a file"
+            raise files.BadInput(f"--out {self.folder}: {there} {what}; expected a new folder, or an earlier study's")
+        self.dropped: set[Setting] = set()
+        self.found: dict[Setting, list[tuple[cells.Cell, dict]]] = {setting: [] for setting in self.settings}
+
+    def of(self, data: str) -> list[Setting]:
+        """The settings that are compared on the same data."""
+        return [setting for setting in self.settings if setting.data == data]
+
+    def pairs(self, data: str) -> list[tuple[str, str]]:
+        """Every setting with every other one, or with --one-at-a-time each change with the recipe."""
+        first, *others = labels = [setting.label for setting in self.of(data)]
+        return [(first, b) for b in others] if self.config.one_at_a_time else list(itertools.combinations(labels, 2))
+
+    def train(self) -> None:
+        """Make all runs that are not there yet; with a budget the worse half is dropped after each round."""
+        begun, before, done, playing = time.monotonic(), 0, 0, self.settings
+        for seeds in self.rungs:
+            if done:
+                playing = [setting for data in self.data for setting in self.better_half(playing, data)]
+            new = {setting: self.cells(setting, before, seeds) for setting in playing}
+            every = [cell for made in new.values() for cell in made]
+            spent, share = time.monotonic() - begun, len(playing) * (seeds - before)  # runs of one seed
+            missing = any(not (cell.folder / "result.json").exists() for cell in every)
+            if done and missing and spent + spent * share / done > self.config.seconds():
+                screen.say(f"--budget {self.config.budget}: another round would take longer; this is the table")
+                return
+            self.dropped |= {setting for setting in self.settings if setting not in playing}
+            results = iter(cells.run(every, self.where))
+            for setting, made in new.items():
+                self.found[setting] += [(cell, next(results)) for cell in made]
+            before, done = seeds, done + share
+
+    def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
+        """Those with the lower medians of the settings that still train on the same data."""
+        ranked = sorted((s for s in playing if s.data == data), key=lambda s: np.median(self.values(s)))
+        return ranked[: math.ceil(len(ranked) / 2)]
+
+    def cells(self, setting: Setting, first: int, last: int) -> list[cells.Cell]:
+        """The runs of seeds first, ..., last - 1: a single one where a script trains many seeds at once."""
+        config, made = setting.config, []
+        for seed in [first] if hasattr(config, "seeds") else range(first, last):
+            own = replace(config, seed=config.seed + seed)
+            if hasattr(config, "seeds"):
+                own = replace(own, seeds=last - first)
+            parts = dict.fromkeys(f"{setting.script} {setting.data} {setting.label} seed={own.seed}".split())
+            words = re.sub(r"[^\w.=-]+", "-", "_".join(parts))
+            folder = self.folder / "cells" / f"{words[:100]}-{cells.digest(own)}"  # other settings, another name
+            made.append(cells.Cell(setting.script, setting.recipe, own, folder))
+        return made
+
+    def values(self, setting: Setting, name: str | None = None) -> np.ndarray:
+        """A number of every seed `[S]`; the metric with less for better, infinite after training that diverged."""
+        found: list[Any] = []
+        for cell, result in self.found[setting]:
+            value = result.get(name or self.metric)
+            seeds = getattr(cell.config, "seeds", 1)
+            found += value["per_seed"] if isinstance(value, dict) else [value] * seeds
+        if name:
+            return np.array([np.nan if v is None else v for v in found], float)
+        sign = -1 if self.metric in HIGHER else 1
+        return np.array([np.inf if v is None else sign * v for v in found], float)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each setting, the best of each data first: median over seeds, its 95% interval, what it beats."""
+        table, sign = [], -1 if self.metric in HIGHER else 1
+        for data in self.data:
+            values = {setting.label: self.values(setting) for setting in self.of(data)}
+            beats = paired.better(values, self.pairs(data), self.level)
+            for setting in sorted(self.of(data), key=lambda s: np.median(values[s.label])):
+                mine = values[setting.label]
+                low, high = sorted(sign * v for v in paired.interval(mine))
+                bad = float(np.quantile(mine, 0.9, method="linear" if np.isfinite(mine).all() else "higher"))
+                floors = [r[f"{self.metric}_floor"] for _, r in self.found[setting] if f"{self.metric}_floor" in r]
+                row = {"data": data, "setting": setting.label, "seeds": len(mine), "low": low, "high": high}
+                row |= {"median": sign * float(np.median(mine)), "worst": sign * bad, "beats": beats[setting.label]}
+                table.append(row | {"floor": floors[0] if floors else None, "dropped": setting in self.dropped})
+        return table
+
+    def write_csv(self, path: Path) -> None:
+        """A line for each seed of each setting, with all numbers of the script's table."""
+        varied = [values_of(word)[0] for word in self.config.vary]
+        metrics = dict.fromkeys(key for s in self.config.scripts for key, _ in cli.script(s).TABLE.rows.values())
+        with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("script", *varied, "seed", *metrics))
+            for setting in self.settings:
+                chosen = [setting.recipe if name == "recipe" else getattr(setting.config, name) for name in varied]
+                words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
+                for k, numbers in enumerate(zip(*(self.values(setting, name) for name in metrics), strict=True)):
+                    texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
+                    writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
+
+    def markdown(self, table: list[dict[str, Any]]) -> str:
+        """The table, and how it was made."""
+        many, higher = len(self.data) > 1, self.metric in HIGHER
+        compared = "each change with the recipe" if self.config.one_at_a_time else "the pairs"
+        on = " on the same data" if many else ""
+        words = (
+            f"`{self.command}`: {self.metric_label}, {'more' if higher else 'less'} is better. All settings share "
+            "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
+            f"Holm's correction over {compared}{on}: if all differences between settings are symmetric about 0, the "
+            f"chance of any claim{on} is at most {self.chance:g}. If neither of two settings beats "
+            "the other, they cannot be told apart."
+        )
+        head = ["setting", "seeds", "median", "interval", f"{'10%' if higher else '90%'} quantile", "floor", "beats"]
+        head = ["data"] * many + head
+        lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        for row in table:
+            beats = ", ".join(f"`{name}`" for name in row["beats"]) or "-"
+            if len(row["beats"]) == sum(other["data"] == row["data"] for other in table) - 1 > 1:
+                beats = "all others"
+            seeds = f"{row['seeds']}{', then dropped' * row['dropped']}"
+            floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
+            numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
+            texts = [row["data"] or "-"] * many + [f"`{row['setting']}`", seeds, *numbers, beats]
+            lines.append(f"| {' | '.join(texts)} |")
+        if len(self.rungs) > 1:
+            at = " and ".join(map(str, self.rungs[:-1]))
+            lines += ["", f"Successive halving: at {at} seeds the worse half was dropped, as far as the budget of"]
+            lines[-1] += f" {self.config.budget} allowed. Tests are corrected for {len(self.rungs)} looks at a pair."
+        if self.config.seeds < self.enough:
+            lines += ["", f"Too few seeds: the best of the pairs can be told apart from {self.enough} seeds on."]
+        commits = sorted(set().union(*(cells.commits(c.folder) for made in self.found.values() for c, _ in made)))
+        lines += ["", f"The runs were made at commit{'s' * (len(commits) > 1)} {', '.join(commits)}.", ""]
+        return "\n".join(lines)
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
+        self.train()
+        table = self.rows()
+        self.write_csv(self.folder / "compare.csv")
+        sign = -1 if self.metric in HIGHER else 1
+        values = {(s.data, s.label): sign * self.values(s) for s in self.settings}
+        plots.save(plots.settings_compared(table, values, self.metric_label), self.folder / "compare.png")
+        text = self.markdown(table)
+        with files.replacing(self.folder / "compare.md") as temporary:
+            temporary.write_text(text)
+        screen.say(text)
+        screen.say(f"{self.folder}: compare.md, compare.csv, compare.png; the runs in cells/")
+        return table
+
+
+def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of the command line that are this script's, and those that are the compared script's."""
+    names = {cli.flag(field.name) for field in fields(Config)} | {"--help", "-h"}
+    own: list[str] = []
+    others: list[str] = []
+    into = own
+    for word in args:
+        if cli.is_flag(word):
+            into = own if word.split("=")[0].replace("_", "-").replace("--no-", "--") in names else others
+        into.append(word)
+    return own, others
+
+
+def main(args: Sequence[str]) -> None:
+    """The command line."""
+    with cli.one_line_errors():
+        own, flags = split(args)
+        config = cli.parse(Config, __doc__, own)
+        signals.advise("the same command goes on")
+        Study(config, flags, args).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

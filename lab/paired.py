@@ -1,0 +1,58 @@
+"""Which results over the same seeds are better, and is the difference real? Less is better."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.05  # chance of calling any difference real where all are symmetric about 0
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95% interval of the median, by the percentile bootstrap over seeds (Efron 1979)."""
+    if not np.isfinite(values).all() or np.ptp(values) == 0:
+        return float(np.median(values)), float(np.median(values))
+    found = stats.bootstrap((values,), np.median, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def better(
+    values: dict[str, np.ndarray], pairs: Sequence[tuple[str, str]] = (), level: float = LEVEL
+) -> dict[str, list[str]]:
+    """Which others each setting beats: Wilcoxon's signed-rank test seed by seed, Holm's correction over the pairs.
+
+    The null hypothesis of a pair is that the difference of the two settings on a seed is symmetric about 0, as it is
+    where their results are exchangeable: swapping the two names on any seed then changes nothing. The chance of any
+    claim about pairs of which this is true is at most `level`. It is not the hypothesis of equal medians: settings of
+    equal medians whose spread or skew differ are told apart more often (benchmarks/quality_levels.py counts it).
+
+    Args:
+        values: of each setting the results `[S]`; a pair is compared on the first seeds, which both have.
+        pairs: what is compared; by default every setting with every other one.
+        level: the chance of any claim.
+
+    Sources: Wilcoxon 1945; Holm 1979.
+    """
+    pairs = pairs or list(itertools.combinations(values, 2))
+    beats: dict[str, list[str]] = {name: [] for name in values}
+    ranked = []
+    for a, b in pairs:
+        n = min(len(values[a]), len(values[b]))
+        with np.errstate(invalid="ignore"):  # inf - inf: nan, a tie
+            difference = np.nan_to_num(values[a][:n] - values[b][:n], posinf=1e9, neginf=-1e9)
+        p = stats.wilcoxon(difference).pvalue if difference.any() else 1.0
+        ranked.append((p, *((a, b) if np.median(difference) < 0 else (b, a))))
+    for k, (p, winner, loser) in enumerate(sorted(ranked)):
+        if p > level / (len(pairs) - k):
+            break
+        beats[winner].append(loser)
+    return beats
+
+
+def seeds_needed(pairs: int, level: float) -> int:
+    """From how many seeds on the smallest p-value, 2^(1 - seeds), is low enough for a claim about a pair."""
+    return 1 + math.ceil(math.log2(pairs / level))

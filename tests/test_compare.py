@@ -1,0 +1,277 @@
+"""Settings compared: what is trained and tested, the table, successive halving, bad input."""
+
+import csv
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import one_line
+
+from experiments import compare
+from lab import cells, cli, files
+
+SMALL = "--steps 20 --eval-every 20 --eval-samples 50 --generator-hidden 8 --discriminator-hidden 8 --batch 20"
+FLAGS = f"mixture_2d --vary loss=minimax,hinge --seeds 6 --samples 100 --workers 1 {SMALL}"
+
+
+def run(words, *more):
+    try:
+        compare.main([*shlex.split(words), *map(str, more)])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def study(words):
+    own, flags = compare.split(shlex.split(words))
+    return compare.Study(cli.parse(compare.Config, "", own), flags, own)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study of networks that compile soon."""
+    home = tmp_path_factory.mktemp("study")
+    assert run(FLAGS, "--out", home / "out") == 0
+    return home / "out"
+
+
+def stub(monkeypatch, results):
+    """Let `results(config)` be the numbers of a run, instead of training; returns the cells that were made."""
+    made = []
+
+    def run_all(every, where):
+        made.extend(every)
+        return [{"steps": 1} | results(cell.config) for cell in every]
+
+    monkeypatch.setattr(cells, "run", run_all)
+    monkeypatch.setattr(cells, "commits", lambda folder: {"abcdef0"})
+    return made
+
+
+def kl_of(function):
+    """Results of a point script whose KL is a function of the settings and the seed."""
+
+    def results(config):
+        seeds = range(config.seed, config.seed + config.seeds)
+        return {"kl": {"per_seed": [function(config, seed) for seed in seeds]}, "kl_floor": 0.5}
+
+    return results
+
+
+# ---- the table
+
+
+def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
+    assert {path.name for path in finished.iterdir()} == {"compare.csv", "compare.md", "compare.png", "cells"}
+    lines = list(csv.DictReader((finished / "compare.csv").read_text().splitlines()))
+    assert len(lines) == 2 * 6 and list(lines[0])[:4] == ["script", "loss", "seed", "modes"]
+    (folder,) = (finished / "cells").glob("mixture_2d_loss=hinge_seed=0-*")
+    result = files.read_json(folder / "result.json")
+    (line,) = (r for r in lines if (r["loss"], r["seed"]) == ("hinge", "2"))
+    for name in ("kl", "high_quality", "sliced_wasserstein"):
+        assert float(line[name]) == pytest.approx(result[name]["per_seed"][2], rel=1e-5)
+    text = (finished / "compare.md").read_text()
+    assert f"`python experiments/compare.py {FLAGS} --out " in text
+    assert "KL(real || fake), 20 x 20 bins, nats, less is better" in text
+    assert text.count("\n| `loss=") == 2 and f"{result['kl']['median']:.4f}" in text
+    assert "symmetric about 0, the chance of any claim is at most 0.05" in text
+    (commit,) = cells.commits(folder)
+    assert f"The runs were made at commit {commit}.\n" in text and "Too few" not in text
+
+
+def test_finished_runs_are_not_made_again(finished, monkeypatch):
+    monkeypatch.setattr(cells, "play", lambda cell: pytest.fail("trained again"))
+    monkeypatch.setattr(cells.run, "__defaults__", (cells.play,))
+    before = (finished / "compare.csv").read_bytes()
+    assert run(FLAGS, "--out", finished) == 0 and (finished / "compare.csv").read_bytes() == before
+
+
+def test_other_settings_are_other_runs_of_the_same_folder(finished):
+    every = [
+        {cell.folder for setting in s.settings for cell in s.cells(setting, 0, 6)}
+        for s in (study(f"{FLAGS} --out {finished}"), study(f"{FLAGS} --out {finished} --seed 5"))
+    ]
+    assert all(folder.exists() for folder in every[0]) and not any(folder.exists() for folder in every[1])
+
+
+def test_settings_are_compared_on_the_same_data_alone(tmp_path, monkeypatch, capsys):
+    stub(
+        monkeypatch,
+        kl_of(lambda c, seed: seed + 100 * (c.target == "grid") + 10 * (c.loss == "hinge")),
+    )
+    table = study(f"mixture_2d --vary target=ring,grid loss=minimax,hinge --seeds 6 --out {tmp_path}").run()
+    assert [(row["data"], row["setting"], row["beats"]) for row in table] == [
+        ("target=ring", "loss=minimax", ["loss=hinge"]),
+        ("target=ring", "loss=hinge", []),
+        ("target=grid", "loss=minimax", ["loss=hinge"]),
+        ("target=grid", "loss=hinge", []),
+    ]
+    assert table[0]["median"] == 2.5 and table[0]["floor"] == 0.5
+
+
+def test_more_is_better_for_some_numbers_and_images_have_a_run_a_seed(tmp_path, monkeypatch):
+    made = stub(monkeypatch, lambda config: {"precision": config.r1 + config.seed / 10, "precision_floor": 0.9})
+    words = f"mnist_dcgan --vary r1=0,1 --metric precision --seeds 7 --seed 3 --out {tmp_path} --data digits"
+    table = study(words).run()
+    assert sorted(cell.config.seed for cell in made) == sorted(2 * list(range(3, 10)))
+    assert all(cell.config.data == "digits" for cell in made)
+    best = table[0]
+    assert best["setting"] == "r1=1" and best["beats"] == ["r1=0"] and best["median"] == pytest.approx(1.6)
+    assert best["low"] <= best["median"] <= best["high"] and best["worst"] < best["median"]
+    assert "more is better" in (tmp_path / "compare.md").read_text()
+
+
+def test_training_that_diverged_is_worst(tmp_path, monkeypatch):
+    results = kl_of(lambda config, seed: 1.0)
+    stub(monkeypatch, lambda config: {"stopped": "NaN"} if config.loss == "hinge" else results(config))
+    table = study(f"normal_1d --vary loss=minimax,hinge --seeds 8 --out {tmp_path}").run()
+    assert [row["median"] for row in table] == [1.0, np.inf] and table[0]["beats"] == ["loss=hinge"]
+    assert "normal_1d,hinge,7,,," in (tmp_path / "compare.csv").read_text()
+
+
+def test_every_number_of_every_table_has_a_direction_or_less_is_better():
+    scripts = ("normal_1d", "mixture_2d", "mnist_mlp", "mnist_conditional", "stacked_mnist", "pix2pix", "cyclegan")
+    known = {key for name in (*scripts, "numpy_gan") for key, _ in cli.script(name).TABLE.rows.values()}
+    assert known >= compare.HIGHER | compare.NEITHER
+    lower = known - compare.HIGHER - compare.NEITHER
+    assert lower == {
+        *("kl", "kl_reverse", "reverse_kl", "wasserstein", "sliced_wasserstein", "kolmogorov_smirnov", "lost_mass"),
+        *("game_value_optimal", "frechet_digit_distance", "label_kl", "pixel_kl", "to_real", "to_fake", "l1"),
+        *("cycle_a", "cycle_b"),
+    }
+
+
+# ---- what is compared
+
+
+def labels(words):
+    return [(setting.data, setting.label) for setting in study(words).settings]
+
+
+def test_all_combinations_or_one_change_at_a_time():
+    every = "normal_1d --vary loss=minimax,hinge r1=0,0.3 --seeds 6"
+    assert labels(every) == [("", f"loss={a} r1={b}") for a in ("minimax", "hinge") for b in ("0", "0.3")]
+    alone = study(f"{every} --one-at-a-time")  # .3 is the recipe's
+    assert [setting.label for setting in alone.settings] == ["as it is", "loss=minimax", "loss=hinge", "r1=0"]
+    assert alone.pairs("") == [("as it is", name) for name in ("loss=minimax", "loss=hinge", "r1=0")]
+    assert alone.settings[0].config == replace(cli.script("normal_1d").Config(), seeds=16)
+
+
+def test_values_are_read_as_the_flags_of_the_script_are():
+    words = "normal_1d --vary recipe=stable,classic 'generator_hidden=8 4,16' standardise=true,false --steps 50"
+    found = study(words).settings
+    assert len(found) == 8 and {s.config.generator_hidden for s in found} == {(8, 4), (16,)}
+    assert {(s.recipe, s.config.loss) for s in found} == {("stable", "non_saturating"), ("classic", "minimax")}
+    assert all(s.config.steps == s.config.eval_every == 50 or s.recipe == "classic" for s in found)
+    assert {s.config.standardise for s in found} == {True, False}
+
+
+def test_several_scripts_have_tables_of_their_own():
+    found = study("normal_1d mixture_2d --vary loss=minimax,hinge --seeds 6")
+    assert found.data == ["normal_1d", "mixture_2d"] and len(found.of("normal_1d")) == 2
+
+
+# ---- successive halving
+
+
+def test_rounds_of_halving():
+    assert compare.rungs(8, 32) == [8, 16, 32] and compare.rungs(2, 10) == [10] and compare.rungs(16, 4) == [2, 4]
+
+
+def test_the_worse_half_is_dropped_and_the_table_says_so(tmp_path, monkeypatch):
+    made = stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
+    words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1h --out {tmp_path}"
+    table = study(words).run()
+    assert [(row["setting"], row["seeds"], row["dropped"]) for row in table] == [
+        *(("r1=0.1", 20, False), ("r1=0.2", 20, False)),
+        *(("r1=0.3", 10, True), ("r1=0.4", 10, True)),
+    ]
+    assert [(c.config.r1, c.config.seed, c.config.seeds) for c in made[4:]] == [(0.1, 10, 10), (0.2, 10, 10)]
+    text = (tmp_path / "compare.md").read_text()
+    assert "at 10 seeds the worse half was dropped" in text and "corrected for 2 looks" in text
+    assert "| 10, then dropped |" in text and len((tmp_path / "compare.csv").read_text().splitlines()) == 61
+
+
+def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch, capsys):
+    clock = iter([0.0, 0.0, 50.0])
+    monkeypatch.setattr(compare.time, "monotonic", lambda: next(clock))  # the next round takes another 25 s
+    made = stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
+    table = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1.2m --out {tmp_path}").run()
+    assert len(made) == 4 and {(row["seeds"], row["dropped"]) for row in table} == {(10, False)}
+    assert "--budget 1.2m: another round would take longer" in capsys.readouterr().out
+
+
+# ---- too few seeds
+
+
+def test_table_says_from_how_many_seeds_on_pairs_can_be_told_apart(tmp_path, monkeypatch):
+    stub(monkeypatch, kl_of(lambda config, seed: config.r1))
+    study(f"normal_1d --vary r1=0.1,0.2 --seeds 5 --out {tmp_path}").run()
+    assert "can be told apart from 6 seeds on" in (tmp_path / "compare.md").read_text()
+    study(f"normal_1d --vary r1=0.1,0.2 --seeds 6 --level 0.05 --out {tmp_path}").run()
+    assert "seeds on" not in (tmp_path / "compare.md").read_text()
+
+
+# ---- what users get wrong
+
+
+TWO = "--vary r1=0,1"
+WRONG = {
+    "": "SCRIPT: expected one or more scripts, each once",
+    f"normal_1d normal_1d {TWO}": "SCRIPT normal_1d normal_1d: expected one or more scripts, each once",
+    f"nothing {TWO}": "SCRIPT nothing: no experiment of this name",
+    f"dirac_gan {TWO}": "SCRIPT dirac_gan: has no numbers to compare",
+    "normal_1d": "--vary: expected settings, each once",
+    "normal_1d --vary r1=0,1 r1=2,3": "--vary r1=0,1 r1=2,3: expected settings, each once",
+    "mixture_2d --vary target=ring,grid": "--vary target=ring,grid: expected settings, each once, and one of them",
+    "normal_1d --vary r1": "--vary r1: expected NAME=VALUE,VALUE",
+    "normal_1d --vary ''": "--vary '': expected NAME=VALUE,VALUE",
+    "normal_1d --vary r1=0": "--vary r1=0: expected NAME=VALUE,VALUE: two or more values, each once",
+    "normal_1d --vary r1=0,0": "--vary r1=0,0: expected NAME=VALUE,VALUE: two or more values, each once",
+    "normal_1d --vary r1=0,": "--vary r1=0,: expected NAME=VALUE,VALUE",
+    "normal_1d --vary r1=0,0.0": "--vary r1=0.0: the same as r1=0; expected values that differ",
+    "normal_1d --vary learning_rat=1,2": "--vary learning_rat: no setting that can be varied; did you mean",
+    "normal_1d --vary seed=1,2": "--vary seed: no setting that can be varied; all have the same seeds",
+    "normal_1d --vary out=a,b": "--vary out: no setting that can be varied",
+    "numpy_gan --vary recipe=stable,classic": "--vary recipe: no setting that can be varied",
+    "normal_1d --vary recipe=stable,best": "--recipe best: expected one of stable, classic",
+    f"normal_1d {TWO} --r1 1": "--vary r1: it is fixed by --r1",
+    "normal_1d --vary r1=0,fast": "--r1 fast: expected a number, 0 or more and below 1e38",
+    "normal_1d --vary r1=0,-1": "--r1 -1: expected 0 or more and below 1e38",
+    "normal_1d --vary loss=hinge,best": "--loss best: expected one of minimax, non_saturating",
+    "normal_1d --vary standardise=true,no": "--vary standardise=no: expected true or false",
+    'normal_1d --vary "target=norm,a\'b" r1=0,1': "--vary target=a'b: no closing quotation",
+    "normal_1d --vary loss=hinge,minimax --unroll 3": "--unroll 3: not with --loss hinge",
+    f"normal_1d {TWO} --stepz 3": "--stepz: no such flag; did you mean --steps?",
+    f"normal_1d {TWO} --resume a": "--resume: expected with a single run",
+    f"normal_1d {TWO} --tensorboard": "--tensorboard: expected with a single run",
+    f"normal_1d {TWO} --metric loss": "--metric loss: expected one of kl, kl_reverse, wasserstein",
+    f"normal_1d {TWO} --metric game_value": "--metric game_value: expected one of kl",
+    f"normal_1d mixture_2d {TWO} --metric wasserstein": "--metric wasserstein: expected one of kl\n",
+    f"normal_1d {TWO} --seeds 1": "--seeds 1: expected at least 2",
+    f"normal_1d {TWO} --seeds 5 --level 0.05": "--seeds 5: --level 0.05 needs at least 6 for so many pairs",
+    "normal_1d --vary r1=0,1,2 --seeds 6 --level 0.05": "--seeds 6: --level 0.05 needs at least 7 for so many pairs",
+    f"normal_1d {TWO} --level 0": "--level 0: expected above 0 and below 1",
+    f"normal_1d {TWO} --budget soon": "--budget soon: expected a time such as 90s, 20m or 1.5h",
+    f"normal_1d {TWO} --budget 0m": "--budget 0m: expected a time",
+    f"normal_1d {TWO} --workers 0": "--workers 0: expected at least 1",
+    f"normal_1d {TWO} --shared": "--shared: expected beside --address",
+    f"normal_1d {TWO} --out=": "--out '': expected a folder",
+    f"normal_1d {TWO} --out file": "--out file: file is a file; expected a new folder, or an earlier study's",
+    f"normal_1d {TWO} --out run": "--out run: run holds a run; expected a new folder",
+    f"numpy_gan --vary learning_rate=1,2 --workers 1 --data {'long' * 1000}": "file name too long",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=[words[:50] for words in WRONG])
+def test_wrong_input_is_one_line_and_nothing_is_written(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert run(words) == 2
+    assert WRONG[words] in one_line(capsys) and sorted(p for p in tmp_path.rglob("*") if p.is_file()) == [
+        path for path in before if path.is_file()
+    ]

@@ -1,0 +1,78 @@
+"""Comparisons seed by seed: intervals, Wilcoxon's test with Holm's correction, how many seeds they need."""
+
+import numpy as np
+import pytest
+import quality_levels
+from scipy import stats
+
+from lab import paired
+
+
+def test_interval_of_a_median_covers_it_as_often_as_it_says():
+    """95% of intervals from 32 draws of a log-normal hold its median 1; 60 of them: standard error 2.8%."""
+    rng = np.random.default_rng(0)
+    hits = [low <= 1 <= high for low, high in (paired.interval(rng.lognormal(size=32)) for _ in range(60))]
+    assert np.mean(hits) > 0.85  # 60 intervals: .95 - 3.5 standard errors of .028
+
+
+def test_a_clear_difference_is_real_and_noise_is_not():
+    rng = np.random.default_rng(1)
+    base = rng.lognormal(size=32)
+    values = {"a": base, "b": base * 1.5, "c": base * rng.lognormal(0, 0.3, 32), "d": base}
+    beats = paired.better(values)
+    assert "b" in beats["a"] and "b" in beats["d"] and beats["b"] == []
+    assert "d" not in beats["a"] and "a" not in beats["d"]
+
+
+def test_holm_by_hand():
+    """Of three pairs the smallest p must be below .05 / 3, the next below .05 / 2, the last below .05."""
+    rng = np.random.default_rng(1)  # of its three p-values the middle one is .043: below .05, above .05 / 2
+    base = rng.normal(size=32)
+    values = {"a": base, "b": base + rng.normal(0.45, 1, 32), "c": base + rng.normal(0.6, 1, 32)}
+    names = [("a", "b"), ("a", "c"), ("b", "c")]
+    p = {pair: stats.wilcoxon(values[pair[0]], values[pair[1]]).pvalue for pair in names}
+    real = set()
+    for k, pair in enumerate(sorted(names, key=p.get)):
+        if p[pair] > 0.05 / (3 - k):
+            break
+        real.add(pair)
+    found = {tuple(sorted((winner, loser))) for winner, losers in paired.better(values).items() for loser in losers}
+    assert found == real and len(real) == 1
+    (alone,) = (pair for pair in names if 0.05 / 2 < p[pair] < 0.05)  # the only pair that is asked about
+    assert sum(map(len, paired.better(values, [alone]).values())) == 1
+
+
+def test_pairs_are_compared_on_the_seeds_that_both_have():
+    long, short = np.arange(20.0), np.arange(10.0) + 1
+    assert paired.better({"long": long, "short": short}) == {"long": ["short"], "short": []}
+    assert paired.better({"long": long, "short": short[:5]}) == {"long": [], "short": []}
+
+
+@pytest.mark.parametrize("pairs", [1, 3, 21])
+def test_so_many_seeds_are_needed_for_a_claim(pairs):
+    needed = paired.seeds_needed(pairs, 0.05)
+    for seeds, enough in ((needed - 1, False), (needed, True)):
+        smallest = stats.wilcoxon(np.arange(1.0, seeds + 1)).pvalue  # every seed favours the same one
+        assert (smallest <= 0.05 / pairs) == enough
+
+
+SYMMETRIC = [case for case, law in zip(quality_levels.CASES, quality_levels.IS_SYMMETRIC, strict=True) if law]
+
+
+@pytest.mark.parametrize("case", SYMMETRIC)
+def test_few_claims_where_differences_are_symmetric(case):
+    """At most 5%: 40 tables, standard error 3.4%, so that 7 claims are 3.6 standard errors away."""
+    assert quality_levels.any_claim(quality_levels.CASES[case], tables=40, seed=4) <= 7 / 40
+
+
+def test_equal_medians_are_not_enough():
+    """Normal against exponential results of equal medians: .142 of 2000 tables; standard error of 150 tables .028."""
+    *_, case = quality_levels.CASES
+    assert quality_levels.any_claim(quality_levels.CASES[case], tables=150, seed=4) > 0.07
+
+
+def test_training_that_diverged_ranks_last():
+    gone = np.full(12, np.inf)
+    assert paired.interval(gone) == (np.inf, np.inf)
+    assert paired.better({"good": np.ones(12), "gone": gone}) == {"good": ["gone"], "gone": []}
+    assert paired.better({"gone": gone, "as well": gone}) == {"gone": [], "as well": []}
