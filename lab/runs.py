@@ -18,10 +18,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 import gan_core as core
 import metrics
 from lab import files, screen, signals, storage, tensorboard
+from lab.devices import LostWorker
 from lab.files import BadInput
 from lab.screen import console, say
 
 LOGGED = ("discriminator_loss", "generator_loss")  # what a loop returns at each step, in this order
+LOST = 75  # exit code where another worker is lost: the code that sendmail has for "try again later"
 
 
 class Stopped(Exception):
@@ -122,6 +124,8 @@ class Run:
         reopen: restore it, and train no further: there are no periods, and nothing is written.
         progress_bar: show one on a terminal even without a folder.
         events: TensorBoard's event file, which is written as well.
+        devices: how many devices share the training; None: all GPUs, or one CPU. See `devices.start`.
+        follows: another process, the chief, writes the folder. This one restores from it, trains along in memory.
     """
 
     def __init__(
@@ -131,9 +135,11 @@ class Run:
         reopen: bool = False,
         progress_bar: bool = False,
         events: tensorboard.Events | None = None,
+        devices: int | None = 1,
+        follows: bool = False,
     ):
-        self.folder, self.reopened, self._events = folder, reopen, events
-        self._quiet = reopen or not (folder or (progress_bar and console.is_terminal))
+        self.folder, self.reopened, self._events, self.devices = folder, reopen, events, devices
+        self._quiet = reopen or follows or not (folder or (progress_bar and console.is_terminal))
         self.about: dict[str, Any] = {}  # experiment and recipe
         self.data: dict[str, Any] = {}
         self.state: dict[str, Any] = {}  # everything that training changes, by name
@@ -146,6 +152,9 @@ class Run:
         if folder and (resume or reopen):
             self._restored = storage.Checkpoints(folder).newest(keep_damaged=reopen)
             self.data = self._restored.about["data"] if self._restored else {}
+        self._source = folder  # of the checkpoint that is restored
+        if follows:
+            self.folder = None
         self.records: list[dict[str, Any]] = []
         self.snapshots: dict[int, dict[str, np.ndarray]] = {}  # step -> arrays for pictures
         self.train_seconds = 0.0
@@ -203,6 +212,8 @@ class Run:
                 yield self._periods
             except signals.Interrupted as signal:
                 raise self._interrupted(signal) from None
+            except LostWorker as lost:
+                raise self._lost(lost) from None
 
     def _end_threads(self) -> None:
         if self._pool:
@@ -211,7 +222,7 @@ class Run:
 
     def _open(self, state: dict[str, Any]) -> int:
         """Restore the newest checkpoint, records and snapshots if asked to; returns the steps already done."""
-        if not self.folder:
+        if not self._source:
             return 0
         if self.reopened and not self._restored:
             raise BadInput(f"{self.folder}: no checkpoint yet")
@@ -221,13 +232,15 @@ class Run:
             try:
                 storage.restore(state, self._restored)
             except ValueError as error:
-                raise BadInput(f"{self.folder}: the checkpoint does not fit its settings: {error}") from None
+                raise BadInput(f"{self._source}: the checkpoint does not fit its settings: {error}") from None
             self._saved = self._step = self._restored.step
             unrecorded, about = self._restored.arrays["unrecorded"], self._restored.about
             recorded, checksums = about["recorded"], about["log"]
             self._unrecorded = [unrecorded] if len(unrecorded) else []
             self.train_seconds = about["train_seconds"]
         first, self._restored = self._step, None  # its arrays are not needed any more
+        if not self.folder:
+            return first
         self._checkpoints = storage.Checkpoints(self.folder)
         if first and not self.reopened:
             say(f"{self.folder}: resuming at step {first} of {self._config.steps}")
@@ -248,7 +261,7 @@ class Run:
             before = trained.get(name, value)
             before = tuple(before) if isinstance(before, list) else before
             if name != "steps" and before != value:
-                where = f"{self.folder}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
+                where = f"{self._source}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
                 raise BadInput(f"{where} was trained with {before}; settings cannot change within a run")
 
     def play(self, loop: Callable, games: Sequence[Any], batches: Iterator[dict], period: Period) -> np.ndarray:
@@ -418,6 +431,12 @@ class Run:
             saved = "saved" if self._saved == self._step else f"the checkpoint of step {self._saved} is kept"
             where += f", {saved}; continue with --resume {self.folder}"
         return Stopped(where, signal.code)
+
+    def _lost(self, lost: LostWorker) -> Stopped:
+        """What ends the run when another worker is lost, in the middle of a call that changed half of the state."""
+        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "there is no checkpoint yet"
+        again = f"; start all workers again with --resume {self._source}" if self._source else ""
+        return Stopped(f"{lost} after step {self._step} of {self._config.steps}; {kept}{again}", LOST)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write result.json, and return it.
