@@ -12,6 +12,7 @@ On a cluster its own tools start and restart the workers: Ray Train or SLURM. Se
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -64,7 +65,7 @@ def main(args: list[str]) -> None:
 
 def named_folder(words: list[str]) -> Path:
     """The folder of the run, which --out or --resume names."""
-    pairs = [word.split("=", 1) if "=" in word else [word, *rest] for word, *rest in zip(words, [*words[1:], ""])]
+    pairs = itertools.pairwise([part for word in words for part in word.split("=", 1)])
     for flag, value in pairs:
         if flag in ("--out", "--resume") and value:
             return Path(value)
@@ -74,8 +75,10 @@ def named_folder(words: list[str]) -> Path:
 def run(count: int, command: list[str]) -> int:
     """Run all workers once, until they end. Returns 0, or the exit code of the first one that failed."""
     with ExitStack() as stack:
-        workers = [stack.enter_context(started(command, config)) for config in tf_configs(count)]
-        stack.callback(lambda: [worker.kill() for worker in workers])
+        workers = []
+        for tf_config in tf_configs(count):
+            workers.append(stack.enter_context(started(command, tf_config)))
+            stack.callback(workers[-1].kill)
         try:
             failed = wait(workers, float("inf"))
             if failed:
@@ -96,7 +99,7 @@ def tf_configs(count: int) -> list[str]:
 
 
 def started(command: list[str], tf_config: str) -> subprocess.Popen:
-    """A worker, in a session of its own, so that a Ctrl-C of the terminal does not reach it; the chief alone speaks."""
+    """A worker, in a session of its own, so that the terminal's Ctrl-C does not reach it; the chief alone speaks."""
     task = json.loads(tf_config)
     cores = max(1, (os.cpu_count() or 1) // len(task["cluster"]["worker"]))
     environment = {"TF_NUM_INTRAOP_THREADS": str(cores)} | os.environ | {"TF_CONFIG": tf_config}

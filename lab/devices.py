@@ -193,7 +193,7 @@ class _SharedLoop:
             raise self._explained(error) from None
 
     def get_concrete_function(self, game: Any, batches: dict[str, tf.Tensor], count: tf.Tensor) -> Any:
-        """Get ready without playing a step: trace the graph, optimise it for seconds, and wait for the other workers."""
+        """Get ready without playing a step: trace the graph, optimise it, and wait for the other workers."""
         return self(game, batches, tf.constant(0))
 
     def _of_each_device(self, game: Any) -> list[Any]:
