@@ -201,7 +201,8 @@ def _workers(spread: str | None, command: Command) -> devices.Cluster | None:
 def follow(experiment: str, command: Command, args: list[str], train: Callable[[Any, runs.Run], Any]) -> None:
     """Train along with the chief, which reports and writes."""
     if command.resume is None:
-        train(shrunk(command.config), runs.Run(devices=command.devices))
+        folder = Path(command.out) if command.out else None
+        train(shrunk(command.config), runs.Run(folder, devices=command.devices, follows=True))
         return
     folder = _existing(command.resume)
     config = _resumed(experiment, command, args, folder, write=False)

@@ -117,6 +117,16 @@ def start(count: int | None, batch: int) -> Devices:
     return Devices(strategy, workers)
 
 
+def for_blocks(count: int | None) -> list[str]:
+    """The devices that share the blocks of seeds, each of which trains on one of them; none if it is only one.
+
+    Call it before the first tensor. `count`: what --devices says; None: all GPUs or, without any, one CPU. BadInput:
+    there are fewer.
+    """
+    names = [] if count == 1 else local_devices(count)
+    return names if len(names) > 1 else []
+
+
 def local_devices(count: int | None) -> list[str]:
     """The names of this machine's first `count` devices: its GPUs or, without any, as many CPU devices as asked for.
 
@@ -135,10 +145,11 @@ def local_devices(count: int | None) -> list[str]:
         raise BadInput(f"--devices {count}: this machine has no GPU, and {cores} core{'s' * (cores > 1)}")
     if (count or 1) > 1:
         parts = [tf.config.LogicalDeviceConfiguration()] * (count or 1)
-        with contextlib.suppress(RuntimeError):  # TensorFlow has started already: then there must be enough of them
+        try:
             tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
-        if (there := len(tf.config.list_logical_devices("CPU"))) < (count or 1):
-            raise BadInput(f"--devices {count}: TensorFlow was started with {there} in this process")
+        except RuntimeError:  # TensorFlow has started already
+            if (there := len(tf.config.list_logical_devices("CPU"))) < (count or 1):
+                raise BadInput(f"--devices {count}: TensorFlow was started with {there} in this process") from None
     return [f"CPU:{k}" for k in range(count or 1)]
 
 

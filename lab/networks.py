@@ -211,14 +211,15 @@ def fused_adam_update(
     """
     gradients = core.mean_over_replicas(gradients)
     t = tf.cast(step, tf.float32)
+    beta1_power, beta2_power, rate = adam.beta1**t, adam.beta2**t, factor * adam.learning_rate
     for weight, mean, square, gradient in zip(*player, gradients, strict=True):
         tf.raw_ops.ResourceApplyAdam(
             var=weight.handle,
             m=mean.handle,
             v=square.handle,
-            beta1_power=adam.beta1**t,
-            beta2_power=adam.beta2**t,
-            lr=factor * adam.learning_rate,
+            beta1_power=beta1_power,
+            beta2_power=beta2_power,
+            lr=rate,
             beta1=adam.beta1,
             beta2=adam.beta2,
             epsilon=adam.epsilon,

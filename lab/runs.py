@@ -145,7 +145,7 @@ class Run:
         self.state: dict[str, Any] = {}  # everything that training changes, by name
         self._config_file: dict[str, Any] = {}
         self._restored: storage.Checkpoint | None = None
-        if folder and (folder / "config.json").exists():
+        if folder and not follows and (folder / "config.json").exists():
             saved = storage.read_config(folder, "RUN" if reopen else "--resume")
             self.about = {"experiment": saved.experiment, "recipe": saved.recipe}
             self._config_file = saved.everything
@@ -273,7 +273,9 @@ class Run:
         if period.count and not self._compiled:
             first = next(batches)
             with contextlib.nullcontext() if self._quiet else screen.waiting("compiling the training step"):
-                core.warm_up(loop, games[0], first)
+                for game in _one_on_each_device(games):
+                    with _on_its_device(game, games):
+                        core.warm_up(loop, game, first)
             batches, self._compiled = itertools.chain([first], batches), True
 
         def calls() -> Iterator[np.ndarray]:
@@ -294,8 +296,13 @@ class Run:
         else:
             if not self._pool:  # TensorFlow releases Python's lock, so that threads do use several cores
                 self._pool = ThreadPoolExecutor(min(len(games), os.cpu_count() or 1))
+
             # Submitted one by one: the first game trains while the next one's batches are still being drawn.
-            calls = [self._pool.submit(self._call, loop, game, next(batches)) for game in games]
+            def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
+                with _on_its_device(game, games):
+                    return self._call(loop, game, batch)
+
+            calls = [self._pool.submit(call, game, next(batches)) for game in games]
             results = [call.result() for call in calls]
         losses = np.concatenate([losses for losses, _ in results], axis=-1)
         if every := loop.keep_every:
@@ -434,7 +441,8 @@ class Run:
 
     def _lost(self, lost: LostWorker) -> Stopped:
         """What ends the run when another worker is lost, in the middle of a call that changed half of the state."""
-        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "there is no checkpoint yet"
+        saved = max(storage.steps(self._source), default=0) if self._source else 0  # by the chief
+        kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
         again = f"; start all workers again with --resume {self._source}" if self._source else ""
         return Stopped(f"{lost} after step {self._step} of {self._config.steps}; {kept}{again}", LOST)
 
@@ -453,6 +461,17 @@ class Run:
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result
+
+
+def _one_on_each_device(games: Sequence[Any]) -> Sequence[Any]:
+    """The first of the games on each device: a program is compiled for every device of its own."""
+    return list({game.step.device: game for game in reversed(games)}.values()) if len(games) > 1 else games
+
+
+def _on_its_device(game: Any, games: Sequence[Any]) -> contextlib.AbstractContextManager:
+    """Within it programs run where the game's variables are, if the games are on several devices."""
+    spread = len(games) > 1 and len({game.step.device for game in games}) > 1
+    return core.tf.device(game.step.device) if spread else contextlib.nullcontext()
 
 
 def _over_seeds(value: Any) -> Any:
