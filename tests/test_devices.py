@@ -18,7 +18,8 @@ from lab import devices, files, storage
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ("mnist_dcgan", "mnist_conditional", "stacked_mnist", "pix2pix", "cyclegan")
-SMALL = "--data digits --generator-maps 8 8 4 --discriminator-maps 4 4 8 8 --batch 8 --log-samples 100".split()
+FLAGS = "--data digits --generator-maps 8 8 4 --discriminator-maps 4 4 8 8 --batch 8 --log-samples 100"
+SMALL = FLAGS.split()
 
 
 def python(*words):
