@@ -564,6 +564,7 @@ class _TensorFlow:
 
     def __getattr__(self, name: str) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # of a GPU's memory what is needed, and not all
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: twice the convolutions
         with self._lock, importing() if "Variable" not in self.__dict__ else contextlib.nullcontext():
             stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import gan_core as core
 from gan_core import tf
+from lab import screen
 from lab.files import BadInput
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -99,8 +100,6 @@ def start(count: int | None, batch: int) -> Devices:
     `count`: what --devices says; None: the devices of all workers, or all GPUs of this machine, or one CPU. With one
     device there is no strategy. BadInput: there are fewer devices, or the batch cannot be shared equally.
     """
-    if count == 1:
-        return Devices()
     workers = cluster() if count is None else None
     _require_shares(batch, len(workers.addresses) if workers else count or 1)
     names = local_devices(count)
@@ -123,19 +122,16 @@ def for_blocks(count: int | None) -> list[str]:
     Call it before the first tensor. `count`: what --devices says; None: all GPUs or, without any, one CPU. BadInput:
     there are fewer.
     """
-    names = [] if count == 1 else local_devices(count)
+    names = local_devices(count)
     return names if len(names) > 1 else []
 
 
 def local_devices(count: int | None) -> list[str]:
     """The names of this machine's first `count` devices: its GPUs or, without any, as many CPU devices as asked for.
 
-    A GPU's memory is taken as it is needed, so that others can use the rest of it.
+    BadInput: there are fewer.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    with contextlib.suppress(RuntimeError):  # TensorFlow has started already
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
         if (count or 1) > len(gpus):
             raise BadInput(f"--devices {count}: this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
@@ -160,9 +156,10 @@ def _require_shares(batch: int, count: int) -> None:
 
 @contextlib.contextmanager
 def _startup(workers: Cluster) -> Iterator[None]:
-    """BadInput if this worker's port is taken."""
+    """Say what the wait is for. BadInput if this worker's port is taken."""
     try:
-        yield
+        with screen.waiting(f"waiting for the other {len(workers.addresses) - 1} workers"):
+            yield
     except (tf.errors.OpError, RuntimeError) as error:
         address, reason = workers.addresses[workers.number], str(error).splitlines()[0][:200]
         raise BadInput(f"TF_CONFIG: worker {workers.number} ({address}) cannot be started: {reason}") from None
@@ -182,8 +179,10 @@ class Devices:
             batch_axis: of the tensors of a step, by name, the axis that counts its samples; 0 where it is not given.
                 None: every device gets the whole tensor.
         """
-        if not self.strategy:  # no XLA, TensorFlow's compiler: on a CPU its convolutions take 60 times as long
-            return core.compiled_loop(step, jit_compile=False)
+        if (
+            not self.strategy
+        ):  # XLA, TensorFlow's compiler, on a GPU alone: on a CPU its convolutions take 60 times as long
+            return core.compiled_loop(step, jit_compile=bool(tf.config.list_physical_devices("GPU")))
         return _SharedLoop(self.strategy, self._workers, step, batch_axis or {})
 
 
@@ -205,7 +204,22 @@ class _SharedLoop:
 
     def get_concrete_function(self, game: Any, batches: dict[str, tf.Tensor], count: tf.Tensor) -> Any:
         """Get ready without playing a step: trace the graph, optimise it, and wait for the other workers."""
+        if self._workers:
+            self._require_same_step(game)
         return self(game, batches, tf.constant(0))
+
+    def _require_same_step(self, game: Any) -> None:
+        """BadInput unless all workers have restored the same checkpoint."""
+
+        def mean_step() -> tf.Tensor:
+            return core.mean_over_replicas([tf.cast(game.step, tf.float64)])[0]
+
+        mean = tf.function(lambda: self._strategy.run(mean_step), autograph=False)()
+        mean = self._strategy.experimental_local_results(mean)[0].numpy()
+        if mean != (step := game.step.numpy()):
+            raise BadInput(
+                f"--resume: this worker is at step {step}, others are not; all need to see the same folder"
+            )
 
     def _of_each_device(self, game: Any) -> list[Any]:
         """The game, which was restored by now, and a copy of it on each other device of this process."""

@@ -67,7 +67,7 @@ def test_blocks_of_seeds_end_with_the_same_bits_on_two_devices(tmp_path):
 
 def launched(folder, steps, *flags):
     """launch.py with two workers of a small DCGAN, as a process."""
-    every = ["--steps", steps, "--eval-every", 10, "--checkpoint-every", 10, "--eval-samples", 100]
+    every = ["--steps", steps, "--eval-every", 20, "--checkpoint-every", 20, "--eval-samples", 100]
     words, where = python(ROOT / "experiments" / "launch.py", *flags, "--", "mnist_dcgan.py", *SMALL, *every)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*words, "--out", str(folder)], **pipes, **where)
@@ -82,7 +82,7 @@ def wait_for_checkpoint(folder, process):
 @pytest.mark.cluster
 def test_a_killed_worker_costs_no_bit(tmp_path):
     """Worker 1 is killed in the middle; the chief says so; both start again, and end as if nothing had happened."""
-    process = launched(tmp_path / "killed", 200)
+    process = launched(tmp_path / "killed", 120)
     wait_for_checkpoint(tmp_path / "killed", process)
     _, second = psutil.Process(process.pid).children()
     second.kill()
@@ -94,23 +94,23 @@ def test_a_killed_worker_costs_no_bit(tmp_path):
     assert line.startswith("worker 1 (127.0.0.1:") and "is lost" in line and rest == ""
     assert "the checkpoint of step" in line and f"--resume {tmp_path / 'killed'}" in line
     assert "starting all 2 workers again (1 of 3)" in out and "resuming at step" in out
-    undisturbed = launched(tmp_path / "undisturbed", 200)
+    undisturbed = launched(tmp_path / "undisturbed", 120)
     undisturbed.communicate()
     assert arrays(tmp_path / "killed") == arrays(tmp_path / "undisturbed")
 
 
 @pytest.mark.cluster
 def test_ctrl_c_is_passed_on_and_one_device_goes_on(tmp_path):
-    process = launched(tmp_path / "run", 400)
+    process = launched(tmp_path / "run", 200)
     wait_for_checkpoint(tmp_path / "run", process)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 130 and error.startswith("interrupted at step ") and error.count("\n") == 1
     step, _ = arrays(tmp_path / "run")
-    assert f"interrupted at step {step} of 400, saved" in error
+    assert f"interrupted at step {step} of 200, saved" in error
     words, where = python(ROOT / "experiments" / "mnist_dcgan.py", "--resume", tmp_path / "run", "--devices", 1)
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL, **where)
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 400
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 200
 
 
 def test_of_two_workers_the_silent_one_is_lost():
