@@ -617,6 +617,7 @@ def show(table: Table, result: dict[str, Any]) -> None:
     count = result.get("seeds")
     seeds = f"seed {result.get('seed', 0)}" if count is None else f"{count} seed{'s' * (count > 1)}"
     title = f"{data}, recipe {result['recipe']}, {seeds}, {result['steps']} steps"
+    title += f", {result['device']}" if result.get("device", "CPU") != "CPU" else ""
     drawn = rich_table.Table("", *table.columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"

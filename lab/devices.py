@@ -149,6 +149,15 @@ def local_devices(count: int | None) -> list[str]:
     return [f"CPU:{k}" for k in range(count or 1)]
 
 
+def described(count: int | None) -> str:
+    """What trained, in words, such as `CPU`, `2 x NVIDIA H200` or `CPU, 2 workers`. `count`: what --devices says."""
+    gpus = [tf.config.experimental.get_device_details(g) for g in tf.config.list_physical_devices("GPU")]
+    kind = gpus[0].get("device_name", "GPU") if gpus else "CPU"
+    number = count or max(1, len(gpus))
+    workers = cluster() if count is None else None
+    return (f"{number} x {kind}" if number > 1 else kind) + (f", {len(workers.addresses)} workers" if workers else "")
+
+
 def _require_shares(batch: int, count: int) -> None:
     if batch % count:
         raise BadInput(f"--batch {batch}: expected a multiple of {count}, the number of devices that share it")

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 
 import gan_core as core
 import metrics
-from lab import files, screen, signals, storage, tensorboard
+from lab import devices, files, screen, signals, storage, tensorboard
 from lab.devices import LostWorker
 from lab.files import BadInput
 from lab.screen import console, say
@@ -458,6 +459,7 @@ class Run:
         }
         rate = result.get("seeds", 1) * result["steps"] / max(self.train_seconds, 1e-9)
         result = self.about | files.without_nan(result) | times | {"seed_steps_per_second": round(rate)}
+        result |= {"device": devices.described(self.devices)} if "tensorflow" in sys.modules else {}
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result
