@@ -465,15 +465,19 @@ class Run:
         return result
 
 
+def _device(game: Any) -> str | None:
+    """Where the game's variables are; None: it has no step, so that there is nothing to ask."""
+    return getattr(getattr(game, "step", None), "device", None)
+
+
 def _one_on_each_device(games: Sequence[Any]) -> Sequence[Any]:
     """The first of the games on each device: a program is compiled for every device of its own."""
-    return list({game.step.device: game for game in reversed(games)}.values()) if len(games) > 1 else games
+    return list({_device(game): game for game in reversed(games)}.values())
 
 
 def _on_its_device(game: Any, games: Sequence[Any]) -> contextlib.AbstractContextManager:
     """Within it programs run where the game's variables are, if the games are on several devices."""
-    spread = len(games) > 1 and len({game.step.device for game in games}) > 1
-    return core.tf.device(game.step.device) if spread else contextlib.nullcontext()
+    return core.tf.device(_device(game)) if len(set(map(_device, games))) > 1 else contextlib.nullcontext()
 
 
 def _over_seeds(value: Any) -> Any:

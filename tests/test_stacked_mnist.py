@@ -60,7 +60,7 @@ def first_step(config, real, game):
 def test_batches_hold_the_digits_of_their_triples(real, network):
     """What the step trains on, channel by channel, is the training image of the drawn index."""
     config = replace(CONFIG, network=network, stacked_images=50)
-    drawn = np.asarray(batches(config, real, 0, 7)["triples"])
+    drawn = np.asarray(batches(config, real, 0, 7)["triples"])  # [7, pack, B, 3]
     for name, values in batches(config, real, 4, 3).items():  # a function of the step, as resuming needs
         np.testing.assert_array_equal(values, batches(config, real, 0, 7)[name][4:])
     triples = pictures.random_triples(50, len(real.train), config.seed)
