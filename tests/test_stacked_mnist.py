@@ -67,7 +67,7 @@ def test_batches_hold_the_digits_of_their_triples(real, network):
     assert drawn.shape == (7, 1, 8, 3) and {tuple(t) for t in drawn.reshape(-1, 3)} == set(map(tuple, triples))
     colour = stacked.stacked(tf.constant(real.train), drawn[0, 0]).numpy()
     assert colour.shape == (8, 8, 8, 3) and colour.dtype == np.uint8
-    for image, triple in zip(colour, drawn[0], strict=True):
+    for image, triple in zip(colour, drawn[0, 0], strict=True):
         for channel in range(3):
             np.testing.assert_array_equal(image[..., channel], real.train[triple[channel]])
 
