@@ -112,6 +112,23 @@ def batch_mean(per_sample: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(per_sample, axis=-1)
 
 
+def mean_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The mean of each tensor over the devices that share a step under `tf.distribute`; on one device the tensor.
+
+    Each device, a replica, holds its part of the batch. The gradient of this mean is the same mean of the gradients,
+    to every order: the mean over the devices of what each has found is then the gradient of the whole batch.
+    """
+    if replicas() == 1:
+        return list(values)
+    return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, list(values)))
+
+
+def replicas() -> int:
+    """How many devices share the step that is being traced; 1 outside a strategy of `tf.distribute`."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context else 1
+
+
 # ------------------------------------------------------------------------------------------------ losses
 
 
@@ -181,7 +198,7 @@ LOSSES: dict[str, Loss] = {
 
 def over_batch(logits: tf.Tensor) -> tf.Tensor:
     """The mean over the batch, kept as an axis of length 1: `[..., B] -> [..., 1]`."""
-    return tf.reduce_mean(logits, axis=-1, keepdims=True)
+    return mean_over_replicas([tf.reduce_mean(logits, axis=-1, keepdims=True)])[0]
 
 
 # --------------------------------------------------------------------------------------------- penalties
@@ -547,6 +564,7 @@ class _TensorFlow:
 
     def __getattr__(self, name: str) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # of a GPU's memory what is needed, and not all
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: twice the convolutions
         with self._lock, importing() if "Variable" not in self.__dict__ else contextlib.nullcontext():
             stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -27,7 +27,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
 
 SHOWN = 10  # held-out images of each domain in the pictures
 POOL = 50  # earlier fakes that each D can be shown again
@@ -195,7 +195,8 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
 
     d_losses = []
     for k, (domain, real, fake) in enumerate(((game.a, a, fake_a), (game.b, b, fake_b))):
-        shown, d = pooled(domain.pool, fake, batch["slots"][k], batch["old"][k], earlier), domain.discriminator
+        shown = pooled(domain.pool, devices.all_rows(fake), batch["slots"][k], batch["old"][k], earlier)
+        shown, d = devices.own_rows(shown), domain.discriminator
         with tf.GradientTape() as tape:
             logits = networks.patchgan(real, d.weights), networks.patchgan(shown, d.weights)
             d_losses.append(core.batch_mean(loss.d(*logits)))
@@ -261,8 +262,10 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run.keep_data(name=f"{a.name} to {b.name}", size=size)
     for domain in () if digits else (a, b):
         screen.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
+    shared = devices.start(run.devices, config.batch)
     game, translate = new_game(config, size), translator()
-    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    whole = {"slots": None, "old": None}  # each device has the whole pool, which all fakes go through
+    loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis=whole)
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)
     with run.training({"game": game}, config, LOGGED) as periods:
         drawn = draws.prefetched(partial(batches, config, a, b), periods)
@@ -315,6 +318,7 @@ TABLE = cli.Table(
     },
 )
 RECIPES = {"stable": Config()}
+SPREAD = "batches"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

@@ -26,7 +26,7 @@ import numpy as np
 
 import gan_core as core
 import metrics
-from lab import cli, draws, memory, plots, points, runs, targets
+from lab import cli, devices, draws, memory, plots, points, runs, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,7 +160,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     in_file = len(targets.read_points(config.target)) // 2 if Path(config.target).suffix else None
     memory.require(config, lambda config: points.bytes_needed(config, features=2, samples=in_file))
     real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
-    gans = points.Ensemble(config, real.train)  # [S, 2, N]: every seed has its own samples and networks
+    shared = devices.for_blocks(run.devices)
+    gans = points.Ensemble(config, real.train, shared)  # [S, 2, N]: every seed has its own samples and networks
     mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
     run.keep_data(name=real.name, samples=real.train.shape[2], features=2, **mean_and_std)
     game_rules = rules(config, gans)
@@ -317,6 +318,7 @@ TABLE = cli.Table(
     },
 )
 RECIPES = {"stable": Config(), "classic": CLASSIC, "pacgan": PACGAN}
+SPREAD = "seeds"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

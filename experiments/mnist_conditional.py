@@ -24,7 +24,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs
 
 DIGITS = 10
 TAKES_LABEL = True  # the generator of a run can be asked for a digit
@@ -192,9 +192,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     labels = real.train_labels[: config.train_images]
     class_frequencies = np.bincount(labels, minlength=DIGITS) / len(labels)
     run.keep_data(name=real.name, side=side, class_frequencies=class_frequencies.tolist())
-    game = new_game(config, side)
-    # A graph, not XLA, whose convolutions take 60 times as long on a CPU.
-    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    shared, game = devices.start(run.devices, config.batch), new_game(config, side)
+    loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})
     generate, scorer = generator(config, game, class_frequencies), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:
         drawn = draws.prefetched(partial(batches, config, real), periods)
@@ -267,6 +266,7 @@ def load_generator(config: Config, run: runs.Run) -> Callable[..., np.ndarray]:
 
 TABLE = cli.Table(cli.IMAGES, {"share classified as the digit asked for": ("agreement", ".3f")} | classifier.ROWS)
 RECIPES = {"stable": Config()}
+SPREAD = "batches"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

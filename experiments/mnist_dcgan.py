@@ -31,7 +31,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, files, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, files, memory, networks, pictures, plots, runs
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         raise files.BadInput(f"--precision bfloat16: expected images larger than {side} x {side} pixels: {reason}")
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
+    shared = devices.start(run.devices, config.batch)
     images, game = real.train[: config.train_images], new_game(config, side)
-    # No XLA (TensorFlow's compiler): on a CPU its convolutions take 60 times as long.
-    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})
     generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:
         drawn = draws.prefetched(partial(batches, config, images), periods)
@@ -228,6 +228,7 @@ def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.n
 
 TABLE = cli.Table(cli.IMAGES, classifier.ROWS)
 RECIPES = {"stable": Config(), "classic": CLASSIC}
+SPREAD = "batches"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

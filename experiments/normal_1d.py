@@ -34,7 +34,7 @@ from scipy.special import expit
 
 import gan_core as core
 import metrics
-from lab import cli, draws, memory, plots, points, runs, targets
+from lab import cli, devices, draws, memory, plots, points, runs, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -175,7 +175,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
     train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
-    gans = points.Ensemble(config, train_on[:, None])  # [S, 1, N]: S seeds with N numbers each
+    shared = devices.for_blocks(run.devices)
+    gans = points.Ensemble(config, train_on[:, None], shared)  # [S, 1, N]: S seeds with N numbers each
     run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
     game_rules = rules(config, gans)
 
@@ -344,6 +345,7 @@ TABLE = cli.Table(
     },
 )
 RECIPES = {"stable": Config(), "classic": CLASSIC}
+SPREAD = "seeds"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs, screen
+from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs, screen
 
 SHOWN = 10  # held-out pairs in the pictures
 LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
@@ -217,8 +217,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run.keep_data(name=a.name, size=size)
     if not digits:
         screen.say(f"{a.name}: {pictures.described(a.train, a.test)}")
+    shared = devices.start(run.devices, config.batch)
     game, translate = new_game(config, size), translator(config)
-    loop = core.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), jit_compile=False)
+    loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"bits": 1})
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)
     with run.training({"game": game}, config, LOGGED) as periods:
         drawn = draws.prefetched(partial(batches, config, a, b), periods)
@@ -266,6 +267,7 @@ TABLE = cli.Table(
     },
 )
 RECIPES = {"stable": Config()}
+SPREAD = "batches"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

@@ -32,7 +32,7 @@ import numpy as np
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import classifier, cli, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs
 
 COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
@@ -108,7 +108,7 @@ def adversarial_step(
     """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
     `grey [N, side, side]` are the training images. `batch` holds the indices of those that are stacked,
-    `triples [pack B, 3]`, the random bits of the latents `z [pack B, Z]` and, with dropout, random bytes
+    `triples [pack, B, 3]`, the random bits of the latents `z [pack, B, Z]` and, with dropout, random bytes
     `masks [3, B, ...]`: for D on real images, for D on fakes, and for G's update.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
@@ -122,12 +122,15 @@ def adversarial_step(
             return alike_discriminator(x, d.weights)
         return networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
 
+    def flat(x):  # [pack, B, n] -> [pack B, n]
+        return tf.reshape(x, (-1, x.shape[2]))
+
     def packed(x):  # [pack B, side, side, 3] -> [B, side, side, 3 pack]
         return core.packed(x, config.pack, batch=0, features=3)
 
-    real = packed(networks.to_network(stacked(grey, batch["triples"])))
+    real = packed(networks.to_network(stacked(grey, flat(batch["triples"]))))
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = networks.dcgan_generator(draws.latents(batch["z"], "normal"), g.weights)
+        drawn, g_moments = networks.dcgan_generator(draws.latents(flat(batch["z"]), "normal"), g.weights)
         drawn = packed(drawn)
     fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
 
@@ -221,7 +224,8 @@ def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period)
         steps = chunk.first, chunk.count
         chosen = draws.minibatch_indices(len(triples), config.seed, *steps, samples)
         z = draws.random_bits(config.seed, draws.LATENT, *steps, samples * config.latent_dim)
-        batch = {"triples": triples[chosen], "z": z.reshape(chunk.count, samples, -1)}
+        packs = chunk.count, config.pack, config.batch, -1
+        batch = {"triples": triples[chosen].reshape(packs), "z": z.reshape(packs)}
         if config.dropout:
             shape = (3, config.batch, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
@@ -279,12 +283,13 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run.keep_data(name=real.name, side=side)
     grey = real.train[: config.train_images]
     triples = pictures.random_triples(config.stacked_images, len(grey), config.seed)
+    shared = devices.start(run.devices, config.batch)
     game, pixels = new_game(config, side), tf.constant(grey)
 
     def step(game, batch):
         return adversarial_step(game, config, pixels, batch)
 
-    loop = core.compiled_loop(step, jit_compile=False)  # XLA on a CPU needs 60 times as long for convolutions
+    loop = shared.compiled_loop(step, batch_axis={"triples": 1, "z": 1, "masks": 1})
     generate, scorer = generator(config, game), Scorer(real, config)
     with run.training({"game": game}, config) as periods:
         drawn = draws.prefetched(partial(batches, config, triples, side), periods)
@@ -347,6 +352,7 @@ TABLE = cli.Table(
     },
 )
 RECIPES = {"stable": Config(), "dcgan": DCGAN}
+SPREAD = "batches"  # what --devices shares between devices
 
 if __name__ == "__main__":
-    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE)
+    cli.main(__doc__, RECIPES, train, evaluate, figures, TABLE, spread=SPREAD)

@@ -37,7 +37,7 @@ from rich import box
 from rich import table as rich_table
 
 import gan_core as core
-from lab import draws, files, programs, runs, screen, signals, storage, tensorboard
+from lab import devices, draws, files, programs, runs, screen, signals, storage, tensorboard
 from lab.files import BadInput
 from lab.runs import Stopped
 
@@ -115,6 +115,7 @@ def main(
     figures: Callable[[runs.Trained, dict[str, Any], Path], None],
     table: Table | Callable[[dict[str, Any]], None] | None = None,
     args: list[str] | None = None,
+    spread: str | None = None,
 ) -> None:
     """Parse the flags, open the run's folder, train, evaluate, draw, print; wrong input is one line and exit code 2.
 
@@ -125,11 +126,15 @@ def main(
         figures: draws into a folder.
         table: what is printed of the result at the end, or a function that prints it.
         args: the words of the command line, by default those of this process.
+        spread: what --devices spreads over devices, one of `SPREAD`; by default there is no such flag.
     """
     experiment = Path(inspect.getfile(evaluate)).stem
     args = sys.argv[1:] if args is None else args
     with one_line_errors(), contextlib.ExitStack() as stack:
-        command = parsed(recipes, description, args)
+        command = parsed(recipes, description, args, spread)
+        if (workers := _workers(spread, command)) and not workers.is_chief:
+            follow(experiment, command, args, train)
+            return
         if command.tensorboard:
             tensorboard.require()
         if command.resume is None:
@@ -157,7 +162,7 @@ def main(
                 screen.say(f"{folder}: {done}; use --steps N to train on to step N")
                 return
             files.sweep(folder)
-        run = runs.Run(folder, resume=command.resume is not None, events=events)
+        run = runs.Run(folder, resume=command.resume is not None, events=events, devices=command.devices)
         try:
             trained = train(config, run)
         except BadInput:  # of the data, which are read only now
@@ -181,6 +186,29 @@ def main(
         screen.say(f"{folder}: pictures in figures/, every number in result.json{log}{shown}")
         speed = f", {result['seed_steps_per_second']:,} seed-steps a second" if run.records else ""
         screen.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
+
+
+def _workers(spread: str | None, command: Command) -> devices.Cluster | None:
+    """The processes that train together. BadInput: this script cannot, or other flags say otherwise."""
+    workers = devices.cluster() if spread else None
+    if workers and spread == "seeds":
+        raise BadInput("TF_CONFIG: seeds train on the devices of one machine; start a run with other seeds on each")
+    if workers and command.devices is not None:
+        raise BadInput(f"--devices {command.devices}: no such flag beside TF_CONFIG, whose workers use all they have")
+    return workers
+
+
+def follow(experiment: str, command: Command, args: list[str], train: Callable[[Any, runs.Run], Any]) -> None:
+    """Train along with the chief, which reports and writes."""
+    if command.resume is None:
+        folder = Path(command.out) if command.out else None
+        train(shrunk(command.config), runs.Run(folder, devices=command.devices, follows=True))
+        return
+    folder = _existing(command.resume)
+    config = _resumed(experiment, command, args, folder, write=False)
+    result = storage.read_result(folder)
+    if not result or result["steps"] < config.steps:
+        train(config, runs.Run(folder, resume=True, devices=command.devices, follows=True))
 
 
 DRAWING = ".figures.tmp"  # there from before result.json is written until all of its figures are drawn
@@ -297,10 +325,13 @@ def _existing(folder: str) -> Path:
     return Path(folder)
 
 
-def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -> Any:
-    """A run goes on with its own settings; only `--steps`, the total, may grow."""
+def _resumed(experiment: str, command: Command, args: list[str], folder: Path, write: bool = True) -> Any:
+    """A run goes on with its own settings; only `--steps`, the total, may grow.
+
+    `write`: say so, and note it in config.json.
+    """
     flags = {arg.split("=")[0] for arg in args if arg.startswith("--")}
-    if other := flags - {"--resume", "--steps", "--tensorboard", "--no-tensorboard"}:
+    if other := flags - {"--resume", "--steps", "--tensorboard", "--no-tensorboard", "--devices"}:
         raise BadInput(f"--resume {folder}: the run keeps its own settings; drop {', '.join(sorted(other))}")
     saved = storage.read_config(folder, "--resume")
     if saved.experiment != experiment:
@@ -314,6 +345,8 @@ def _resumed(experiment: str, command: Command, args: list[str], folder: Path) -
             )
         config = dataclasses.replace(config, steps=command.config.steps)
     elif not changes and (folder / "config.json").exists():
+        return config
+    if not write:
         return config
     if not (folder / "config.json").exists():
         screen.say(f"{folder}: config.json is missing; made again from its copy in the newest checkpoint")
@@ -353,9 +386,16 @@ class Command(NamedTuple):
     out: str | None
     resume: str | None
     tensorboard: bool
+    devices: int | None = 1
 
 
-def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Command:
+SPREAD = {
+    "batches": "devices that share each batch (default: all GPUs, or one CPU); allowed with --resume",
+    "seeds": "devices that share the blocks of seeds (default: all GPUs, or one CPU); allowed with --resume",
+}
+
+
+def parsed(recipes: dict[str, Any], description: str, args: list[str], spread: str | None = None) -> Command:
     """The command line over the settings of the recipe that it names."""
     recipe = _recipe(recipes, args)
     groups = _groups(recipes[recipe])
@@ -366,6 +406,9 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
     groups.setdefault("output", []).extend((name, hint, None) for name, hint in output)
     words = "also write curves, pictures and settings for TensorBoard into the run's folder; allowed with --resume"
     groups["output"].append(("tensorboard", Annotated[bool, _help(words, no_default=False)], False))
+    if spread:
+        number = _help(SPREAD[spread], "NUMBER", no_default=True)
+        groups.setdefault("training", []).append(("devices", Annotated[Count | None, number], None))
     if len(recipes) > 1:
         words = f"sets the defaults of all other flags (default: {recipe})"
         chosen = Annotated[Literal[tuple(recipes)], tyro.conf.arg(help=words, help_behavior_hint="")]  # type: ignore
@@ -377,6 +420,10 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str]) -> Comman
     values = {name: value for group in groups for name, value in vars(getattr(parsed, group)).items()}
     recipe = values.pop("recipe", recipe)
     of_output = {name: values.pop(name) for name in ("out", "resume", "tensorboard")}
+    if spread:
+        of_output["devices"] = values.pop("devices")
+        if of_output["devices"] is not None and of_output["devices"] < 1:
+            raise BadInput(f"--devices {of_output['devices']}: expected at least 1")
     return Command(recipe, dataclasses.replace(recipes[recipe], **values), **of_output)
 
 
@@ -563,6 +610,7 @@ def show(table: Table, result: dict[str, Any]) -> None:
     count = result.get("seeds")
     seeds = f"seed {result.get('seed', 0)}" if count is None else f"{count} seed{'s' * (count > 1)}"
     title = f"{data}, recipe {result['recipe']}, {seeds}, {result['steps']} steps"
+    title += f", {result['device']}" if result.get("device", "CPU") != "CPU" else ""
     drawn = rich_table.Table("", *table.columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"

@@ -5,6 +5,7 @@ Points are columns `[S, F, n]`: S seeds, F coordinates, n points; numbers on a l
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import os
@@ -34,15 +35,21 @@ class Ensemble:
         mean, std: `[S, F, 1]`; samples are mapped back to the unit of the data by them.
     """
 
-    def __init__(self, config: Any, points: np.ndarray):
-        """New GANs with the settings of `normal_1d` or `mixture_2d` for training points `[S, F, N]`."""
+    def __init__(self, config: Any, points: np.ndarray, devices: Sequence[str] = ()):
+        """New GANs with the settings of `normal_1d` or `mixture_2d` for training points `[S, F, N]`.
+
+        Each block of seeds trains on one of the `devices`, by default all on the one that TensorFlow uses anyway.
+        """
         self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
         self.points, self.mean, self.std = standardised(points, config.standardise)
         self.d, self.g = networks(config)
         self.blocks = blocks(config)
         if len(self.blocks) == 1 and widest_layer(config) < 200:  # too little work to share between cores
             core.use_one_core_a_program()
-        self.games = [new_game(config, self.seeds[block], points.shape[1]) for block in self.blocks]
+        self.games = []
+        for block, device in zip(self.blocks, itertools.cycle(devices or [None]), strict=False):
+            with tf.device(device) if device else contextlib.nullcontext():
+                self.games.append(new_game(config, self.seeds[block], points.shape[1]))
         self._perceptron, latent = perceptron(config), config.latent
         self._sample = core.compiled(lambda bits, weights: self._perceptron(draws.latents(bits, latent), weights))
 

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 
 import gan_core as core
 import metrics
-from lab import files, screen, signals, storage, tensorboard
+from lab import devices, files, screen, signals, storage, tensorboard
+from lab.devices import LostWorker
 from lab.files import BadInput
 from lab.screen import console, say
 
 LOGGED = ("discriminator_loss", "generator_loss")  # what a loop returns at each step, in this order
+LOST = 75  # exit code where another worker is lost: the code that sendmail has for "try again later"
 
 
 class Stopped(Exception):
@@ -124,6 +127,8 @@ class Run:
         events: TensorBoard's event file, which is written as well.
         own_process: whether the process was started for this run. Its times then count from the start of the process,
             imports included; otherwise from here, because the process makes other runs, too.
+        devices: how many devices share the training; None: all GPUs, or one CPU. See `devices.start`.
+        follows: another process, the chief, writes the folder. This one restores from it, trains along in memory.
     """
 
     def __init__(
@@ -134,22 +139,27 @@ class Run:
         progress_bar: bool = False,
         events: tensorboard.Events | None = None,
         own_process: bool = True,
+        devices: int | None = 1,
+        follows: bool = False,
     ):
         self._began = (0.0, 0.0) if own_process else (process_seconds(), time.process_time())  # wall, CPU
-        self.folder, self.reopened, self._events = folder, reopen, events
-        self._quiet = reopen or not (folder or (progress_bar and console.is_terminal))
+        self.folder, self.reopened, self._events, self.devices = folder, reopen, events, devices
+        self._quiet = reopen or follows or not (folder or (progress_bar and console.is_terminal))
         self.about: dict[str, Any] = {}  # experiment and recipe
         self.data: dict[str, Any] = {}
         self.state: dict[str, Any] = {}  # everything that training changes, by name
         self._config_file: dict[str, Any] = {}
         self._restored: storage.Checkpoint | None = None
-        if folder and (folder / "config.json").exists():
+        if folder and not follows and (folder / "config.json").exists():
             saved = storage.read_config(folder, "RUN" if reopen else "--resume")
             self.about = {"experiment": saved.experiment, "recipe": saved.recipe}
             self._config_file = saved.everything
         if folder and (resume or reopen):
             self._restored = storage.Checkpoints(folder).newest(keep_damaged=reopen)
             self.data = self._restored.about["data"] if self._restored else {}
+        self._source = folder  # of the checkpoint that is restored
+        if follows:
+            self.folder = None
         self.records: list[dict[str, Any]] = []
         self.snapshots: dict[int, dict[str, np.ndarray]] = {}  # step -> arrays for pictures
         self.train_seconds = 0.0
@@ -207,6 +217,8 @@ class Run:
                 yield self._periods
             except signals.Interrupted as signal:
                 raise self._interrupted(signal) from None
+            except LostWorker as lost:
+                raise self._lost(lost) from None
 
     def _end_threads(self) -> None:
         if self._pool:
@@ -215,7 +227,7 @@ class Run:
 
     def _open(self, state: dict[str, Any]) -> int:
         """Restore the newest checkpoint, records and snapshots if asked to; returns the steps already done."""
-        if not self.folder:
+        if not self._source:
             return 0
         if self.reopened and not self._restored:
             raise BadInput(f"{self.folder}: no checkpoint yet")
@@ -225,13 +237,15 @@ class Run:
             try:
                 storage.restore(state, self._restored)
             except ValueError as error:
-                raise BadInput(f"{self.folder}: the checkpoint does not fit its settings: {error}") from None
+                raise BadInput(f"{self._source}: the checkpoint does not fit its settings: {error}") from None
             self._saved = self._step = self._restored.step
             unrecorded, about = self._restored.arrays["unrecorded"], self._restored.about
             recorded, checksums = about["recorded"], about["log"]
             self._unrecorded = [unrecorded] if len(unrecorded) else []
             self.train_seconds = about["train_seconds"]
         first, self._restored = self._step, None  # its arrays are not needed any more
+        if not self.folder:
+            return first
         self._checkpoints = storage.Checkpoints(self.folder)
         if first and not self.reopened:
             say(f"{self.folder}: resuming at step {first} of {self._config.steps}")
@@ -252,7 +266,7 @@ class Run:
             before = trained.get(name, value)
             before = tuple(before) if isinstance(before, list) else before
             if name != "steps" and before != value:
-                where = f"{self.folder}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
+                where = f"{self._source}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
                 raise BadInput(f"{where} was trained with {before}; settings cannot change within a run")
 
     def play(self, loop: Callable, games: Sequence[Any], batches: Iterator[dict], period: Period) -> np.ndarray:
@@ -264,7 +278,9 @@ class Run:
         if period.count and not self._compiled:
             first = next(batches)
             with contextlib.nullcontext() if self._quiet else screen.waiting("compiling the training step"):
-                core.warm_up(loop, games[0], first)
+                for game in _one_on_each_device(games):
+                    with _on_its_device(game, games):
+                        core.warm_up(loop, game, first)
             batches, self._compiled = itertools.chain([first], batches), True
 
         def calls() -> Iterator[np.ndarray]:
@@ -285,8 +301,13 @@ class Run:
         else:
             if not self._pool:  # TensorFlow releases Python's lock, so that threads do use several cores
                 self._pool = ThreadPoolExecutor(min(len(games), os.cpu_count() or 1))
+
             # Submitted one by one: the first game trains while the next one's batches are still being drawn.
-            calls = [self._pool.submit(self._call, loop, game, next(batches)) for game in games]
+            def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
+                with _on_its_device(game, games):
+                    return self._call(loop, game, batch)
+
+            calls = [self._pool.submit(call, game, next(batches)) for game in games]
             results = [call.result() for call in calls]
         losses = np.concatenate([losses for losses, _ in results], axis=-1)
         if every := loop.keep_every:
@@ -423,6 +444,13 @@ class Run:
             where += f", {saved}; continue with --resume {self.folder}"
         return Stopped(where, signal.code)
 
+    def _lost(self, lost: LostWorker) -> Stopped:
+        """What ends the run when another worker is lost, in the middle of a call that changed half of the state."""
+        saved = max(storage.steps(self._source), default=0) if self._source else 0  # by the chief
+        kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
+        again = f"; start all workers again with --resume {self._source}" if self._source else ""
+        return Stopped(f"{lost} after step {self._step} of {self._config.steps}; {kept}{again}", LOST)
+
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write result.json, and return it.
 
@@ -436,9 +464,25 @@ class Run:
         }
         rate = result.get("seeds", 1) * result["steps"] / max(self.train_seconds, 1e-9)
         result = self.about | files.without_nan(result) | times | {"seed_steps_per_second": round(rate)}
+        result |= {"device": devices.described(self.devices)} if "tensorflow" in sys.modules else {}
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result
+
+
+def _device(game: Any) -> str | None:
+    """Where the game's variables are; None: it has no step, so that there is nothing to ask."""
+    return getattr(getattr(game, "step", None), "device", None)
+
+
+def _one_on_each_device(games: Sequence[Any]) -> Sequence[Any]:
+    """The first of the games on each device: a program is compiled for every device of its own."""
+    return list({_device(game): game for game in reversed(games)}.values())
+
+
+def _on_its_device(game: Any, games: Sequence[Any]) -> contextlib.AbstractContextManager:
+    """Within it programs run where the game's variables are, if the games are on several devices."""
+    return core.tf.device(_device(game)) if len(set(map(_device, games))) > 1 else contextlib.nullcontext()
 
 
 def _over_seeds(value: Any) -> Any:

@@ -21,9 +21,9 @@ def command(module, *args, draw=True):
     """Run a script's command line in this process, with or without its figures; returns its exit code."""
     table = getattr(module, "TABLE", None)
     figures = module.figures if draw else lambda trained, result, folder: None
-    words = [str(a) for a in args]
+    words, spread = [str(a) for a in args], getattr(module, "SPREAD", None)
     try:
-        cli.main("", module.RECIPES, module.train, module.evaluate, figures, table, words)
+        cli.main("", module.RECIPES, module.train, module.evaluate, figures, table, words, spread)
     except SystemExit as stop:
         return stop.code
     return 0
@@ -38,7 +38,7 @@ def quiet_command(module, *args, draw=True):
 
 def config_of(module, flags):
     """The settings that these flags stand for."""
-    return cli.parsed(module.RECIPES, "", flags).config
+    return cli.parsed(module.RECIPES, "", flags, getattr(module, "SPREAD", None)).config
 
 
 class Killed(Exception):

@@ -60,14 +60,14 @@ def first_step(config, real, game):
 def test_batches_hold_the_digits_of_their_triples(real, network):
     """What the step trains on, channel by channel, is the training image of the drawn index."""
     config = replace(CONFIG, network=network, stacked_images=50)
-    drawn = np.asarray(batches(config, real, 0, 7)["triples"])
+    drawn = np.asarray(batches(config, real, 0, 7)["triples"])  # [7, pack, B, 3]
     for name, values in batches(config, real, 4, 3).items():  # a function of the step, as resuming needs
         np.testing.assert_array_equal(values, batches(config, real, 0, 7)[name][4:])
     triples = pictures.random_triples(50, len(real.train), config.seed)
-    assert drawn.shape == (7, 8, 3) and {tuple(t) for t in drawn.reshape(-1, 3)} == set(map(tuple, triples))
-    colour = stacked.stacked(tf.constant(real.train), drawn[0]).numpy()
+    assert drawn.shape == (7, 1, 8, 3) and {tuple(t) for t in drawn.reshape(-1, 3)} == set(map(tuple, triples))
+    colour = stacked.stacked(tf.constant(real.train), drawn[0, 0]).numpy()
     assert colour.shape == (8, 8, 8, 3) and colour.dtype == np.uint8
-    for image, triple in zip(colour, drawn[0], strict=True):
+    for image, triple in zip(colour, drawn[0, 0], strict=True):
         for channel in range(3):
             np.testing.assert_array_equal(image[..., channel], real.train[triple[channel]])
 
@@ -119,8 +119,9 @@ def test_d_of_the_dcgan_sees_pairs_side_by_side(real):
     game = stacked.new_game(config, SIDE)
     assert game.discriminator.weights[0].shape == (3, 3, 6, 32) and game.generator.weights[-1].shape == (3,)
     batch = one_batch(config, real)
-    colour = stacked.stacked(tf.constant(real.train), batch["triples"]).numpy()
-    fakes = networks.dcgan_generator(draws.latents(batch["z"], "normal"), game.generator.weights)[0].numpy()
+    triples, bits = (np.concatenate(batch[name]) for name in ("triples", "z"))  # [2, 8, n] -> [16, n]
+    colour = stacked.stacked(tf.constant(real.train), triples).numpy()
+    fakes = networks.dcgan_generator(draws.latents(bits, "normal"), game.generator.weights)[0].numpy()
     glued = [np.concatenate([x[:8], x[8:]], axis=-1) for x in (colour / 127.5 - 1, fakes)]
     assert glued[0].shape == (8, 8, 8, 6)  # 8 pairs
     logits = [networks.dcgan_discriminator(tf.constant(x, tf.float32), game.discriminator.weights)[0] for x in glued]
@@ -165,9 +166,10 @@ def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, dropout, monkeypatch):
     plain = dcgan.Config(**{name: value for name, value in vars(config).items() if hasattr(dcgan.Config, name)})
     ours, theirs = stacked.new_game(config, SIDE), dcgan.new_game(plain, SIDE)
     batch = one_batch(config, real)
-    triples = batch.pop("triples").numpy()[:, :1]
+    triples, z = np.asarray(batch.pop("triples"))[..., :1], batch["z"]  # [1, B, 1], [1, B, Z]: packs of one
     loss = stacked.adversarial_step(ours, config, tf.constant(real.train), batch | {"triples": triples})
-    plain_loss = dcgan.adversarial_step(theirs, plain, batch | {"x": tf.constant(real.train[triples[:, 0]])})
+    images = tf.constant(real.train[triples[0, :, 0]])
+    plain_loss = dcgan.adversarial_step(theirs, plain, batch | {"x": images, "z": z[0]})
     np.testing.assert_array_equal(loss, plain_loss)
     assert all((a == b).all() for a, b in zip(copies(ours), copies(theirs), strict=True))
 

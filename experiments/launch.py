@@ -1,0 +1,123 @@
+"""Start the workers of one training on this machine, and start them all again when one of them dies.
+
+    python experiments/launch.py --workers 2 -- mnist_dcgan.py --data digits --out runs/shared
+
+What stands behind `--` is the command line of a script whose batch can be shared (mnist_dcgan, mnist_conditional,
+stacked_mnist, pix2pix, cyclegan), with --out or --resume. Each worker is a process with its own TF_CONFIG, and
+trains on its share of every batch; worker 0, the chief, writes the folder and the screen. When a worker dies, the
+others end within half a minute, and all go on from the newest checkpoint. Ctrl-C goes to the chief, which saves.
+
+On a cluster its own tools start and restart the workers: Ray Train or SLURM. See docs/gpu.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from lab import cli, runs, screen, signals
+from lab.files import BadInput
+
+PATIENCE = 30  # seconds that the other workers have to notice that one is lost, and to end
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What stands before `--`."""
+
+    workers: Annotated[int, cli.Accepted("at least 1", lambda v: v >= 1)] = 2  # processes that share each batch
+    restarts: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 3  # how often all are started again
+
+    def __post_init__(self) -> None:
+        cli.check(self)
+
+
+def main(args: list[str]) -> None:
+    """Parse the flags, and run the workers until all are done, one cannot go on, or all restarts are used."""
+    split = args.index("--") if "--" in args else len(args)
+    with cli.one_line_errors():
+        flags, (script, *words) = cli.parse(Flags, __doc__, args[:split]), args[split + 1 :] or [""]
+        path = Path(__file__).parent / f"{script.removesuffix('.py')}.py"
+        if not script or not path.exists():
+            raise BadInput(f"-- {script}: expected a script of experiments/ and its flags, as in -- mnist_dcgan.py")
+        folder = named_folder(words)
+        for restart in range(flags.restarts + 1):
+            code = run(flags.workers, [str(path), *words])
+            if code == 0:
+                return
+            if code not in (runs.LOST, *range(-64, 0)):  # not lost or killed, but at fault: it would fail again
+                sys.exit(code)
+            if (folder / "config.json").exists():
+                words = ["--resume", str(folder)]
+            if restart < flags.restarts:
+                screen.say(f"starting all {flags.workers} workers again ({restart + 1} of {flags.restarts})")
+        raise runs.Stopped(f"{folder}: a worker was lost {flags.restarts + 1} times", 1)
+
+
+def named_folder(words: list[str]) -> Path:
+    """The folder of the run, which --out or --resume names."""
+    pairs = itertools.pairwise([part for word in words for part in word.split("=", 1)])
+    for flag, value in pairs:
+        if flag in ("--out", "--resume") and value:
+            return Path(value)
+    raise BadInput("--out: expected behind --, with a folder, in which all workers go on after one was lost")
+
+
+def run(count: int, command: list[str]) -> int:
+    """Run all workers once, until they end. Returns 0, or the exit code of the first one that failed."""
+    with ExitStack() as stack:
+        workers = []
+        for tf_config in tf_configs(count):
+            workers.append(stack.enter_context(started(command, tf_config)))
+            stack.callback(workers[-1].kill)
+        try:
+            failed = wait(workers, float("inf"))
+            if failed:
+                wait([worker for worker in workers if worker is not failed], PATIENCE)
+            return failed.returncode if failed else 0
+        except signals.Interrupted as signal:
+            workers[0].send_signal(signal.code - 128)
+            sys.exit(workers[0].wait())
+
+
+def tf_configs(count: int) -> list[str]:
+    """TF_CONFIG of each worker: free ports of this machine."""
+    with ExitStack() as stack:  # all are held until the last one is found, so that they differ
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        addresses = [f"127.0.0.1:{held_one.getsockname()[1]}" for held_one in held]
+    tasks = [{"type": "worker", "index": k} for k in range(count)]
+    return [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+
+
+def started(command: list[str], tf_config: str) -> subprocess.Popen:
+    """A worker, in a session of its own, so that the terminal's Ctrl-C does not reach it; the chief alone speaks."""
+    task = json.loads(tf_config)
+    cores = max(1, (os.cpu_count() or 1) // len(task["cluster"]["worker"]))
+    environment = {"TF_NUM_INTRAOP_THREADS": str(cores)} | os.environ | {"TF_CONFIG": tf_config}
+    screen_of = None if task["task"]["index"] == 0 else subprocess.DEVNULL
+    return subprocess.Popen([sys.executable, *command], env=environment, stdout=screen_of, start_new_session=True)
+
+
+def wait(workers: list[subprocess.Popen], seconds: float) -> subprocess.Popen | None:
+    """Wait until all have ended, or one has failed, which is returned; at most so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        codes = [worker.poll() for worker in workers]
+        failed = [worker for worker, code in zip(workers, codes, strict=True) if code]
+        if failed or None not in codes:
+            return failed[0] if failed else None
+        time.sleep(0.1)
+    return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
