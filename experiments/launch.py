@@ -1,9 +1,9 @@
 """Start the workers of one training on this machine, and start them all again when one of them dies.
 
-    python experiments/launch.py --workers 2 -- mnist_dcgan.py --data digits --out runs/shared
+    python experiments/launch.py --workers 2 -- mnist_dcgan.py --data digits
 
 What stands behind `--` is the command line of a script whose batch can be shared (mnist_dcgan, mnist_conditional,
-stacked_mnist, pix2pix, cyclegan), with --out or --resume. Each worker is a process with its own TF_CONFIG, and
+stacked_mnist, pix2pix, cyclegan). Each worker is a process with its own TF_CONFIG, and
 trains on its share of every batch; worker 0, the chief, writes the folder and the screen. When a worker dies, the
 others end within half a minute, and all go on from the newest checkpoint. Ctrl-C goes to the chief, which saves.
 
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from lab import cli, runs, screen, signals
+from lab import cli, runs, screen, signals, storage
 from lab.files import BadInput
 
 PATIENCE = 30  # seconds that the other workers have to notice that one is lost, and to end
@@ -49,7 +49,11 @@ def main(args: list[str]) -> None:
         path = Path(__file__).parent / f"{script.removesuffix('.py')}.py"
         if not script or not path.exists():
             raise BadInput(f"-- {script}: expected a script of experiments/ and its flags, as in -- mnist_dcgan.py")
-        folder = named_folder(words)
+        named = value_of(words, "--out", "--resume")
+        if named is None:  # the folder that the script would choose; all workers need to know it
+            named = str(storage.folder_for(path.stem, value_of(words, "--seed") or "0"))
+            words += ["--out", named]
+        folder = Path(named)
         for restart in range(flags.restarts + 1):
             code = run(flags.workers, [str(path), *words])
             if code == 0:
@@ -63,13 +67,10 @@ def main(args: list[str]) -> None:
         raise runs.Stopped(f"{folder}: a worker was lost {flags.restarts + 1} times", 1)
 
 
-def named_folder(words: list[str]) -> Path:
-    """The folder of the run, which --out or --resume names."""
+def value_of(words: list[str], *flags: str) -> str | None:
+    """The value that a command line gives to one of these flags; None if it has none of them."""
     pairs = itertools.pairwise([part for word in words for part in word.split("=", 1)])
-    for flag, value in pairs:
-        if flag in ("--out", "--resume") and value:
-            return Path(value)
-    raise BadInput("--out: expected behind --, with a folder, in which all workers go on after one was lost")
+    return next((value for flag, value in pairs if flag in flags), None)
 
 
 def run(count: int, command: list[str]) -> int:

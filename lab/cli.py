@@ -310,9 +310,8 @@ def shrunk(config: Any, quiet: bool = False) -> Any:
         value = getattr(config, name, 0)
         if value > config.steps:
             config = dataclasses.replace(config, **{name: config.steps})
-            if (
-                name == "eval_every" and not quiet
-            ):  # the last step is always saved, so that the other one changes nothing
+            # The last step is always saved, so that a smaller checkpoint_every changes nothing.
+            if name == "eval_every" and not quiet:
                 screen.say(f"--eval-every {value} is more than --steps {config.steps}: using {config.steps}")
     return config
 

@@ -188,9 +188,8 @@ class Devices:
             batch_axis: of the tensors of a step, by name, the axis that counts its samples; 0 where it is not given.
                 None: every device gets the whole tensor.
         """
-        if (
-            not self.strategy
-        ):  # XLA, TensorFlow's compiler, on a GPU alone: on a CPU its convolutions take 60 times as long
+        if not self.strategy:
+            # XLA, TensorFlow's compiler, only on a GPU: on a CPU its convolutions take 60 times as long.
             return core.compiled_loop(step, jit_compile=bool(tf.config.list_physical_devices("GPU")))
         return _SharedLoop(self.strategy, self._workers, step, batch_axis or {})
 

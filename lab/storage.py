@@ -47,7 +47,7 @@ LOCK = "writer.lock"
 # --------------------------------------------------------------------------------------------- the folder
 
 
-def folder_for(experiment: str, seed: int, out: str | None) -> Path:
+def folder_for(experiment: str, seed: int | str, out: str | None = None) -> Path:
     """The folder of a new run: `out`, or runs/<experiment>/<UTC time>-seed<seed>. BadInput: it is not empty."""
     if out == "":
         raise BadInput("--out '': expected a folder")

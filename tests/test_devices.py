@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,10 +133,20 @@ def test_workers_have_ports_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("words", "folder"), [("--out a", "a"), ("--out=a --seed 1", "a"), ("--seed 1 --resume b", "b")]
+    ("words", "folder"),
+    [("--out a", "a"), ("--out=a --seed 1", "a"), ("--seed 1 --resume b", "b"), ("--seed 1", None), ("--out", None)],
 )
 def test_launch_finds_the_folder(words, folder):
-    assert launch.named_folder(words.split()) == Path(folder)
+    assert launch.value_of(words.split(), "--out", "--resume") == folder
+
+
+def test_launch_names_a_folder_for_all_workers(monkeypatch):
+    commands = []
+    monkeypatch.setattr(launch, "run", lambda count, command: commands.append(command) or 0)
+    launch.main(["--", "mnist_dcgan.py", "--seed", "3"])
+    ((script, *words),) = commands
+    assert Path(script).name == "mnist_dcgan.py" and words[:3] == ["--seed", "3", "--out"]
+    assert re.fullmatch(r"runs/mnist_dcgan/\d{8}-\d{6}-seed3", words[3]) and len(words) == 4
 
 
 # -------------------------------------------------------------------------------------------------- wrong input
@@ -219,7 +230,6 @@ def test_seeds_are_not_shared_between_machines(monkeypatch, capsys):
         ("--workers 0 -- mnist_dcgan.py --out a", "--workers 0: expected at least 1"),
         ("--workers 2", "-- : expected a script of experiments/"),
         ("-- nothing.py --out a", "-- nothing.py: expected a script of experiments/"),
-        ("-- mnist_dcgan.py", "--out: expected behind --"),
         ("--restarts -1 -- mnist_dcgan.py --out a", "--restarts -1: expected 0 or more"),
     ],
 )
