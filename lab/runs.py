@@ -464,7 +464,7 @@ class Run:
         }
         rate = result.get("seeds", 1) * result["steps"] / max(self.train_seconds, 1e-9)
         result = self.about | files.without_nan(result) | times | {"seed_steps_per_second": round(rate)}
-        result |= {"device": devices.described(self.devices)} if "tensorflow" in sys.modules else {}
+        result |= {"device": devices.described(self.devices)} if sys.modules.get("tensorflow") else {}
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result

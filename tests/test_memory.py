@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from helpers import command, one_line
+from helpers import command, config_of, one_line
 
 from experiments import (
     compare,
@@ -47,8 +47,7 @@ NEEDS = {  # script -> its estimate, for data of MNIST's size
 
 def parsed(script, flags):
     """The settings that a script trains with."""
-    config = cli.parsed(script.RECIPES, "", flags).config
-    return cli.shrunk(config)
+    return cli.shrunk(config_of(script, flags))
 
 
 def refusal(config, bytes_needed, free=FREE):
@@ -197,7 +196,7 @@ def documented():
     """Every command with flags that the documentation shows, as script and flags."""
     texts = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/*.py")]
     found = {
-        m for path in texts for m in re.findall(r"(\w+)\.py((?: +--[a-z\d-]+(?:[ =][\w.]+)*)+)", path.read_text())
+        m for path in texts for m in re.findall(r"(\w+)\.py((?: +--[a-z\d-]+(?:[ =][\w./]+)*)+)", path.read_text())
     }
     scripts = {script.__name__.split(".")[-1]: script for script in NEEDS}
     return [
