@@ -198,6 +198,7 @@ def victim(folder, study):
     return None
 
 
+@pytest.mark.cluster
 @needs_ray
 def test_two_workers_one_of_which_is_killed_make_the_same_table(tmp_path):
     study = compare("--workers", 2, "--out", tmp_path / "ray")
@@ -211,6 +212,7 @@ def test_two_workers_one_of_which_is_killed_make_the_same_table(tmp_path):
     assert tables[0] == tables[1] and tables[0].count(b"\n") == 1 + 2 * 4
 
 
+@pytest.mark.cluster
 @needs_ray
 def test_wrong_data_that_a_worker_meets_are_one_line_and_leave_nothing_behind(tmp_path):
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
