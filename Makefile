@@ -1,10 +1,11 @@
 # Everything lives in .venv; a machine needs Python 3.11 and make, nothing else.
 PYTHON ?= python3.11
 BIN = .venv/bin
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 LOSSES = minimax,non_saturating,least_squares,hinge,wasserstein,relativistic_paired,relativistic_average
 
-.PHONY: demo test losses results notebooks format clean
+.PHONY: demo test test-all losses results notebooks format clean
 
 demo: .venv/ready
 	$(BIN)/python experiments/normal_1d.py
@@ -14,7 +15,11 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(TWO)
+
+test-all: test
+	$(BIN)/python -m pytest $(TWO) -m long
+	$(BIN)/python -m pytest -m cluster
 
 losses: .venv/ready
 	$(BIN)/python experiments/compare.py normal_1d mixture_2d --vary loss=$(LOSSES) --seeds 32 --steps 8000 \

@@ -80,6 +80,14 @@ A step of the DCGAN is about 9.5 billion operations, so that it ran at 165 GFLOP
 reached 365. The upsampling convolutions, a third of the step, reached 270. Other ways to compute them were slower:
 four convolutions with 2x2 kernels, one with four times the channels, one with a 3x3 kernel and zeros.
 """,
+    "speed_cells.py": """
+## Many runs, many devices
+
+{command}: runs shared by the workers of `compare.py` ([cluster.md](../cluster.md)), and one training shared by
+devices ([gpu.md](../gpu.md)).
+
+{table}
+""",
     "speed_growth.py": """
 ## How the cost grows with the work
 

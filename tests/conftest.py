@@ -12,10 +12,59 @@ def cache_folder(tmp_path_factory):
         yield
 
 
-LONG = ("scripts", "notebooks", "sample", "normal_1d", "plot", "stacked_mnist", "cyclegan", "points", "mixture_2d")
+FIRST = ("scripts", "notebooks", "sample", "normal_1d", "plot", "stacked_mnist", "cyclegan", "points", "mixture_2d")
+LONG = {  # tests for `make test-all` alone -> the cases that `make test` runs, too; the quickest, or the commonest
+    "test_a_notebook_runs_and_prints_what_it_shows": ("by_hand", "dirac"),
+    "test_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit": (
+        "normal_1d",
+        "mnist_dcgan",
+        "digit_classifier",
+        "numpy_gan",
+    ),
+    "test_killed_run_keeps_its_records_and_holds_no_step_twice_once_it_is_resumed": ("numpy_gan",),
+    "test_200_live_steps_in_odd_chunks_equal_the_scripts_loop_in_every_array": ("stable", "classic"),
+    "test_own_points_are_learned_and_saved_with_the_run": (),
+    "test_a_penalty_that_is_on_changes_at_once": (),
+    "test_a_run_of_many_seeds": ("experiments.normal_1d",),
+    "test_samples_of_every_seed_and_of_one": ("normal_1d", "mixture_2d"),
+    "test_samples_of_images": ("mnist_mlp", "mnist_dcgan", "mnist_conditional", "stacked_mnist", "numpy_gan"),
+    "test_the_program_of_the_readme_makes_the_samples_of_the_script": (
+        "normal_1d",
+        "mixture_2d",
+        "mnist_dcgan",
+        "numpy_gan",
+    ),
+    "test_distances_are_those_of_the_notebook": (
+        "minimax-flags0-3.0969487-1.4210189-1.8452736",
+        "wasserstein-flags3-1.8017932-1.2210666-0.71630089",
+    ),
+    "test_flags_lead_to_a_finite_result": ("--recipe classic", "flags3"),
+    "test_steps_may_grow_on_resuming": (),
+    "test_figures_of_a_run_are_drawn_again": ("stable", "by_hand"),
+    "test_asked_digits_are_drawn_after_training": (),
+    "test_the_floors_of_files_are_what_perfect_samplers_get": ("laws3-normal-89-12",),
+    "test_diverging_training_is_one_line_with_the_step": ("normal_1d", "numpy_gan"),
+    "test_member_of_a_stack_equals_the_solo_run_of_its_seed": (
+        "relativistic_paired-False-settings3",
+        "wasserstein-False-settings2",
+    ),
+    "test_member_of_many_equals_the_solo_run_of_its_seed": (),
+    "test_member_of_many_on_the_plane_equals_the_solo_run_of_its_seed": (),
+    "test_seeds_in_several_blocks_equal_seeds_in_one": (),
+    "test_scalars_are_the_numbers_of_the_log_and_of_the_result": ("numpy_gan",),
+    "test_run_with_pairs_counts_modes_and_draws_in_colour": ("alike",),
+    "test_damaged_classifier_is_trained_again_with_a_message": ("truncate", "flip_a_bit", "hostile"),
+    "test_domains_may_hold_different_numbers_of_images": (),
+    "test_a_target_added_as_the_page_says_is_one_to_train_on": (),
+}
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
 def pytest_collection_modifyitems(items):
-    """The longest files come first, so that two workers, which take a file at a time, end at about the same time."""
-    names = [f"test_{name}" for name in LONG]
+    """Mark the long tests. The longest files come first, so that two workers, each at a file, end together."""
+    for item in items:
+        name = getattr(item, "originalname", "")
+        if name in LONG and item.name not in [f"{name}[{case}]" for case in LONG[name]]:
+            item.add_marker(pytest.mark.long)
+    names = [f"test_{name}" for name in FIRST]
     items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
