@@ -55,6 +55,8 @@ def connected(address, origin):
         socket = await websocket_connect(HTTPRequest(address, headers={"Origin": origin}))
         message = await asyncio.wait_for(socket.read_message(), 30)
         socket.close()
+        while message and await socket.read_message():  # until the server has closed it, too
+            pass
         return json.loads(message) if message else socket.close_code
 
     return asyncio.run(first())
