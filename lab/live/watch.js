@@ -398,8 +398,8 @@ async function showPicture() {
   if (url) {
     const before = e.picture.src;
     e.picture.src = url;
-    e.picture.alt = `the run's picture of step ${whole(step)}`;
     await e.picture.decode().catch(() => {});
+    e.picture.alt = `the run's picture of step ${whole(step)}`;
     URL.revokeObjectURL(before);
     const ratio = e.picture.naturalWidth / e.picture.naturalHeight;
     const wide = ratio > 1.5;
