@@ -48,28 +48,38 @@ def asleep(cell: cells.Cell) -> None:
     files.write_json(cell.folder / "result.json", {})
 
 
-def typed(words: str, out: Path) -> float:
-    """Seconds of a whole command, from Enter to the prompt."""
+def typed(words: str, out: Path, cores: int = 2) -> float:
+    """Seconds of a whole command, from Enter to the prompt, on so many cores."""
     script, *flags = words.split()
-    start = time.perf_counter()
     command = [sys.executable, str(ROOT / "experiments" / script), *flags, "--out", str(out)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    held = sorted(os.sched_getaffinity(0))[:cores]
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        os.sched_setaffinity(process.pid, held)  # before it starts a thread
+    if process.returncode:
+        sys.exit(process.returncode)
     return time.perf_counter() - start
 
 
 def study(folder: Path) -> Iterator[str]:
-    """Twelve cells by one process and by two workers, in turns."""
+    """Twelve cells by one process and by two workers, in turns. One process also trains with several threads."""
     # The compiled programs are kept from now on.
     typed(f"compare.py {STUDY.replace('8000', '100')} --workers 1", folder / "first")
-    taken: dict[int, list[float]] = {1: [], 2: []}
+    ways = {"1 process on one core": (1, 1), "1 process on two cores": (1, 2), "2 workers on two cores": (2, 2)}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    tables = set()
     for k in range(2):
-        for workers, seconds in taken.items():
-            seconds.append(typed(f"compare.py {STUDY} --workers {workers}", folder / f"{workers}-{k}"))
-    one, two = (statistics.median(seconds) for seconds in taken.values())
-    same = (folder / "1-0/compare.csv").read_bytes() == (folder / "2-0/compare.csv").read_bytes()
-    yield "| 12 cells of 32 seeds | 1 process | 2 workers | ratio | compare.csv |"
-    yield "|---|---|---|---|---|"
-    yield f"| `{STUDY}` | {one:.0f} s | {two:.0f} s | {one / two:.2f} | {'the same bytes' if same else 'DIFFERS'} |"
+        for way, (workers, cores) in ways.items():
+            out = folder / f"{workers}-{cores}-{k}"
+            taken[way].append(typed(f"compare.py {STUDY} --workers {workers}", out, cores))
+            tables.add((out / "compare.csv").read_bytes())
+    yield f"| `compare.py {STUDY}` | whole command | times as long as 2 workers |"
+    yield "|---|---|---|"
+    two = statistics.median(taken["2 workers on two cores"])
+    for way, seconds in taken.items():
+        median = statistics.median(seconds)
+        yield f"| {way} | {median:.0f} s ({min(seconds):.0f} to {max(seconds):.0f}) | {median / two:.2f} |"
+    yield f"\nThe bytes of compare.csv {'are the same in all' if len(tables) == 1 else 'DIFFER'}."
 
 
 def scheduler(folder: Path) -> Iterator[str]:
