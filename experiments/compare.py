@@ -36,6 +36,8 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tyro
+from rich import box
+from rich import table as rich_table
 
 from lab import cells, cli, files, paired, plots, screen, signals
 
@@ -187,6 +189,7 @@ class Study:
         self.config, self.command = config, shlex.join(["python", "experiments/compare.py", *command])
         self.settings = settings_of(config, flags)
         self.metric, self.metric_label = metric_of(config)
+        self.better = "more" if self.metric in HIGHER else "less"
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
         names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary)])
@@ -295,39 +298,72 @@ class Study:
                     texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
                     writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
 
-    def markdown(self, table: list[dict[str, Any]]) -> str:
-        """The table, and how it was made."""
-        many, higher = len(self.data) > 1, self.metric in HIGHER
-        compared = "each change with the recipe" if self.config.one_at_a_time else "the pairs"
-        on = " on the same data" if many else ""
-        words = (
-            f"`{self.command}`: {self.metric_label}, {'more' if higher else 'less'} is better. All settings share "
-            "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
-            f"Holm's correction over {compared}{on}: if all differences between settings are symmetric about 0, the "
-            f"chance of any claim{on} is at most {self.chance:g}. If neither of two settings beats "
-            "the other, they cannot be told apart."
-        )
-        head = ["setting", "seeds", "median", "interval", f"{'10%' if higher else '90%'} quantile", "floor", "beats"]
-        head = ["data"] * many + head
-        lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    def texts(self, table: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+        """Rows of the table in words, with the data that they are on, and the head above them."""
+        worst = "10%" if self.metric in HIGHER else "90%"
+        head = ["data", "setting", "seeds", "median", "95% interval", f"{worst} quantile", "floor", "beats"]
+        rows = []
         for row in table:
-            beats = ", ".join(f"`{name}`" for name in row["beats"]) or "-"
+            beats = ", ".join(row["beats"]) or "-"
             if len(row["beats"]) == sum(other["data"] == row["data"] for other in table) - 1 > 1:
                 beats = "all others"
             seeds = f"{row['seeds']}{', then dropped' * row['dropped']}"
             floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
             numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
-            texts = [row["data"] or "-"] * many + [f"`{row['setting']}`", seeds, *numbers, beats]
-            lines.append(f"| {' | '.join(texts)} |")
+            rows.append([row["data"], row["setting"], seeds, *numbers, beats])
+        return head, rows
+
+    def notes(self) -> list[str]:
+        """What to know about the table, beside its columns."""
+        notes = []
         if len(self.rungs) > 1:
             at = " and ".join(map(str, self.rungs[:-1]))
-            lines += ["", f"Successive halving: at {at} seeds the worse half was dropped, as far as the budget of"]
-            lines[-1] += f" {self.config.budget} allowed. Tests are corrected for {len(self.rungs)} looks at a pair."
+            half = f"at {at} seeds the worse half was dropped, as far as the budget of {self.config.budget} allowed"
+            looks = f"Tests are corrected for {len(self.rungs)} looks at a pair."
+            notes.append(f"Successive halving: {half}. {looks}")
         if self.config.seeds < self.enough:
-            lines += ["", f"Too few seeds: the best of the pairs can be told apart from {self.enough} seeds on."]
+            notes.append(f"Too few seeds: the best of the pairs can be told apart from {self.enough} seeds on.")
+        return notes
+
+    def markdown(self, table: list[dict[str, Any]]) -> str:
+        """The table, and how it was made."""
+        compared = "each change with the recipe" if self.config.one_at_a_time else "the pairs"
+        on = " on the same data" if len(self.data) > 1 else ""
+        words = (
+            f"`{self.command}`: {self.metric_label}, {self.better} is better. All settings share "
+            "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
+            f"Holm's correction over {compared}{on}: if all differences between settings are symmetric about 0, the "
+            f"chance of any claim{on} is at most {self.chance:g}. If neither of two settings beats "
+            "the other, they cannot be told apart."
+        )
+        head, rows = self.texts(table)
+        if len(self.data) == 1:
+            head, rows = head[1:], [row[1:] for row in rows]
+        lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+        for note in self.notes():
+            lines += ["", note]
         commits = sorted(set().union(*(cells.commits(c.folder) for made in self.found.values() for c, _ in made)))
         lines += ["", f"The runs were made at commit{'s' * (len(commits) > 1)} {', '.join(commits)}.", ""]
         return "\n".join(lines)
+
+    def show(self, table: list[dict[str, Any]]) -> None:
+        """Print the table."""
+        worst = "10%" if self.metric in HIGHER else "90%"
+        for data in self.data:
+            _, rows = self.texts(mine := [row for row in table if row["data"] == data])
+            floors = {row["floor"] for row in mine} - {None}
+            title = f"{data + ': ' * bool(data)}{self.metric_label}, {self.better} is better"
+            title += f", floor {min(floors):.4f}" if floors else ""
+            drawn = rich_table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+            for name in ("setting", "seeds", "median", "95% interval", worst, "beats"):
+                drawn.add_column(name, overflow="fold")
+            for _, setting, seeds, median, interval, bad, _, beats in rows:
+                drawn.add_row(setting, seeds, median, interval.replace(" to ", " - "), bad, beats)
+            screen.console.print(drawn)
+        for note in self.notes():
+            screen.say(note)
+        screen.say(f"{self.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")
 
     def run(self) -> list[dict[str, Any]]:
         """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
@@ -337,11 +373,9 @@ class Study:
         sign = -1 if self.metric in HIGHER else 1
         values = {(s.data, s.label): sign * self.values(s) for s in self.settings}
         plots.save(plots.settings_compared(table, values, self.metric_label), self.folder / "compare.png")
-        text = self.markdown(table)
         with files.replacing(self.folder / "compare.md") as temporary:
-            temporary.write_text(text)
-        screen.say(text)
-        screen.say(f"{self.folder}: compare.md, compare.csv, compare.png; the runs in cells/")
+            temporary.write_text(self.markdown(table))
+        self.show(table)
         return table
 
 

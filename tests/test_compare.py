@@ -74,7 +74,7 @@ def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
     text = (finished / "compare.md").read_text()
     assert f"`python experiments/compare.py {FLAGS} --out " in text
     assert "KL(real || fake), 20 x 20 bins, nats, less is better" in text
-    assert text.count("\n| `loss=") == 2 and f"{result['kl']['median']:.4f}" in text
+    assert text.count("\n| loss=") == 2 and f"{result['kl']['median']:.4f}" in text
     assert "symmetric about 0, the chance of any claim is at most 0.05" in text
     (commit,) = cells.commits(folder)
     assert f"The runs were made at commit {commit}.\n" in text and "Too few" not in text
