@@ -144,6 +144,21 @@ def test_a_loss_is_compiled_while_the_old_game_plays_on(player, compiler):
     assert header["busy"] == ""  # its program was kept
 
 
+def test_a_rate_changes_at_once_while_a_loss_is_compiled(player, compiler):
+    player.after(do="reset")
+    rate = player.frame()[0]["settings"]["learning_rate"]
+    player.do(do="set", name="loss", value="wasserstein")
+    player.until(lambda header: "wasserstein" in header["busy"])
+    header, _ = player.after(do="set", name="learning_rate", value=2e-3)
+    assert header["settings"]["learning_rate"] == 2e-3 and header["settings"]["loss"] == "minimax"
+    assert "wasserstein" in header["busy"]
+    compiler[0].set()
+    header, _ = player.until(lambda header: header["settings"]["loss"] == "wasserstein")
+    assert header["settings"]["learning_rate"] == 2e-3 and header["busy"] == ""
+    player.do(do="settings", values={"loss": "minimax", "learning_rate": rate})
+    player.ready()
+
+
 def test_the_last_of_many_quick_choices_is_played_and_few_programs_are_compiled(player, compiler):
     free, begun = compiler
     player.after(do="reset")

@@ -232,19 +232,32 @@ class Engine(threading.Thread):
         asked = source.changed(config, values)
         if asked == (source, config):
             return
-        source, config = asked
-        built = self._built
-        if not self._goes_on(source, config):
-            self._build(source, config, None)
-            return
-        free = built.free_penalties or any(getattr(config, n) != getattr(self.config, n) for n in game.PENALTIES)
-        program = self._programs.get(game.program_key(source.script, config, free))
-        if program:
+        if self._asked:  # the game that plays on in the meantime takes over what it can, a rate for example
+            with contextlib.suppress(BadInput):
+                self._change_at_once(*self.source.changed(self.config, values))
+        if self._change_at_once(*asked):
             self._building += 1  # what is being built is no longer asked for
-            self.busy, self._asked, look = "", None, self._look(source.script, config)
-            self._continue(Built(source, config, built.game, built.scene, program, look, free))
+            self.busy, self._asked = "", None
+        elif self._goes_on(*asked):
+            self._build(*asked, self._built.game, self._penalties_are_free(asked[1]))
         else:
-            self._build(source, config, built.game, free)
+            self._build(*asked, None)
+
+    def _change_at_once(self, source: Any, config: Any) -> bool:
+        """Go on with other settings; False if a program has to be compiled for them, or they need a new game."""
+        if not self._goes_on(source, config):
+            return False
+        built, free = self._built, self._penalties_are_free(config)
+        program = self._programs.get(game.program_key(source.script, config, free))
+        if program and config != self.config:
+            look = self._look(source.script, config)
+            self._continue(Built(source, config, built.game, built.scene, program, look, free))
+        return bool(program)
+
+    def _penalties_are_free(self, config: Any) -> bool:
+        """Whether the program that goes on with these settings has the weights of penalties as variables."""
+        changed = any(getattr(config, name) != getattr(self.config, name) for name in game.PENALTIES)
+        return self._built.free_penalties or changed
 
     def _goes_on(self, source: Any, config: Any) -> bool:
         """Whether the game that is played can go on with these settings."""

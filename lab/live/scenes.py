@@ -195,14 +195,14 @@ class Line:
 SCENES = {"mixture_2d": Plane, "normal_1d": Line}
 
 
-def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray], at_most: int = 150) -> dict:
+def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One minibatch of one seed for slow motion: latents, fakes, real points, D's logits and its push on the fakes.
 
     `batch` holds `x [S, F, B]` and the random bits `z [S, Z, B]` of one step, of all seeds.
     """
     one = gans.alone(seed)
-    z = np.asarray(draws.latents(np.asarray(batch["z"])[seed : seed + 1, :, :at_most], gans.config.latent))
-    real = np.asarray(batch["x"])[seed : seed + 1, :, :at_most] * one.std + one.mean
+    z = np.asarray(draws.latents(np.asarray(batch["z"])[seed : seed + 1], gans.config.latent))
+    real = np.asarray(batch["x"])[seed : seed + 1] * one.std + one.mean
     fakes = fakes_in_training(gans, seed, z[0])[None]
     return {
         "all_z": z[0],
