@@ -89,7 +89,8 @@ def scheduler(folder: Path) -> Iterator[str]:
     for count, workers, seconds in ((1000, 2, 0), (100, 100, 2), (1000, 100, 2), (10_000, 100, 2)):
         program = [sys.executable, __file__, "--cells", str(count), str(workers), str(seconds), str(folder / "cells")]
         done = subprocess.run(program, check=True, stdout=subprocess.PIPE, text=True)  # a Ray of its own
-        wall, cpu, memory = json.loads(done.stdout.splitlines()[-1])
+        (found,) = (line for line in done.stdout.splitlines() if line.startswith("[") and line.endswith("]"))
+        wall, cpu, memory = json.loads(found)
         perfect = count * seconds / workers
         times = f"{wall:.1f} s | {perfect:.0f} s | {1000 * cpu / count:.1f} ms"
         yield f"| {count:,} | {workers} | {seconds} s | {times} | {memory:.0f} MB |"
