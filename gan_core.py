@@ -116,11 +116,15 @@ def mean_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """The mean of each tensor over the devices that share a step under `tf.distribute`; on one device the tensor.
 
     Each device, a replica, holds its part of the batch. The gradient of this mean is the same mean of the gradients,
-    to every order: the mean over the devices of what each has found is then the gradient of the whole batch.
+    to every order: the mean over the devices of what each has found is then the gradient of the whole batch. All
+    tensors travel as one, because between processes each message takes a millisecond.
     """
     if replicas() == 1:
         return list(values)
-    return list(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, list(values)))
+    flat = tf.concat([tf.reshape(value, (-1,)) for value in values], 0)
+    mean = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, flat)
+    parts = tf.split(mean, [value.shape.num_elements() for value in values])
+    return [tf.reshape(part, value.shape) for part, value in zip(parts, values, strict=True)]
 
 
 def replicas() -> int:
@@ -147,10 +151,10 @@ class Loss(NamedTuple):
 
     d: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     g: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    zero_sum: bool = (
-        False  # G's loss is minus D's, up to terms that G cannot change: D can be unrolled for these only
-    )
+    # G's loss is minus D's, up to terms that G cannot change: D can be unrolled for these only.
+    zero_sum: bool = False
     logistic: bool = False  # the best D(x) is p / (p + q), of the densities p of real samples and q of fakes
+    relative: bool = False  # G's loss depends on the logits of real samples, too; else the image scripts pass None
 
 
 LOSSES: dict[str, Loss] = {
@@ -187,11 +191,13 @@ LOSSES: dict[str, Loss] = {
     "relativistic_paired": Loss(
         d=lambda real, fake: -log_d(real - fake),
         g=lambda real, fake: -log_d(fake - real),
+        relative=True,
     ),
     # each logit is compared with the mean logit of the other kind: Jolicoeur-Martineau 2019; TF-GAN
     "relativistic_average": Loss(
         d=lambda real, fake: -(log_d(real - over_batch(fake)) + log_one_minus_d(fake - over_batch(real))),
         g=lambda real, fake: -(log_d(fake - over_batch(real)) + log_one_minus_d(real - over_batch(fake))),
+        relative=True,
     ),
 }
 

@@ -120,7 +120,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             total = total + config.r1 * core.batch_mean(penalty)
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    new_real_logits, _ = discriminator(real, real_mask)  # for losses of G that use them; else pruned
+    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
     with tf.GradientTape() as fake_tape:
         fake_tape.watch(fake)  # a tensor, not a variable
         g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))

@@ -140,7 +140,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
         d_loss = core.batch_mean(loss.d(d_logits(b), d_logits(fake))) / 2
     networks.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam)
 
-    real_logits = d_logits(b)
+    real_logits = d_logits(b) if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
         g_loss = core.batch_mean(loss.g(real_logits, d_logits(fake)))

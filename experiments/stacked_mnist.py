@@ -143,8 +143,7 @@ def adversarial_step(
             total += config.r1 * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    # Most losses of G ignore the real logits; the graph leaves out what no result depends on.
-    real_logits, _ = discriminator(real, real_mask)
+    real_logits = discriminator(real, real_mask)[0] if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
         g_loss = core.batch_mean(loss.g(real_logits, discriminator(fake, mask_of_g_step)[0]))

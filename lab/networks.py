@@ -152,8 +152,9 @@ def fused_batch_norm(
     batch, for which there is no kernel.
     """
     if statistics is None and core.replicas() > 1:
-        y, moments = batch_norm(tf.cast(x, tf.float32), scale, offset, moments_over_replicas(x))
-        return tf.cast(y, x.dtype), moments
+        mean, variance = moments_over_replicas(x)
+        factor = scale * tf.math.rsqrt(variance + EPSILON)
+        return x * tf.cast(factor, x.dtype) + tf.cast(offset - factor * mean, x.dtype), [mean, variance]
     mean, variance = statistics or ([], [])
     y, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=EPSILON, is_training=statistics is None

@@ -178,6 +178,13 @@ def play(loss="minimax", seeds=(0, 1, 2), steps=5, jit_compile=True, only=None, 
     return game, losses
 
 
+@pytest.mark.parametrize("name", core.LOSSES)
+def test_the_losses_of_g_that_depend_on_real_logits_are_called_relative(name):
+    fake, real = tf.constant([-1.0, 0.5, 2.0]), tf.constant([0.3, -0.2, 1.0])
+    moved = core.LOSSES[name].g(real + 1, fake) - core.LOSSES[name].g(real, fake)
+    assert bool(tf.reduce_any(moved != 0)) == core.LOSSES[name].relative
+
+
 @pytest.mark.parametrize(
     ("loss", "jit_compile", "settings"),
     [
