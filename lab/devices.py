@@ -167,7 +167,7 @@ def _require_shares(batch: int, count: int) -> None:
 def _startup(workers: Cluster) -> Iterator[None]:
     """Say what the wait is for. BadInput if this worker's port is taken."""
     try:
-        with screen.waiting(f"waiting for the other {len(workers.addresses) - 1} workers"):
+        with screen.waiting("waiting for the other workers"):
             yield
     except (tf.errors.OpError, RuntimeError) as error:
         address, reason = workers.addresses[workers.number], str(error).splitlines()[0][:200]
