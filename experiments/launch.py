@@ -18,11 +18,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Any
 
 from lab import cli, runs, screen, signals, storage
 from lab.files import BadInput
@@ -64,7 +65,7 @@ def main(args: list[str]) -> None:
                 words = ["--resume", str(folder)]
             if restart < flags.restarts:
                 screen.say(f"starting all {flags.workers} workers again ({restart + 1} of {flags.restarts})")
-        raise runs.Stopped(f"{folder}: a worker was lost {flags.restarts + 1} times", 1)
+        raise runs.Stopped(f"{folder}: a worker was lost, and --restarts {flags.restarts} allows no further start", 1)
 
 
 def value_of(words: list[str], *flags: str) -> str | None:
@@ -76,14 +77,17 @@ def value_of(words: list[str], *flags: str) -> str | None:
 def run(count: int, command: list[str]) -> int:
     """Run all workers once, until they end. Returns 0, or the exit code of the first one that failed."""
     with ExitStack() as stack:
-        workers = []
+        workers, errors = [], stack.enter_context(tempfile.TemporaryFile("w+"))
         for tf_config in tf_configs(count):
-            workers.append(stack.enter_context(started(command, tf_config)))
+            workers.append(stack.enter_context(started(command, tf_config, errors)))
             stack.callback(workers[-1].kill)
         try:
             failed = wait(workers, float("inf"))
             if failed:
                 wait([worker for worker in workers if worker is not failed], PATIENCE)
+                if not workers[0].returncode or workers[0].returncode < 0:  # the chief said nothing: it was killed
+                    errors.seek(0)
+                    sys.stderr.write(errors.readline())
             return failed.returncode if failed else 0
         except signals.Interrupted as signal:
             workers[0].send_signal(signal.code - 128)
@@ -99,13 +103,16 @@ def tf_configs(count: int) -> list[str]:
     return [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
 
 
-def started(command: list[str], tf_config: str) -> subprocess.Popen:
-    """A worker, in a session of its own, so that the terminal's Ctrl-C does not reach it; the chief alone speaks."""
+def started(command: list[str], tf_config: str, errors: IO[str]) -> subprocess.Popen:
+    """A worker, in a session of its own, so that the terminal's Ctrl-C does not reach it.
+
+    The chief alone speaks; what the others write on standard error goes into the file `errors`.
+    """
     task = json.loads(tf_config)
     cores = max(1, (os.cpu_count() or 1) // len(task["cluster"]["worker"]))
     environment = {"TF_NUM_INTRAOP_THREADS": str(cores)} | os.environ | {"TF_CONFIG": tf_config}
-    screen_of = None if task["task"]["index"] == 0 else subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, *command], env=environment, stdout=screen_of, start_new_session=True)
+    streams: dict[str, Any] = {} if task["task"]["index"] == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
+    return subprocess.Popen([sys.executable, *command], env=environment, start_new_session=True, **streams)
 
 
 def wait(workers: list[subprocess.Popen], seconds: float) -> subprocess.Popen | None:

@@ -114,6 +114,14 @@ def test_ctrl_c_is_passed_on_and_one_device_goes_on(tmp_path):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 200
 
 
+@pytest.mark.cluster
+def test_what_is_wrong_for_all_workers_is_said_once(tmp_path):
+    process = launched(tmp_path / "run", 20, "--workers", 3)
+    _, error = process.communicate()
+    assert process.returncode == 2 and error.count("\n") == 1
+    assert error.startswith("--batch 8: expected a multiple of 3") and not (tmp_path / "run").exists()
+
+
 def test_of_two_workers_the_silent_one_is_lost():
     with launch.socket.create_server(("127.0.0.1", 0)) as server:
         here = f"127.0.0.1:{server.getsockname()[1]}"

@@ -463,9 +463,7 @@ class Engine(threading.Thread):
             self._rate = self._seed_steps / (now - self._mark)
             self._mark, self._seed_steps = now, 0
         arrays = scene.look(*self._looker(built.game.gans, self.seed, *weights)) | self._pictures
-        if not core.LOSSES[
-            self.config.loss
-        ].logistic:  # D* = p / (p + q) is the best D for the losses with log D alone
+        if not core.LOSSES[self.config.loss].logistic:  # for other losses D* = p / (p + q) is not the best D
             arrays.pop("optimal", None)
         arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)
         if self.stage >= 0:
