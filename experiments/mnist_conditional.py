@@ -99,11 +99,14 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
 
     with tf.GradientTape() as tape:
-        real_logits, real_moments = discriminator(real, real_mask)
+        with tf.GradientTape() as slope_tape:
+            slope_tape.watch(real)
+            real_logits, real_moments = discriminator(real, real_mask)
         fake_logits, fake_moments = discriminator(fake, fake_mask)
         d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
-            penalty = core.r1(lambda x: discriminator(x, real_mask)[0], real, axis=(1, 2, 3))
+            slope = slope_tape.gradient(real_logits, real)
+            penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             total += config.r1 * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 

@@ -112,11 +112,14 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     fake = tf.stop_gradient(drawn)  # for D fakes are constants
 
     with tf.GradientTape() as d_tape:  # real and fake are each normalised by the mean and variance of their own batch
-        real_logits, real_moments = discriminator(real, real_mask)
+        with tf.GradientTape() as slope_tape:
+            slope_tape.watch(real)
+            real_logits, real_moments = discriminator(real, real_mask)
         fake_logits, fake_moments = discriminator(fake, fake_mask)
         d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
-            penalty = core.r1(lambda x: discriminator(x, real_mask)[0], real, axis=(1, 2, 3))
+            slope = slope_tape.gradient(real_logits, real)
+            penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             total = total + config.r1 * core.batch_mean(penalty)
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 

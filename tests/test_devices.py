@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 from helpers import command, one_line
 
+import gan_core as core
 from experiments import launch, mnist_dcgan, normal_1d
 from lab import devices, files, storage
 
@@ -132,6 +134,19 @@ def test_of_two_workers_the_silent_one_is_lost():
 def launch_address():
     """An address of this machine at which nobody listens."""
     return json.loads(launch.tf_configs(1)[0])["cluster"]["worker"][0]
+
+
+@pytest.mark.parametrize("step_of_the_other", [6, 3])
+def test_workers_that_resume_at_different_steps_are_refused(step_of_the_other, monkeypatch):
+    monkeypatch.setattr(core, "mean_over_replicas", lambda values: [(v + step_of_the_other) / 2 for v in values])
+    cluster = devices.Cluster(["a:1", "b:1"], 0)
+    loop = devices._SharedLoop(core.tf.distribute.get_strategy(), cluster, step=None, batch_axis={})
+    game = SimpleNamespace(step=core.tf.Variable(6, dtype=core.tf.int64))
+    if step_of_the_other == 6:
+        loop._require_same_step(game)
+    else:
+        with pytest.raises(files.BadInput, match="this worker is at step 6, others are not"):
+            loop._require_same_step(game)
 
 
 def test_workers_have_ports_of_their_own():
