@@ -6,11 +6,16 @@ convolves, D has strided convolutions, both have batch norm. D maximises E log D
 maximises E log D(G(z)); the code minimises minus these, computed from logits, and D also pays for the slope of its
 logit (R1).
 
+z begins with a category, one of ten, in which all but one of its first ten numbers are 0. G is a continuous function,
+and without categories it draws images between two digits that are neither. Nobody tells G what a category should
+mean, but it finds the digits by itself: figures/categories.png shows them.
+
 The fakes are measured against the test images by a digit classifier, which is trained when it is first needed and
 then kept: above all by the Frechet distance between its features of fakes and of test images (lower is better).
 Beside every number stands its floor: the score of as many real training images instead of fakes.
 
     python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
+    python experiments/mnist_dcgan.py --categories 0        z is normal throughout
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
     python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
@@ -43,7 +48,8 @@ class Config:
     train_images: cli.Count = 50_000  # the first ones; the last 10,000 choose the width of a Parzen window
     # networks
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
-    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
+    categories: cli.Categories = 10  # of the one-hot code with which z begins; 0: none; see draws.coded_latents
+    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
     momentum: cli.Decay = 0.8  # of the running mean and variance of batch norm; .8: the mean of about 5 batches
@@ -69,11 +75,16 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
+        enough = f"more than the numbers of the code, --categories {self.categories}"
+        cli.require(self, "latent_dim", enough, lambda v: v > self.categories)
 
 
 CLASSIC = replace(  # a tutorial's settings
     Config(),
     train_images=60_000,
+    latent_dim=100,
+    categories=0,
+    generator_maps=(128, 128, 64),
     r1=0.0,
     dropout=0.25,
     steps=4001,
@@ -106,7 +117,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
 
     real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
-        z = tf.cast(draws.latents(batch["z"], "normal"), config.precision)
+        z = tf.cast(draws.coded_latents(batch["z"], config.categories), config.precision)
         images, g_moments = networks.dcgan_generator(z, g.weights)
         drawn = tf.cast(images, tf.float32)
     fake = tf.stop_gradient(drawn)  # for D fakes are constants
@@ -167,8 +178,12 @@ def batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator
 
 def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
     """A function: latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G."""
-    run = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
-    return partial(draws.in_parts, lambda bits: run(tf.constant(bits)).numpy()[..., 0])
+
+    @tf.function(autograph=False)
+    def images(bits):
+        return networks.dcgan_images(draws.coded_latents(bits, config.categories), game)
+
+    return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy()[..., 0])
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
@@ -199,7 +214,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers, each with its floor: what real training images score in the place of the fakes."""
     config, game = trained.config, trained.game
-    fakes = generator(config, game)(draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
+    fakes = generator(config, game)(bits)
+    categories = bits[:, : config.categories].argmax(1) if config.categories else None
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
     result |= {
         "parameters": runs.count_parameters(
@@ -208,17 +225,19 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         ),
         "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }
-    result |= trained.scorer.final(fakes)
+    result |= trained.scorer.final(fakes, categories)
     return result | {"headline": classifier.headline(result)}
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
-    """Write samples, strip, interpolation, neighbours, curves (.png) and training.gif to the folder."""
+    """Write samples, strip, interpolation, neighbours, categories, curves (.png) and training.gif to the folder."""
     config, generate = trained.config, generator(trained.config, trained.game)
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest)
+    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=8)
+    by_category = generate(bits) if config.categories else None
+    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 

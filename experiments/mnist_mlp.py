@@ -38,6 +38,7 @@ class Config:
     train_images: cli.Count = 50_000  # how many, from the first on; MNIST's last 10,000 choose the Parzen window
     # networks
     latent_dim: cli.Count = 64  # numbers in z, which is standard normal; 16 were no better than 64
+    categories: cli.Categories = 0  # of the one-hot code with which z begins; 0: none; see draws.coded_latents
     generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 Parzen is 20 nats lower
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
     generator_activation: cli.Activation = "leaky_relu"
@@ -66,6 +67,8 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
+        enough = f"more than the numbers of the code, --categories {self.categories}"
+        cli.require(self, "latent_dim", enough, lambda v: v > self.categories)
 
 
 DNN = replace(
@@ -140,7 +143,10 @@ def generator(config: Config, game: core.Game) -> Callable[[np.ndarray], np.ndar
     """Latent bits `[n, latent_dim]` -> fakes `[n, side, side]` in [0, 1], by the average of G's weights."""
     _, g = networks(config)
     side = round(game.average[-1].shape[0] ** 0.5)
-    columns = core.compiled(lambda bits, weights: g(draws.latents(bits, "normal"), weights))  # [pixels, n]
+
+    @core.compiled
+    def columns(bits, weights):  # [pixels, n]
+        return g(draws.coded_latents(bits, config.categories, axis=0), weights)
 
     def generate(bits: np.ndarray) -> np.ndarray:
         fakes = columns(bits.T, game.average).numpy().T.reshape(-1, side, side)
@@ -175,7 +181,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     def step(game: core.Game, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         x = tf.gather(pixels, batch["chosen"])  # [B, pixels]; inside the loop, so that no call copies 12 MB of pixels
         x = scale * tf.transpose(tf.cast(x, tf.float32)) + shift  # [pixels, B]
-        z = draws.latents(batch["z"], "normal")  # [Z, B]
+        z = draws.coded_latents(batch["z"], config.categories, axis=0)  # [Z, B]
         return core.adversarial_step(game, rules, {"x": x, "z": z})
 
     def draw(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
@@ -202,21 +208,25 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers, each with its floor: what real training images score in the place of the fakes."""
     config, game = trained.config, trained.game
-    generate = generator(config, game)
-    fakes = generate(draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
+    bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
+    fakes = generator(config, game)(bits)
+    categories = bits[:, : config.categories].argmax(1) if config.categories else None
     parameters = runs.count_parameters(generator=game.generator.weights, discriminator=game.discriminator.weights)
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps, "parameters": parameters}
-    result |= {"classifier_accuracy": trained.scorer.classifier.test_accuracy} | trained.scorer.final(fakes)
+    result |= {"classifier_accuracy": trained.scorer.classifier.test_accuracy}
+    result |= trained.scorer.final(fakes, categories)
     return result | {"headline": classifier.headline(result)}
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
-    """samples, strip, interpolation, neighbours, curves (.png) and training.gif."""
+    """samples, strip, interpolation, neighbours, categories, curves (.png) and training.gif."""
     config, generate = trained.config, generator(trained.config, trained.game)
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest)
+    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=8)
+    by_category = generate(bits) if config.categories else None
+    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 

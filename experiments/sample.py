@@ -242,10 +242,10 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
     if "game" not in state:  # of numpy_gan: G's weights, two moments of each, and the number of steps
         weights = state["generator"][: len(state["generator"]) // 3]
         return export.dense_images(weights, "relu", "tanh", data["side"])
-    weights = [w.numpy() for w in state["game"].average]
+    weights, categories = [w.numpy() for w in state["game"].average], getattr(config, "categories", 0)
     if any(w.ndim == 4 for w in weights):
-        return export.dcgan_images(weights, data.get("class_frequencies"))
-    return export.dense_images(weights, config.generator_activation, config.output, data["side"])
+        return export.dcgan_images(weights, data.get("class_frequencies"), categories)
+    return export.dense_images(weights, config.generator_activation, config.output, data["side"], categories)
 
 
 @contextlib.contextmanager

@@ -288,9 +288,16 @@ class ImageScorer:
         """The numbers of one record, with their floors, from fakes `[log_samples, side, side]` in [0, 1]."""
         return self.scores(fakes) | self._log_floors
 
-    def final(self, fakes: np.ndarray) -> dict[str, Any]:
-        """All numbers of result.json, with their floors, from fakes `[eval_samples, side, side]` in [0, 1]."""
-        return self.scores(fakes, final=True) | self.floors(self.config.eval_samples, final=True)
+    def final(self, fakes: np.ndarray, categories: np.ndarray | None = None) -> dict[str, Any]:
+        """All numbers of result.json, with their floors, from fakes `[eval_samples, side, side]` in [0, 1].
+
+        `categories`: which category of the latents each fake has; it adds `purity`.
+        """
+        scores = self.scores(fakes, final=True) | self.floors(self.config.eval_samples, final=True)
+        if categories is not None:
+            probabilities, _ = self.classifier.classify(fakes)
+            scores["purity"] = image_metrics.purity(categories, probabilities.argmax(-1))
+        return scores
 
     @cached_property
     def _log_floors(self) -> dict[str, Any]:

@@ -133,6 +133,25 @@ def latents(bits: tf.Tensor, distribution: str) -> tf.Tensor:
     return 2 * ((tf.cast(bits, tf.float32) + 0.5) / 65536) - 1
 
 
+def coded_latents(bits: tf.Tensor, categories: int, axis: int = -1) -> tf.Tensor:
+    """Standard normal z that begins with a one-hot code, from uniform 16-bit integers of the same shape.
+
+    The code takes the first `categories` numbers along `axis`: the largest of them becomes sqrt(categories), so
+    that their mean square stays 1, and the others 0. All categories are equally likely. With 0 categories there is
+    no code.
+
+    A generator is a continuous function: from one digit to another it draws images that are neither, unless the
+    latents between them are never drawn. InfoGAN has such codes (Chen et al. 2016, section 7.2), and beyond that
+    rewards G if its code can be read from its images; here nothing is rewarded.
+    """
+    z = latents(bits, "normal")
+    if not categories:
+        return z
+    numbers, normal = tf.split(z, [categories, z.shape[axis] - categories], axis)
+    code = tf.one_hot(tf.argmax(numbers, axis), categories, axis=axis)
+    return tf.concat([np.sqrt(categories) * code, normal], axis)
+
+
 @functools.cache
 def _normal_numbers() -> tf.Tensor:
     """The standard normal number of each of the 65,536 values: looking it up takes a tenth of the time."""
@@ -148,6 +167,16 @@ def latent_bits(seed: int, n: int, latent_dim: int, step: int = 0) -> np.ndarray
 def normal_from_bits(bits: np.ndarray) -> np.ndarray:
     """Standard normal numbers from uniform 16-bit integers, in NumPy."""
     return ndtri((bits + 0.5) / 65536)
+
+
+def bits_by_category(seed: int, latent_dim: int, categories: int, rows: int) -> np.ndarray:
+    """Bits of latents with each category in turn: uint16 `[rows * categories, latent_dim]`; see `coded_latents`.
+
+    The latents of a row differ in their category alone.
+    """
+    bits = latent_bits(seed, rows, latent_dim).repeat(categories, axis=0)
+    bits[:, :categories] = np.tile(np.eye(categories, dtype=np.uint16) * 65535, (rows, 1))
+    return bits
 
 
 def interpolated_bits(seed: int, latent_dim: int, rows: int, columns: int) -> np.ndarray:

@@ -89,10 +89,14 @@ def latents(n, seed=0):
 # ---------------------------------------------------------------------------------------------------- images
 
 
-def dense_images(weights: Sequence[np.ndarray], activation: str, output: str, side: int) -> Generator:
+def dense_images(
+    weights: Sequence[np.ndarray], activation: str, output: str, side: int, categories: int = 0
+) -> Generator:
     """A multilayer perceptron of columns whose output is an image.
 
-    `weights`: `[W1, b1, W2, b2, ...]`, each `[out, in]` or `[out, 1]`.
+    Args:
+        weights: `[W1, b1, W2, b2, ...]`, each `[out, in]` or `[out, 1]`.
+        categories: of the code with which the latents begin; see `draws.coded_latents`.
     """
     depth, inputs = len(weights) // 2, weights[0].shape[1]
     functions = f'''
@@ -105,15 +109,20 @@ def generate(z):
     a = g["W{depth}"] @ h + g["b{depth}"]
     return ({OUTPUTS[output]}).T.reshape(-1, {side}, {side})
 '''
-    return Generator(_layers(weights), functions, _image_latents(inputs))
+    return Generator(_layers(weights), functions, _image_latents(inputs, categories))
 
 
-def dcgan_images(weights: Sequence[np.ndarray], class_frequencies: Sequence[float] | None = None) -> Generator:
+def dcgan_images(
+    weights: Sequence[np.ndarray],
+    class_frequencies: Sequence[float] | None = None,
+    categories: int = 0,
+) -> Generator:
     """The DCGAN of `lab.networks`, at inference: batch norm uses the running statistics.
 
     Args:
         weights: those of `networks.dcgan_generator`, then the running mean and variance of each batch norm.
         class_frequencies: of a conditional G, whose input is a latent and then ten numbers that name the digit.
+        categories: of the code with which the latents begin; see `draws.coded_latents`.
     """
     blocks = (len(weights) - 4) // 6  # 4 weights and 2 statistics each; a dense layer and a last convolution
     arrays = {"W": weights[0], "b": weights[1]}
@@ -127,7 +136,7 @@ def dcgan_images(weights: Sequence[np.ndarray], class_frequencies: Sequence[floa
     side, inputs = first * 2**blocks, len(weights[0])
     shape, grey = (f"[n, {side}, {side}]", "[..., 0]") if channels == 1 else (f"[n, {side}, {side}, {channels}]", "")
     given, words, label, call = "z", f"Latents [n, {inputs}]", "", "generate(latents(10))"
-    code = _image_latents(inputs)
+    code = _image_latents(inputs, categories)
     if class_frequencies is not None:
         given, words, inputs = "z, digits", f"Latents [n, {inputs - 10}] and digits [n]", inputs - 10
         label, call = "    z = np.hstack([z, np.eye(10)[digits]])\n", "generate(latents(10), digits_of_all_kinds(10))"
@@ -173,14 +182,18 @@ def _layers(weights: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(names, weights, strict=True))
 
 
-def _image_latents(inputs: int) -> str:
+def _image_latents(inputs: int, categories: int = 0) -> str:
+    one_hot = f"""
+    code = z[:, :{categories}]  # a category: of these numbers all but the largest become 0
+    code[:] = {categories}**0.5 * np.eye({categories})[code.argmax(1)]"""
     return (
         _table("normal")
         + f'''
 def latents(n, seed=0):
     """n standard normal latents [n, {inputs}]: those of `sample.py --seed SEED`."""
 {_random_bits(inputs, "seed", 4)}
-    return {_from_bits("normal", inputs)}
+    z = {_from_bits("normal", inputs)}{one_hot if categories else ""}
+    return z
 '''
     )
 

@@ -30,6 +30,21 @@ class Parzen(NamedTuple):
 # ------------------------------------------------------------------------- what a digit classifier says: labels
 
 
+def purity(clusters: ArrayLike, classes: ArrayLike) -> float:
+    """The share of images whose class is the most frequent one of their cluster.
+
+    Source: Manning, Raghavan and Schuetze 2008, equation 16.1. It is 1 if each cluster holds images of one class;
+    with a single cluster of ten equal classes it would be .1. ValueError: not as many `clusters` [n] as `classes`
+    [n], or none.
+    """
+    clusters, classes = np.asarray(clusters), np.asarray(classes)
+    if clusters.shape != classes.shape or not clusters.size:
+        raise ValueError(f"clusters and classes: got shapes {clusters.shape} and {classes.shape}, expected [n] twice")
+    counts = np.zeros((clusters.max() + 1, classes.max() + 1), int)
+    np.add.at(counts, (clusters, classes), 1)
+    return float(counts.max(axis=1).sum() / len(classes))
+
+
 def label_kl(
     real_labels: ArrayLike, fake_labels: ArrayLike, classes: int = 10, smoothing: float = 0.5, reverse: bool = False
 ) -> float:

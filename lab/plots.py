@@ -470,6 +470,7 @@ def image_figures(
     nearest: Array | None = None,
     columns: int = 10,
     rows: Sequence[str] = (),
+    by_category: Array | None = None,
 ) -> None:
     """Pictures of an image experiment, from images `[n, H, W]` or `[n, H, W, 1 or 3]` in [0, 1].
 
@@ -478,6 +479,7 @@ def image_figures(
     interpolation.png   each row goes from one latent to another in 12 images
     training.gif        fakes of the same latents through training
     neighbours.png      if `nearest` is given: the first samples, each above the training image nearest to it
+    categories.png      if `by_category` is given: its 8 rows, whose latents differ in their category alone
 
     `rows`: names of the rows of samples and interpolation, such as the digits that were asked for.
     """
@@ -490,6 +492,9 @@ def image_figures(
         n, names = len(nearest), ("fake", "nearest training image")
         pairs = np.concatenate([samples[:n], nearest])
         save_sheet(folder / "neighbours.png", pairs, n, "Are training images copied?", names)
+    if by_category is not None:
+        words = "Each column: one category of the latents; each row: the same other numbers"
+        save_sheet(folder / "categories.png", by_category, len(by_category) // 8, words)
 
 
 CONFIDENT = ("Classifier at least 90% confident", "share of images", "share", "real images")

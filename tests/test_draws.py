@@ -116,3 +116,27 @@ def test_parts_are_joined_in_order():
     parts = []
     assert (draws.in_parts(lambda a, b: parts.append(len(a)) or a + b, rows, rows, at_once=3) == 2 * rows).all()
     assert parts == [3, 3, 1]
+
+
+def test_a_code_names_the_largest_of_its_numbers():
+    bits = np.array([[5, 9, 7, 65_535], [40_000, 39_999, 0, 1]], np.uint16)  # two samples
+    coded = draws.coded_latents(bits, categories=3).numpy()
+    normal = draws.latents(bits, "normal").numpy()
+    np.testing.assert_allclose(coded[:, :3], np.sqrt(3) * np.array([[0, 1, 0], [1, 0, 0]]), rtol=1e-6)
+    np.testing.assert_array_equal(coded[:, 3:], normal[:, 3:])
+    np.testing.assert_array_equal(draws.coded_latents(bits.T, 3, axis=0).numpy(), coded.T)
+    np.testing.assert_array_equal(draws.coded_latents(bits, 0).numpy(), normal)
+
+
+def test_all_categories_are_equally_likely_and_as_long_as_normal_numbers():
+    z = draws.coded_latents(draws.latent_bits(seed=3, n=40_000, latent_dim=12), categories=10).numpy()
+    shares = (z[:, :10] > 0).mean(0)
+    np.testing.assert_allclose(shares, 0.1, atol=5 * np.sqrt(0.1 * 0.9 / 40_000))  # five standard errors
+    np.testing.assert_allclose((z[:, :10] ** 2).mean(), 1, rtol=1e-6)
+
+
+def test_a_row_differs_in_its_category_alone():
+    bits = draws.bits_by_category(seed=0, latent_dim=7, categories=3, rows=2)
+    z = draws.coded_latents(bits, categories=3).numpy().reshape(2, 3, 7)
+    np.testing.assert_allclose(z[:, :, :3], [np.sqrt(3) * np.eye(3)] * 2, rtol=1e-6)
+    assert (z[:, :1, 3:] == z[:, :, 3:]).all() and (z[0, :, 3:] != z[1, :, 3:]).all()

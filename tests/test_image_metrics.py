@@ -107,6 +107,15 @@ def test_blocks_of_any_height_give_the_same(metric, monkeypatch):
 # ---- labels
 
 
+def test_purity_by_hand():
+    clusters, classes = [0, 0, 0, 1, 1, 3], [5, 5, 2, 2, 0, 1]  # 2 of 3, 1 of 2, 1 of 1
+    assert image_metrics.purity(clusters, classes) == pytest.approx(4 / 6, rel=1e-12)
+    assert image_metrics.purity(classes, classes) == 1
+    for wrong in (([0], [0, 1]), ([], [])):
+        with pytest.raises(ValueError, match="expected"):
+            image_metrics.purity(*wrong)
+
+
 def test_label_kl_by_hand():
     real, fake = [0, 1, 1, 0], [0, 0, 1, 0]  # masses 1/2 1/2; counts 3 1, smoothed (3.5 1.5) / 5
     assert image_metrics.label_kl(real, fake, 2) == pytest.approx(-np.log(4 * 0.7 * 0.3) / 2, rel=1e-12)

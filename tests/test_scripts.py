@@ -20,7 +20,7 @@ POINTS = "--seeds 2 --steps 60 --eval-every 20 --eval-samples 200 --checkpoint-e
 FLAGS = {  # short runs of three records, saved at each
     "normal_1d": POINTS + " --generator-hidden 8 --discriminator-hidden 8",
     "mixture_2d": POINTS + " --samples 500 --batch 50 --generator-hidden 16 16 --discriminator-hidden 16",
-    "mnist_mlp": IMAGES + " --latent-dim 8 --generator-hidden 32 --discriminator-hidden 32",
+    "mnist_mlp": IMAGES + " --latent-dim 8 --categories 4 --generator-hidden 32 --discriminator-hidden 32",
     "mnist_dcgan": IMAGES + SMALL_MAPS,
     "mnist_conditional": IMAGES + SMALL_MAPS,
     "stacked_mnist": STACKED + SMALL_MAPS + " --batch 8 --stacked-images 500",
