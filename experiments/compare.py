@@ -1,23 +1,24 @@
 """Which settings are better, and is the difference real? Any settings of any script, over many seeds.
 
     python experiments/compare.py mixture_2d --vary loss=minimax,hinge r1=0.1,1 --seeds 32 --target grid
-    python experiments/compare.py mnist_dcgan --vary r1=0,1 dropout=0,0.25 --seeds 5 --data digits
+    python experiments/compare.py mnist_dcgan --vary r1=0,1 dropout=0,0.25 --seeds 8 --data digits
     python experiments/compare.py normal_1d --vary recipe=stable,classic
     python experiments/compare.py normal_1d mixture_2d --vary loss=hinge,minimax r1=0,1 --one-at-a-time
 
-All other flags are the script's, and hold for every run. Every combination of the values is trained, or with
---one-at-a-time the recipe and each change of it alone. All share the seeds, so that differences are taken seed by
-seed. The table gives medians with bootstrap intervals, and says which others each setting beats beyond chance.
-"Chance" means that a difference is as likely to favour one setting as the other, whatever its size: the test is not
-one of equal medians (docs/results/levels.md). Settings that choose the data (--target, --data) may be varied, too:
-results on different data are not compared with each other.
+All other flags are the script's, and hold for every run; only --devices, --resume and --tensorboard are not allowed.
+Every combination of the values is trained, or with --one-at-a-time the recipe and each change of it alone. All share
+the seeds, so that differences are taken seed by seed. The table gives medians with bootstrap intervals, and says
+which others each setting beats beyond chance. "Chance" means that a difference is as likely to favour one setting as
+the other, whatever its size: the test is not one of equal medians (docs/results/levels.md). Settings that choose the
+data (--target, --data) may be varied, too: results on different data are not compared with each other.
 
 With --budget 20m settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
-of the seeds, then the better half trains as many again, and so on. Before each round the time is estimated that it
-takes; if it is more than what is left of the budget, the table is made of what is there.
+of the seeds, then the better half trains as many again, and so on. The first round is always played. Before each
+later one its time is estimated; if it is more than what is left of the budget, the table is made of what is there.
 
 Runs are made at the same time by --workers processes, or by the cluster at --address (docs/cluster.md). Finished ones
-are kept in the folder --out and never made again: after Ctrl-C, or with more seeds, the same command goes on.
+are kept in the folder --out: after Ctrl-C the same command goes on. With more --seeds only the new ones are trained,
+except by normal_1d and mixture_2d, which train all seeds of a setting in one run.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ def _flag(name: str) -> Any:
     return tyro.conf.arg(metavar=name, help_behavior_hint="")
 
 
+Level = Annotated[float | None, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1), _flag("CHANCE")]
+
+
 @dataclass(frozen=True)
 class Config:
     """Settings of one study; all other flags are the script's."""
@@ -63,14 +67,12 @@ class Config:
     seeds: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 10  # of each setting
     metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
-    level: Annotated[float | None, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1), _flag("CHANCE")] = (
-        None  # of claiming any difference by chance; refused if there are too few seeds for it [default: .05]
-    )
+    level: Level = None  # of claiming anything by chance; refused if the seeds are too few for it [default: .05]
     budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop the worse half, and again
     workers: Annotated[cli.Count | None, _flag("NUMBER")] = None  # processes [default: as many as there are cores]
     address: Annotated[str | None, _flag("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
     shared: bool = False  # the machines of the cluster share the folder --out, and no results have to be sent
-    out: Annotated[str | None, _flag("FOLDER")] = None  # of runs and table [default: runs/compare/SCRIPT-NAMES]
+    out: Annotated[str | None, _flag("FOLDER")] = None  # of runs and table [default: one in runs/compare/]
 
     def __post_init__(self) -> None:
         cli.check(self)
@@ -192,7 +194,8 @@ class Study:
         self.better = "more" if self.metric in HIGHER else "less"
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
-        names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary)])
+        names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary), *flags])
+        names = re.sub(r"[^\w.=]+", "-", names)[:100]  # another study, with other flags, has another folder
         self.folder = Path(config.out or Path("runs/compare", names))
         self.rungs = [config.seeds]
         if config.budget:
@@ -227,7 +230,7 @@ class Study:
                 playing = [setting for data in self.data for setting in self.better_half(playing, data)]
             new = {setting: self.cells(setting, before, seeds) for setting in playing}
             every = [cell for made in new.values() for cell in made]
-            spent, share = time.monotonic() - begun, len(playing) * (seeds - before)  # runs of one seed
+            spent, share = self.spent(begun), len(playing) * (seeds - before)  # runs of one seed
             missing = any(not (cell.folder / "result.json").exists() for cell in every)
             if done and missing and spent + spent * share / done > self.config.seconds():
                 screen.say(f"--budget {self.config.budget}: another round would take longer; this is the table")
@@ -237,6 +240,14 @@ class Study:
             for setting, made in new.items():
                 self.found[setting] += [(cell, next(results)) for cell in made]
             before, done = seeds, done + share
+
+    def spent(self, begun: float) -> float:
+        """Seconds since the command began; or what the runs took, if those of an earlier command are among them."""
+        since = time.monotonic() - begun
+        if self.config.address:  # nobody knows how many runs at the same time
+            return since
+        wall = sum(result.get("wall_seconds", 0) for found in self.found.values() for _, result in found)
+        return max(since, wall / (self.config.workers or files.cores()))
 
     def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
         """Those with the lower medians of the settings that still train on the same data."""
@@ -322,7 +333,8 @@ class Study:
             looks = f"Tests are corrected for {len(self.rungs)} looks at a pair."
             notes.append(f"Successive halving: {half}. {looks}")
         if self.config.seeds < self.enough:
-            notes.append(f"Too few seeds: the best of the pairs can be told apart from {self.enough} seeds on.")
+            few = f"With {self.config.seeds} seeds no difference can be shown"
+            notes.append(f"{few}; it takes at least {self.enough}.")
         return notes
 
     def markdown(self, table: list[dict[str, Any]]) -> str:

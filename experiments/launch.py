@@ -3,9 +3,12 @@
     python experiments/launch.py --workers 2 -- mnist_dcgan.py --data digits
 
 What stands behind `--` is the command line of a script whose batch can be shared (mnist_dcgan, mnist_conditional,
-stacked_mnist, pix2pix, cyclegan). Each worker is a process with its own TF_CONFIG, and
-trains on its share of every batch; worker 0, the chief, writes the folder and the screen. When a worker dies, the
-others end within half a minute, and all go on from the newest checkpoint. Ctrl-C goes to the chief, which saves.
+stacked_mnist, pix2pix, cyclegan). Each worker is a process with its own TF_CONFIG, and trains on its share of every
+batch; worker 0, the chief, writes the folder and the screen. When a worker is killed, the others end within half a
+minute, and all go on from the newest checkpoint. If one fails by itself, its error is shown, and nothing is started
+again. Ctrl-C goes to the chief, which saves.
+
+Each worker would claim every GPU of the machine: with GPUs use the script's own --devices instead.
 
 On a cluster its own tools start and restart the workers: Ray Train or SLURM. See docs/gpu.md.
 """
@@ -23,12 +26,19 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from typing import IO, Annotated, Any
 
-from lab import cli, runs, screen, signals, storage
+from lab import cli, files, runs, screen, signals, storage
 from lab.files import BadInput
 
 PATIENCE = 30  # seconds that the other workers have to notice that one is lost, and to end
+EVENTS = ("--tensorboard", "--no-tensorboard")  # flags that a resumed run is given again
+AGAIN = {
+    runs.LOST,
+    128 + SIGTERM,
+    *range(-64, 0),
+}  # exit codes of workers that lost another one, or were killed
 
 
 @dataclass(frozen=True)
@@ -59,10 +69,10 @@ def main(args: list[str]) -> None:
             code = run(flags.workers, [str(path), *words])
             if code == 0:
                 return
-            if code not in (runs.LOST, *range(-64, 0)):  # not lost or killed, but at fault: it would fail again
+            if code not in AGAIN:  # it would fail again
                 sys.exit(code)
             if (folder / "config.json").exists():
-                words = ["--resume", str(folder)]
+                words = ["--resume", str(folder), *(word for word in words if word in EVENTS)]
             if restart < flags.restarts:
                 screen.say(f"starting all {flags.workers} workers again ({restart + 1} of {flags.restarts})")
         raise runs.Stopped(f"{folder}: a worker was lost, and --restarts {flags.restarts} allows no further start", 1)
@@ -75,20 +85,25 @@ def value_of(words: list[str], *flags: str) -> str | None:
 
 
 def run(count: int, command: list[str]) -> int:
-    """Run all workers once, until they end. Returns 0, or the exit code of the first one that failed."""
+    """Run all workers once, until they end. Returns 0, or the exit code of the worker that was the cause."""
     with ExitStack() as stack:
-        workers, errors = [], stack.enter_context(tempfile.TemporaryFile("w+"))
+        workers, errors = [], []
         for tf_config in tf_configs(count):
-            workers.append(stack.enter_context(started(command, tf_config, errors)))
+            errors.append(stack.enter_context(tempfile.TemporaryFile("w+")))
+            workers.append(stack.enter_context(started(command, tf_config, errors[-1])))
             stack.callback(workers[-1].kill)
         try:
             failed = wait(workers, float("inf"))
-            if failed:
-                wait([worker for worker in workers if worker is not failed], PATIENCE)
-                if not workers[0].returncode or workers[0].returncode < 0:  # the chief said nothing: it was killed
-                    errors.seek(0)
-                    sys.stderr.write(errors.readline())
-            return failed.returncode if failed else 0
+            if failed is None:
+                return 0
+            wait([worker for worker in workers if worker is not failed], PATIENCE)
+            codes = [worker.poll() or 0 for worker in workers]
+            at_fault = [k for k, code in enumerate(codes) if code and code not in AGAIN]
+            know_why = at_fault or [k for k, code in enumerate(codes) if code == runs.LOST]
+            if know_why and 0 not in know_why:  # the chief does not know, or was killed; otherwise it has said it
+                errors[know_why[0]].seek(0)
+                sys.stderr.write(errors[know_why[0]].read())
+            return codes[at_fault[0]] if at_fault else failed.returncode
         except signals.Interrupted as signal:
             workers[0].send_signal(signal.code - 128)
             sys.exit(workers[0].wait())
@@ -106,10 +121,10 @@ def tf_configs(count: int) -> list[str]:
 def started(command: list[str], tf_config: str, errors: IO[str]) -> subprocess.Popen:
     """A worker, in a session of its own, so that the terminal's Ctrl-C does not reach it.
 
-    The chief alone speaks; what the others write on standard error goes into the file `errors`.
+    The chief alone speaks; what another one writes on standard error goes into the file `errors`.
     """
     task = json.loads(tf_config)
-    cores = max(1, (os.cpu_count() or 1) // len(task["cluster"]["worker"]))
+    cores = max(1, files.cores() // len(task["cluster"]["worker"]))
     environment = {"TF_NUM_INTRAOP_THREADS": str(cores)} | os.environ | {"TF_CONFIG": tf_config}
     streams: dict[str, Any] = {} if task["task"]["index"] == 0 else {"stdout": subprocess.DEVNULL, "stderr": errors}
     return subprocess.Popen([sys.executable, *command], env=environment, start_new_session=True, **streams)

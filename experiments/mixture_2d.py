@@ -73,7 +73,7 @@ class Config:
     discriminator_rate: cli.Rate = 1.0  # D's learning rate in units of G's
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: the noise of its updates dies out
     discriminator_schedule: cli.Schedule = "cosine"  # of D's
-    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output

@@ -53,7 +53,7 @@ class Config:
     batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # real images and fakes
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
-    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output

@@ -3,16 +3,18 @@
 G turns random numbers z into images; D(x) is the probability, as D sees it, that the image x is real. D sees pixels
 alone, no labels. The networks are those of Radford et al. 2015 as tutorials shrink them for MNIST: G upsamples and
 convolves, D has strided convolutions, both have batch norm. D maximises E log D(x) + E log(1 - D(G(z))) and G
-maximises E log D(G(z)); the code minimises minus these, computed from logits, and D also pays for the slope of its
-logit (R1).
+maximises E log D(G(z)). D's network puts out a logit, of which D(x) is the sigmoid, and the code minimises minus both
+sums, computed from logits. Besides, D pays a penalty, R1: it is large where a small change of a real image changes
+the logit a lot.
 
-z begins with a category, one of ten, in which all but one of its first ten numbers are 0. G is a continuous function,
-and without categories it draws images between two digits that are neither. Nobody tells G what a category should
-mean, but it finds the digits by itself: figures/categories.png shows them.
+The first ten numbers of z are a category: one of them, chosen at random, is sqrt(10), and the others are 0. The rest
+of z is standard normal. G is a continuous function. If z were normal throughout, some z between those of a 3 and
+those of an 8 would give images that are neither; with categories such z are never drawn. Nobody tells G what a
+category should mean, but it finds the digits by itself: see figures/categories.png in the run's folder.
 
-The fakes are measured against the test images by a digit classifier, which is trained when it is first needed and
-then kept: above all by the Frechet distance between its features of fakes and of test images (lower is better).
-Beside every number stands its floor: the score of as many real training images instead of fakes.
+The fakes are measured by a digit classifier, which is trained when it is first needed and then kept. The main number
+is the squared Frechet distance between the features that it computes of the fakes and of the test images; lower is
+better. Most numbers stand beside a floor, which is what real training images score in the place of the fakes.
 
     python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
     python experiments/mnist_dcgan.py --categories 0        z is normal throughout
@@ -21,7 +23,7 @@ Beside every number stands its floor: the score of as many real training images 
 
 15 to 25 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
 the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every random number is a
-function of the seed and the step, so that it ends with the same bits as a run that was never stopped.
+function of the seed and the step, so that a resumed run ends with the same bits as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -45,27 +47,29 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; the last 10,000 choose the width of a Parzen window
+    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
     # networks
-    latent_dim: cli.Count = 100  # numbers in z, which is standard normal
-    categories: cli.Categories = 10  # of the one-hot code with which z begins; 0: none; see draws.coded_latents
+    latent_dim: cli.Count = 100  # numbers in z; behind the category they are standard normal
+    categories: cli.Categories = (
+        10  # z begins with one of so many; 0: z is normal throughout; see draws.coded_latents
+    )
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
     momentum: cli.Decay = 0.8  # of the running mean and variance of batch norm; .8: the mean of about 5 batches
     # game
     loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; 1 gives Frechet 3 after 3000 steps
-    dropout: cli.Share = 0.0  # share of D's values set to 0, to the nearest 1/256; .25, no R1: Frechet 5 after 6000
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images
+    dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
     steps: cli.Count = 14_000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # and as many fakes
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
-    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99  # of Adam
-    precision: Annotated[str, cli.one_of(("float32", "bfloat16"))] = "float32"  # bfloat16: faster where AMX has it
+    precision: Annotated[str, cli.one_of(("float32", "bfloat16"))] = "float32"  # bfloat16: faster on some CPUs
     average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
@@ -75,14 +79,13 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
-        enough = f"more than the numbers of the code, --categories {self.categories}"
+        enough = f"more than --categories {self.categories}, whose code it holds"
         cli.require(self, "latent_dim", enough, lambda v: v > self.categories)
 
 
 CLASSIC = replace(  # a tutorial's settings
     Config(),
     train_images=60_000,
-    latent_dim=100,
     categories=0,
     generator_maps=(128, 128, 64),
     r1=0.0,
@@ -99,10 +102,13 @@ CLASSIC = replace(  # a tutorial's settings
 def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
-    `batch` holds real images `x [B, side, side]` uint8, uniform 16-bit integers `z [B, latent_dim]`, made normal by
-    `draws`, as the latents and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on fakes,
-    and for D on fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain rule in
-    two parts: through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
+    `batch` holds real images `x [B, side, side]` uint8, the random bits `z [B, latent_dim]`, 16-bit integers of which
+    `draws.coded_latents` makes z, and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on
+    fakes, and for D on fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain
+    rule in two parts: through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
+
+    With batch norm in D the logit of an image depends on its whole batch. R1 then takes the gradient of the sum of
+    the batch's logits with respect to each image.
     """
     d, g, loss = game.discriminator, game.generator, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -212,7 +218,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
-    """The final numbers, each with its floor: what real training images score in the place of the fakes."""
+    """The final numbers, most with their floors: what real training images score in the place of the fakes."""
     config, game = trained.config, trained.game
     bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
     fakes = generator(config, game)(bits)
@@ -235,7 +241,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=8)
+    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10)
     by_category = generate(bits) if config.categories else None
     plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")

@@ -38,7 +38,7 @@ class Config:
     train_images: cli.Count = 50_000  # how many, from the first on; MNIST's last 10,000 choose the Parzen window
     # networks
     latent_dim: cli.Count = 64  # numbers in z, which is standard normal; 16 were no better than 64
-    categories: cli.Categories = 0  # of the one-hot code with which z begins; 0: none; see draws.coded_latents
+    categories: cli.Categories = 0  # z begins with one of so many; 0: z is normal throughout; see draws.coded_latents
     generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 Parzen is 20 nats lower
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
     generator_activation: cli.Activation = "leaky_relu"
@@ -56,7 +56,7 @@ class Config:
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
     discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
     schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare
-    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
@@ -67,7 +67,7 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
-        enough = f"more than the numbers of the code, --categories {self.categories}"
+        enough = f"more than --categories {self.categories}, whose code it holds"
         cli.require(self, "latent_dim", enough, lambda v: v > self.categories)
 
 
@@ -224,7 +224,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=8)
+    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10)
     by_category = generate(bits) if config.categories else None
     plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")

@@ -94,7 +94,7 @@ class Config:
     discriminator_rate: cli.Rate = 2.5  # D's first learning rate divided by G's; D's .02 keeps it near its optimum
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
-    beta1: cli.Decay = 0.0  # of Adam; if it is above 0, the two players circle each other
+    beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99
     average: cli.Decay = 0.0  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output

@@ -103,11 +103,11 @@ def run(cells: Sequence[Cell], where: Where, work: Callable[[Cell], None] = play
     `work`: makes the run of a cell, so that its folder then holds a result.json.
     """
     todo = [cell for cell in cells if not (cell.folder / "result.json").exists()]
-    workers = min(where.workers or os.cpu_count() or 1, len(todo))
+    workers = min(where.workers or files.cores(), len(todo))
     if where.address is None and where.workers is None and workers > 1 and not importlib.util.find_spec("ray"):
         screen.say(f"cells run one after the other in this process; at the same time with ray: {INSTALL}")
         workers = 1
-    done = _on_ray(todo, where, work) if where.address or workers > 1 else _in_process(todo, work)
+    done = _on_ray(todo, where, workers, work) if where.address or workers > 1 else _in_process(todo, work)
     for count, cell in enumerate(done, start=1 + len(cells) - len(todo)):
         screen.say(f"cell {count} of {len(cells)}: {cell.folder.name}")
     return [files.read_json(cell.folder / "result.json") for cell in cells]
@@ -129,13 +129,14 @@ def commits(folder: Path) -> set[str]:
 # ------------------------------------------------------------------------------------------------------ Ray
 
 
-def _on_ray(todo: Sequence[Cell], where: Where, work: Callable[[Cell], None]) -> Iterator[Cell]:
-    """Each cell, once Ray's workers have finished it and its folder is here."""
-    ray = _connected(where)
+def _on_ray(todo: Sequence[Cell], where: Where, workers: int, work: Callable[[Cell], None]) -> Iterator[Cell]:
+    """Each cell, once Ray's workers, so many without a cluster, have finished it and its folder is here."""
+    ray = _connected(where, workers)
     resources = ray.cluster_resources()
     sent = where.address is not None and not where.shared
     # A run takes a core and, where there are any, a whole GPU, because TensorFlow takes all of its memory.
     needs = {"num_cpus": 1, "num_gpus": min(1, resources.get("GPU", 0)), "max_retries": RETRIES}
+    needs |= {"scheduling_strategy": "SPREAD"}  # Ray's default fills half of the first machine before the next
     task = ray.remote(**needs)(_on_worker)
     # A window: ray.wait looks at all tasks that it is given, so that with all cells its time would grow as a square.
     window, queue, waiting = max(100, 2 * int(resources["CPU"])), iter(todo), dict[Any, Cell]()
@@ -200,8 +201,8 @@ def _unpack(content: bytes, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
 
 
-def _connected(where: Where) -> Any:
-    """The module ray, connected to the cluster, or to workers that it starts on this machine.
+def _connected(where: Where, workers: int) -> Any:
+    """The module ray, connected to the cluster, or to so many workers that it starts on this machine.
 
     The environment is set before the import, which reads it. No usage reports are sent. Whoever reaches a cluster
     without a token can run any program on it: local workers get a token of their own, a cluster's user sets it
@@ -221,9 +222,7 @@ def _connected(where: Where) -> Any:
 
     if ray.is_initialized():
         return ray
-    cores = os.cpu_count() or 1
-    workers = where.workers or cores
-    share = "1" if where.address else str(max(1, cores // workers))
+    share = "1" if where.address else str(max(1, files.cores() // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     root = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -260,7 +259,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def _flag(where: Where) -> str:
-    return f"--address {where.address}" if where.address else f"--workers {where.workers or os.cpu_count()}"
+    return f"--address {where.address}" if where.address else f"--workers {where.workers or files.cores()}"
 
 
 def _require_someone(address: str) -> None:

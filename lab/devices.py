@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import gan_core as core
 from gan_core import tf
-from lab import screen
+from lab import files, screen
 from lab.files import BadInput
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -136,7 +136,7 @@ def local_devices(count: int | None) -> list[str]:
         if (count or 1) > len(gpus):
             raise BadInput(f"--devices {count}: this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
         return [f"GPU:{k}" for k in range(count or len(gpus))]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = files.cores()
     if (count or 1) > cores:
         raise BadInput(f"--devices {count}: this machine has no GPU, and {cores} core{'s' * (cores > 1)}")
     if (count or 1) > 1:

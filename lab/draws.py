@@ -118,7 +118,7 @@ LATENTS = ("uniform", "normal", "mixed")
 
 
 def latents(bits: tf.Tensor, distribution: str) -> tf.Tensor:
-    """Latents `[..., Z, B]` from uniform 16-bit integers of that shape.
+    """Latents from uniform 16-bit integers of the same shape: `[..., Z, B]` for `mixed`, otherwise any.
 
     `uniform` on (-1, 1); standard `normal`; `mixed`: the first half of the Z coordinates is standard normal, the
     other half uniform with the same variance. Drawing 16 bits costs half as much as 32; their 65,536 equally likely
@@ -140,9 +140,9 @@ def coded_latents(bits: tf.Tensor, categories: int, axis: int = -1) -> tf.Tensor
     that their mean square stays 1, and the others 0. All categories are equally likely. With 0 categories there is
     no code.
 
-    A generator is a continuous function: from one digit to another it draws images that are neither, unless the
-    latents between them are never drawn. InfoGAN has such codes (Chen et al. 2016, section 7.2), and beyond that
-    rewards G if its code can be read from its images; here nothing is rewarded.
+    A generator is a continuous function of z. Between the z of one digit and those of another lie z whose images are
+    neither, unless these z are never drawn. InfoGAN has such a code (Chen et al. 2016, section 7.2), and beyond that
+    it rewards G if the category can be read from the image. Here nothing is rewarded.
     """
     z = latents(bits, "normal")
     if not categories:
@@ -160,7 +160,10 @@ def _normal_numbers() -> tf.Tensor:
 
 
 def latent_bits(seed: int, n: int, latent_dim: int, step: int = 0) -> np.ndarray:
-    """Random bits of n latents that training never uses: uint16 `[n, latent_dim]`; see `latents`."""
+    """Random bits of n latents that training never uses: uint16 `[n, latent_dim]`; see `latents`.
+
+    Each `step` has n others; 0 is for figures and final numbers.
+    """
     return random_bits(seed, EVALUATION, step * n, n, latent_dim)
 
 
@@ -172,7 +175,7 @@ def normal_from_bits(bits: np.ndarray) -> np.ndarray:
 def bits_by_category(seed: int, latent_dim: int, categories: int, rows: int) -> np.ndarray:
     """Bits of latents with each category in turn: uint16 `[rows * categories, latent_dim]`; see `coded_latents`.
 
-    The latents of a row differ in their category alone.
+    Each row has all categories, and its latents differ in nothing else.
     """
     bits = latent_bits(seed, rows, latent_dim).repeat(categories, axis=0)
     bits[:, :categories] = np.tile(np.eye(categories, dtype=np.uint16) * 65535, (rows, 1))
@@ -182,8 +185,9 @@ def bits_by_category(seed: int, latent_dim: int, categories: int, rows: int) -> 
 def interpolated_bits(seed: int, latent_dim: int, rows: int, columns: int) -> np.ndarray:
     """Bits of latents on the way between the two ends of each row: uint16 `[rows * columns, latent_dim]`.
 
-    The way is a great circle (White 2016): on the straight line between two normal latents the length falls to 70%,
-    where the generator was never trained.
+    The way is a quarter of a great circle (White 2016). On the straight line between two normal latents the length
+    falls to 70%, and the generator never saw such short latents in training. Of `coded_latents` the category jumps on
+    the way, at most a few times.
     """
     ends = normal_from_bits(latent_bits(seed, 2 * rows, latent_dim))
     angle = np.linspace(0, np.pi / 2, columns)[:, None]

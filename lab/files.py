@@ -408,6 +408,11 @@ def require_room(size: int) -> None:
 # -------------------------------------------------------------------------------------------------- memory
 
 
+def cores() -> int:
+    """How many cores this process may use: taskset or SLURM can allow it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_memory() -> int:
     """Bytes that this process may still allocate: the machine's, the container's or the process's own limit."""
     free = psutil.virtual_memory().available

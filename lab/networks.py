@@ -240,7 +240,8 @@ def dcgan_generator_weights(
 ) -> core.Weights:
     """Raw weights of `dcgan_generator`: `[B, inputs] -> [B, side, side, channels]`.
 
-    `maps` are the channels of its feature maps. The first map is side / 2^(len(maps) - 1) pixels wide: side / 4 of 3.
+    `maps` are the channels of its feature maps. The first map is side / 2^(len(maps) - 1) pixels wide: with three
+    maps side / 4.
     """
     first_side = side // 2 ** (len(maps) - 1)
     weights = glorot(rng, inputs, first_side**2 * maps[0])

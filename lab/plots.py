@@ -479,7 +479,7 @@ def image_figures(
     interpolation.png   each row goes from one latent to another in 12 images
     training.gif        fakes of the same latents through training
     neighbours.png      if `nearest` is given: the first samples, each above the training image nearest to it
-    categories.png      if `by_category` is given: its 8 rows, whose latents differ in their category alone
+    categories.png      if `by_category` is given: its 10 rows, whose latents differ in their category alone
 
     `rows`: names of the rows of samples and interpolation, such as the digits that were asked for.
     """
@@ -494,7 +494,7 @@ def image_figures(
         save_sheet(folder / "neighbours.png", pairs, n, "Are training images copied?", names)
     if by_category is not None:
         words = "Each column: one category of the latents; each row: the same other numbers"
-        save_sheet(folder / "categories.png", by_category, len(by_category) // 8, words)
+        save_sheet(folder / "categories.png", by_category, len(by_category) // 10, words)
 
 
 CONFIDENT = ("Classifier at least 90% confident", "share of images", "share", "real images")

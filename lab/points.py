@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import draws, memory, pacgan, targets
+from lab import draws, files, memory, pacgan, targets
 from lab.runs import BadInput, Period, Run
 
 COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
@@ -267,7 +266,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     """
     seeds, fakes = config.seeds, config.eval_samples
     block = largest_block(config)
-    at_once = min(seeds, block * (os.cpu_count() or 1))  # each core trains a block
+    at_once = min(seeds, block * files.cores())  # each core trains a block
     # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
     one_seed = 48 if samples is None else (64, 180)[features - 1]
     samples = config.samples if samples is None else samples

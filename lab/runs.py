@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -300,7 +299,7 @@ class Run:
             results = [self._call(loop, games[0], next(batches))]
         else:
             if not self._pool:  # TensorFlow releases Python's lock, so that threads do use several cores
-                self._pool = ThreadPoolExecutor(min(len(games), os.cpu_count() or 1))
+                self._pool = ThreadPoolExecutor(min(len(games), files.cores()))
 
             # Submitted one by one: the first game trains while the next one's batches are still being drawn.
             def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -208,9 +208,9 @@ def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch
 def test_table_says_from_how_many_seeds_on_pairs_can_be_told_apart(tmp_path, monkeypatch):
     stub(monkeypatch, kl_of(lambda config, seed: config.r1))
     study(f"normal_1d --vary r1=0.1,0.2 --seeds 5 --out {tmp_path}").run()
-    assert "can be told apart from 6 seeds on" in (tmp_path / "compare.md").read_text()
+    assert "no difference can be shown; it takes at least 6" in (tmp_path / "compare.md").read_text()
     study(f"normal_1d --vary r1=0.1,0.2 --seeds 6 --level 0.05 --out {tmp_path}").run()
-    assert "seeds on" not in (tmp_path / "compare.md").read_text()
+    assert "no difference" not in (tmp_path / "compare.md").read_text()
 
 
 # ---- what users get wrong

@@ -124,6 +124,34 @@ def test_what_is_wrong_for_all_workers_is_said_once(tmp_path):
     assert error.startswith("--batch 8: expected a multiple of 3") and not (tmp_path / "run").exists()
 
 
+ENDS = """
+import json, os, sys
+k = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+print("line of worker", k, file=sys.stderr)
+code = {codes}[k]
+sys.exit(code) if code >= 0 else os.kill(os.getpid(), -code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "speaker"),
+    [
+        ((0, 0), 0, None),
+        ((75, 1), 1, 1),  # worker 1 failed by itself, and the chief knows only that it is lost
+        ((1, 75), 1, None),  # the chief has said why
+        ((2, 2), 2, None),
+        ((75, -9), None, None),  # worker 1 was killed, as the chief has said
+        ((-9, 75), None, 1),  # the chief was killed
+        ((75, 143), None, None),
+    ],
+)
+def test_launch_says_why_workers_failed(codes, code, speaker, capfd):
+    found = launch.run(2, ["-c", ENDS.format(codes=codes)])
+    assert found == code if code is not None else found in launch.AGAIN
+    said = capfd.readouterr().err.replace("line of worker 0\n", "")  # the chief writes to the screen
+    assert said == ("" if speaker is None else f"line of worker {speaker}\n")
+
+
 def test_of_two_workers_the_silent_one_is_lost():
     with launch.socket.create_server(("127.0.0.1", 0)) as server:
         here = f"127.0.0.1:{server.getsockname()[1]}"

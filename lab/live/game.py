@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import draws, points
+from lab import draws, files, points
 from lab.runs import Period
 
 # Steps of one call of a program, with layers of 64 units or more and with narrower ones: about 40 ms. Fewer steps are
@@ -110,7 +109,7 @@ class Game:
         self.gans = points.Ensemble(config, train_on)
         self.turns = {"D": 0, "G": 0}
         self._batches = {player: Batches(self.gans) for player in ("D", "G")}
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(files.cores())
         self._concretes: dict[tuple, Any] = {}
         self._locks = [(threading.Lock(), threading.Lock()) for _ in self.gans.games]
         self._done = [0] * len(self.gans.games)  # steps of each block of seeds
