@@ -26,7 +26,7 @@ from pages import ROOT
 from lab import cells, files
 
 STUDY = "normal_1d --vary loss=non_saturating,minimax,hinge r1=0,0.1 target=norm,laplace --seeds 32 --steps 8000"
-DCGAN = "mnist_dcgan.py --steps 200 --eval-every 200 --log-samples 100 --eval-samples 100"
+DCGAN = "mnist_dcgan.py --generator-maps 128 128 64 --steps 200 --eval-every 200 --log-samples 100 --eval-samples 100"
 WAYS = {  # of training the same DCGAN on the same cores
     "one device": f"{DCGAN} --devices 1",
     "`--devices 2`": f"{DCGAN} --devices 2",

@@ -324,6 +324,11 @@ class Study:
             rows.append([row["data"], row["setting"], seeds, *numbers, beats])
         return head, rows
 
+    def too_few(self) -> list[str]:
+        """A sentence if the seeds are too few, otherwise none."""
+        words = f"With {self.config.seeds} seeds no difference can be shown; it takes at least {self.enough}."
+        return [words] if self.config.seeds < self.enough else []
+
     def notes(self) -> list[str]:
         """What to know about the table, beside its columns."""
         notes = []
@@ -332,9 +337,7 @@ class Study:
             half = f"at {at} seeds the worse half was dropped, as far as the budget of {self.config.budget} allowed"
             looks = f"Tests are corrected for {len(self.rungs)} looks at a pair."
             notes.append(f"Successive halving: {half}. {looks}")
-        if self.config.seeds < self.enough:
-            few = f"With {self.config.seeds} seeds no difference can be shown"
-            notes.append(f"{few}; it takes at least {self.enough}.")
+        notes += self.too_few()
         return notes
 
     def markdown(self, table: list[dict[str, Any]]) -> str:
@@ -379,6 +382,8 @@ class Study:
 
     def run(self) -> list[dict[str, Any]]:
         """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
+        for words in self.too_few():
+            screen.say(words)
         self.train()
         table = self.rows()
         self.write_csv(self.folder / "compare.csv")
