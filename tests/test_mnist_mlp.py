@@ -59,7 +59,7 @@ def test_step_sees_every_setting_and_real_images_in_the_range_of_the_fakes(outpu
     assert (rules.r1, rules.r2, rules.average_decay) == (0.1, 0.2, 0.4) and rules.loss is core.LOSSES["hinge"]
     assert rules.adam_g == core.Adam(0.01, 0.5, 0.6) and rules.adam_d == core.Adam(0.03, 0.5, 0.6)
     assert [float(f(20)) for f in (rules.rate_schedule_g, rules.rate_schedule_d)] == pytest.approx([0, 0], abs=1e-6)
-    assert batch["x"].shape == (64, 16) and batch["z"].shape == (64, 16)
+    assert batch["x"].shape == (64, 16) and batch["z"].shape == (74, 16)
 
 
 def test_batches_are_the_first_training_images(monkeypatch):
