@@ -58,6 +58,8 @@ config = replace(
     log_samples=500,
     eval_samples=1000,
     batch=64,
+    latent_dim=64,
+    categories=0,
     generator_hidden=(64, 128),
     discriminator_hidden=(64, 64),
     learning_rate=1e-3,
@@ -114,19 +116,9 @@ nearest = dense.scorer.nearest_real(fakes[:20])
 display(Image.fromarray(plots.sheet(np.concatenate([fakes[:20], nearest]), columns=20, zoom=5)))
 
 # %% [markdown]
-# ## What a category means
-#
-# A latent begins with one of ten categories. Nobody tells $G$ what a category should mean. Each column below is one
-# of them, and the latents of a row differ in their category alone.
-
-# %%
-bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=4)
-display(Image.fromarray(plots.sheet(generate(bits), columns=10, zoom=5)))
-
-# %% [markdown]
-# Each row below goes from one latent to another. While the category stays the same, the digits change smoothly; where
-# it changes, they may jump. The way is part of a great circle, not a straight line. Half-way along a straight line
-# between two normal latents lie latents that are shorter than almost all that $G$ was trained on.
+# Each row below goes from one latent to another, and the digits change smoothly on the way. The way is part of a
+# great circle, not a straight line. Half-way along a straight line between two normal latents lie latents that are
+# shorter than almost all that $G$ was trained on.
 
 # %%
 between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=4, columns=20))
