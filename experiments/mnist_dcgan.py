@@ -21,7 +21,7 @@ better. Most numbers stand beside a floor, which is what real training images sc
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
     python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-15 to 25 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
+10 to 20 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
 the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every random number is a
 function of the seed and the step, so that a resumed run ends with the same bits as one that was never stopped.
 """
