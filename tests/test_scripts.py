@@ -32,8 +32,8 @@ FLAGS = {  # short runs of three records, saved at each
 PICTURES = {
     "normal_1d": "overview.png training.gif",
     "mixture_2d": "overview.png seeds.png training.gif training.html",
-    "mnist_mlp": "samples.png strip.png interpolation.png neighbours.png curves.png training.gif",
-    "mnist_dcgan": "samples.png strip.png interpolation.png neighbours.png curves.png training.gif",
+    "mnist_mlp": "samples.png strip.png interpolation.png neighbours.png categories.png curves.png training.gif",
+    "mnist_dcgan": "samples.png strip.png interpolation.png neighbours.png categories.png curves.png training.gif",
     "mnist_conditional": "samples.png strip.png interpolation.png neighbours.png curves.png training.gif",
     "stacked_mnist": "samples.png strip.png interpolation.png modes.png curves.png training.gif",
     "numpy_gan": "samples.png curves.png training.gif",

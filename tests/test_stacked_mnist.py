@@ -163,7 +163,8 @@ def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, dropout, monkeypatch):
     """The step of mnist_dcgan on the same images, bit for bit."""
     monkeypatch.setattr(stacked, "COLOURS", 1)
     config = replace(CONFIG, dropout=dropout)
-    plain = dcgan.Config(**{name: value for name, value in vars(config).items() if hasattr(dcgan.Config, name)})
+    shared = {name: value for name, value in vars(config).items() if hasattr(dcgan.Config, name)}
+    plain = dcgan.Config(**shared, categories=0)
     ours, theirs = stacked.new_game(config, SIDE), dcgan.new_game(plain, SIDE)
     batch = one_batch(config, real)
     triples, z = np.asarray(batch.pop("triples"))[..., :1], batch["z"]  # [1, B, 1], [1, B, Z]: packs of one
