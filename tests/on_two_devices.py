@@ -13,7 +13,7 @@ import gan_core as core
 from lab import cli, networks, runs
 
 IMAGES = {"data": "digits", "batch": 8, "steps": 10, "eval_every": 10, "log_samples": 100}
-MAPS = {"generator_maps": (16, 16, 8), "discriminator_maps": (4, 8, 8, 16), "latent_dim": 8}
+MAPS = {"generator_maps": (16, 16, 8), "discriminator_maps": (4, 8, 8, 16), "latent_dim": 16}
 SETTINGS = {  # between them all that a step can hold
     "mnist_dcgan": IMAGES | MAPS | {"dropout": 0.25, "loss": "relativistic_average"},
     "mnist_conditional": IMAGES | MAPS,
