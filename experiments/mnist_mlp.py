@@ -70,7 +70,7 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
-        enough = f"more than --categories {self.categories}, whose code it holds"
+        enough = f"more than the {self.categories} numbers of --categories"
         cli.require(self, "latent_dim", enough, lambda v: v > self.categories)
 
 

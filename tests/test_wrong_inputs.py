@@ -338,7 +338,7 @@ BY_HAND = [
     ("mixture_2d", "--target spiral --samples 1", "--samples 1: expected at least 2"),
     ("mixture_2d", "--target points.csv --samples 99", "--samples 99: expected no such flag beside --target"),
     ("stacked_mnist", "--dropout .3", "--dropout 0.3: expected 0 with --network alike"),
-    ("mnist_mlp", "--latent-dim 10", "--latent-dim 10: expected more than --categories 10"),
+    ("mnist_mlp", "--latent-dim 10", "--latent-dim 10: expected more than the 10 numbers of --categories"),
     ("pix2pix", "--pairs empty --data digits", "--data digits: expected no such flag beside --pairs empty"),
     ("cyclegan", "--batch 51", "--batch 51: expected at most 50, the size of the pool"),
     ("cyclegan", "--domain-a empty", "--domain-a, --domain-b: expected a folder for each of them, or for neither"),
