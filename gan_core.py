@@ -210,33 +210,33 @@ def over_batch(logits: tf.Tensor) -> tf.Tensor:
 # --------------------------------------------------------------------------------------------- penalties
 
 
-def squared_slope(discriminator: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, axis=-2) -> tf.Tensor:
-    """|grad_x logit(x)|^2 per sample; `axis` names the feature axes that are summed."""
+def squared_slope(discriminator: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """|grad_x logit(x)|^2 of each sample, summed over the features: `[..., F, B] -> [..., B]`."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         logits = discriminator(x)
-    return tf.reduce_sum(tape.gradient(logits, x) ** 2, axis)  # [..., B]
+    return tf.reduce_sum(tape.gradient(logits, x) ** 2, axis=-2)
 
 
-def r1(discriminator: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, axis=-2) -> tf.Tensor:
+def r1(discriminator: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor) -> tf.Tensor:
     """1/2 |grad logit|^2 on real samples (Mescheder et al. 2018, equation 9; the caller multiplies by gamma)."""
-    return 0.5 * squared_slope(discriminator, real, axis)
+    return 0.5 * squared_slope(discriminator, real)
 
 
-def r2(discriminator: Callable[[tf.Tensor], tf.Tensor], fake: tf.Tensor, axis=-2) -> tf.Tensor:
+def r2(discriminator: Callable[[tf.Tensor], tf.Tensor], fake: tf.Tensor) -> tf.Tensor:
     """1/2 |grad logit|^2 on fakes (same source, equation 10)."""
-    return 0.5 * squared_slope(discriminator, fake, axis)
+    return 0.5 * squared_slope(discriminator, fake)
 
 
 def gradient_penalty(
-    discriminator: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor, axis=-2
+    discriminator: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor
 ) -> tf.Tensor:
     """(|grad logit| - 1)^2 between real and fake, at `mix * real + (1 - mix) * fake` with `mix ~ U(0, 1)`.
 
     Source: Gulrajani et al. 2017, equation 3, without the factor lambda. The tiny constant keeps the gradient of
     the square root finite where D is flat.
     """
-    slope = tf.sqrt(squared_slope(discriminator, mix * real + (1 - mix) * fake, axis) + 1e-12)
+    slope = tf.sqrt(squared_slope(discriminator, mix * real + (1 - mix) * fake) + 1e-12)
     return (slope - 1) ** 2
 
 

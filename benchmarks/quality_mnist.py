@@ -47,8 +47,8 @@ About half of the Frechet digit distance of real training images is a shift: MNI
 its training images. 10,000 training images have {train:.2f} to 10,000 other training images.
 
 With `--categories 0` z is normal throughout. In the recipes `stable` it begins with one of ten categories. Nobody
-tells G what they should mean, and yet most categories become a digit: of the fakes of a category, so many are its
-most frequent digit: {purity}.
+tells G what they should mean, and yet most categories become a digit. The share of the fakes that are the most
+frequent digit of their category is {purity}.
 
 In bfloat16 the scores are those of float32 within their spread; where a processor has AMX, a step takes two thirds of
 the time ([times](speed.md)).
@@ -72,10 +72,10 @@ def main() -> None:
     print(row("script, recipe", "steps", *COLUMNS, "minutes"))
     print(row(*["---"] * (len(COLUMNS) + 3)))
     for module, recipe, flags in RECIPES:
-        study, script = "-".join(["quality_mnist", *flags]).replace("---", "-"), Path(module.__file__).stem
-        many = recipe == "stable" and not flags
-        found = runs_of(study, module, SEEDS_OF_STABLE if many else SEEDS, recipe, flags)
-        if many:
+        study = "-".join(["quality_mnist", *(word.strip("-") for word in flags)])
+        script, as_it_is = Path(module.__file__).stem, recipe == "stable" and not flags
+        found = runs_of(study, module, SEEDS_OF_STABLE if as_it_is else SEEDS, recipe, flags)
+        if as_it_is:
             purity[script] = spread([r["purity"] for r in found], 3)
         numbers = [spread([r[key] for r in found], digits) for key, digits in COLUMNS.values()]
         print(

@@ -195,7 +195,7 @@ class Study:
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
         names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary), *flags])
-        names = re.sub(r"[^\w.=]+", "-", names)[:100]  # another study, with other flags, has another folder
+        names = re.sub(r"[^\w.=]+", "-", names)[:200]  # another study, with other flags, has another folder
         self.folder = Path(config.out or Path("runs/compare", names))
         self.rungs = [config.seeds]
         if config.budget:

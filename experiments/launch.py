@@ -34,11 +34,7 @@ from lab.files import BadInput
 
 PATIENCE = 30  # seconds that the other workers have to notice that one is lost, and to end
 EVENTS = ("--tensorboard", "--no-tensorboard")  # flags that a resumed run is given again
-AGAIN = {
-    runs.LOST,
-    128 + SIGTERM,
-    *range(-64, 0),
-}  # exit codes of workers that lost another one, or were killed
+AGAIN = {runs.LOST, 128 + SIGTERM, *range(-64, 0)}  # exit codes of workers that lost another one or were killed
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,7 @@ class Config:
     train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
     # networks
     latent_dim: cli.Count = 100  # numbers in z; behind the category they are standard normal
-    categories: cli.Categories = (
-        10  # z begins with one of so many; 0: z is normal throughout; see draws.coded_latents
-    )
+    categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
@@ -222,7 +220,6 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     config, game = trained.config, trained.game
     bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
     fakes = generator(config, game)(bits)
-    categories = bits[:, : config.categories].argmax(1) if config.categories else None
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
     result |= {
         "parameters": runs.count_parameters(
@@ -231,7 +228,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         ),
         "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }
-    result |= trained.scorer.final(fakes, categories)
+    result |= trained.scorer.final(fakes, draws.categories_of(bits, config.categories))
     return result | {"headline": classifier.headline(result)}
 
 
@@ -241,8 +238,9 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10)
-    by_category = generate(bits) if config.categories else None
+    by_category = None
+    if config.categories:
+        by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
     plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 

@@ -39,9 +39,7 @@ class Config:
     train_images: cli.Count = 50_000  # how many, from the first on; MNIST's last 10,000 choose the Parzen window
     # networks
     latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
-    categories: cli.Categories = (
-        10  # z begins with one of so many; 0: z is normal throughout; see draws.coded_latents
-    )
+    categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
     generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 Parzen is 20 nats lower
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
     generator_activation: cli.Activation = "leaky_relu"
@@ -214,11 +212,10 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     config, game = trained.config, trained.game
     bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
     fakes = generator(config, game)(bits)
-    categories = bits[:, : config.categories].argmax(1) if config.categories else None
     parameters = runs.count_parameters(generator=game.generator.weights, discriminator=game.discriminator.weights)
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps, "parameters": parameters}
     result |= {"classifier_accuracy": trained.scorer.classifier.test_accuracy}
-    result |= trained.scorer.final(fakes, categories)
+    result |= trained.scorer.final(fakes, draws.categories_of(bits, config.categories))
     return result | {"headline": classifier.headline(result)}
 
 
@@ -228,8 +225,9 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
     nearest = trained.scorer.nearest_real(samples[:20])
-    bits = draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10)
-    by_category = generate(bits) if config.categories else None
+    by_category = None
+    if config.categories:
+        by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
     plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 

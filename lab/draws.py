@@ -172,6 +172,14 @@ def normal_from_bits(bits: np.ndarray) -> np.ndarray:
     return ndtri((bits + 0.5) / 65536)
 
 
+def categories_of(bits: np.ndarray, categories: int) -> np.ndarray | None:
+    """Which category each of the latents of `coded_latents` has, 0 to categories - 1: int `[n]`; None without a code.
+
+    `bits [n, latent_dim]`: the larger they are, the larger are the numbers that `coded_latents` compares.
+    """
+    return bits[:, :categories].argmax(axis=1) if categories else None
+
+
 def bits_by_category(seed: int, latent_dim: int, categories: int, rows: int) -> np.ndarray:
     """Bits of latents with each category in turn: uint16 `[rows * categories, latent_dim]`; see `coded_latents`.
 

@@ -190,7 +190,7 @@ def _image_latents(inputs: int, categories: int = 0) -> str:
         _table("normal")
         + f'''
 def latents(n, seed=0):
-    """n standard normal latents [n, {inputs}]: those of `sample.py --seed SEED`."""
+    """n latents [n, {inputs}]: those of `sample.py --seed SEED`."""
 {_random_bits(inputs, "seed", 4)}
     z = {_from_bits("normal", inputs)}{one_hot if categories else ""}
     return z

@@ -3,6 +3,7 @@
 import csv
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,19 @@ def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch
     table = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1.2m --out {tmp_path}").run()
     assert len(made) == 4 and {(row["seeds"], row["dropped"]) for row in table} == {(10, False)}
     assert "--budget 1.2m: another round would take longer" in capsys.readouterr().out
+
+
+def test_a_budget_counts_what_the_runs_of_an_earlier_command_took(tmp_path, monkeypatch, capsys):
+    """The first round is there already, and took two hours of two processes."""
+    stub(monkeypatch, lambda config: kl_of(lambda config, seed: config.r1)(config) | {"wall_seconds": 3600.0})
+    words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --workers 2 --budget 1h --out {tmp_path}"
+    study(words).run()
+    assert "--budget 1h: another round would take longer" in capsys.readouterr().out
+
+
+def test_studies_with_other_flags_have_other_folders():
+    folders = {study(f"mixture_2d --vary r1=0,1 {flags}").folder for flags in ("", "--target grid", "--target ring")}
+    assert len(folders) == 3 and all(folder.parent == Path("runs/compare") for folder in folders)
 
 
 # ---- too few seeds
