@@ -60,7 +60,7 @@ def one_of(names: Collection[str]) -> Accepted:
 Count = Annotated[int, Accepted("at least 1", lambda v: v >= 1)]
 Sizes = Annotated[tuple[int, ...], Accepted("at least 1", lambda v: v >= 1)]  # of layers
 Seed = Annotated[int, Accepted("at least 0 and below 2^31", lambda v: 0 <= v < 2**31)]
-Categories = Annotated[int, Accepted("0, or at least 2", lambda v: v == 0 or v >= 2)]
+Categories = Annotated[int, Accepted("0 or at least 2", lambda v: v == 0 or v >= 2)]
 Rate = Annotated[float, Accepted("above 0 and below 1e38", lambda v: 0 < v < 1e38)]  # float32 ends at 3e38
 Weight = Annotated[float, Accepted("0 or more and below 1e38", lambda v: 0 <= v < 1e38)]
 Decay = Annotated[float, Accepted("at least 0 and below 1", lambda v: 0 <= v < 1 - 2**-25)]  # float32(1 - 2^-25) is 1

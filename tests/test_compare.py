@@ -204,9 +204,9 @@ def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch
 
 
 def test_a_budget_counts_what_the_runs_of_an_earlier_command_took(tmp_path, monkeypatch, capsys):
-    """The first round is there already, and took two hours of two processes."""
+    """The first round is there already, and took four hours."""
     stub(monkeypatch, lambda config: kl_of(lambda config, seed: config.r1)(config) | {"wall_seconds": 3600.0})
-    words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --workers 2 --budget 1h --out {tmp_path}"
+    words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --workers 1 --budget 1h --out {tmp_path}"
     study(words).run()
     assert "--budget 1h: another round would take longer" in capsys.readouterr().out
 

@@ -66,7 +66,7 @@ KINDS = {
     "even": whole("an even number from 2 on", "7", "0", "-2"),
     "six": whole("at least 6: with fewer no p-value is below .05", "5", "0"),
     "not_negative": whole("0 or more", "-1", "-7"),
-    "categories": whole("0, or at least 2", "1", "-10"),
+    "categories": whole("0 or at least 2", "1", "-10"),
     "seed": whole("at least 0 and below 2^31", "-1", "2147483648", HUGE),
     "rate": number("above 0 and below 1e38", "0", "-1", "-1e-3", "1e38"),
     "rate64": number("above 0 and finite", "0", "-1"),
