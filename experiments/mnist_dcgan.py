@@ -21,7 +21,7 @@ better. Most numbers stand beside a floor, which is what real training images sc
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
     python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-10 to 20 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
+15 to 25 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
 the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every random number is a
 function of the seed and the step, so that a resumed run ends with the same bits as one that was never stopped.
 """
@@ -61,7 +61,7 @@ class Config:
     dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
-    steps: cli.Count = 14_000  # training steps; each updates D once and G once
+    steps: cli.Count = 20_000  # training steps; each updates D once and G once
     batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # and as many fakes
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
