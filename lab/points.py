@@ -341,10 +341,7 @@ def new_game(config: Any, seeds: range, features: int) -> core.Game:
     g_weights = pacgan.normed_weights if has_pacgan(config) else core.mlp_weights
     g = g_weights(rngs, g_sizes, config.generator_init)
     if config.generator_skip:
-        scale, shape = (
-            config.latent_dim**-0.5,
-            (features, config.latent_dim),
-        )  # the skip's variance is about 1
+        scale, shape = config.latent_dim**-0.5, (features, config.latent_dim)  # the skip's variance is about 1
         g.append(tf.Variable(np.stack([scale * rng.standard_normal(shape, "f") for rng in rngs])))
     return core.new_game(d, g)
 

@@ -213,6 +213,17 @@ def test_settings_of_a_link_that_come_during_the_first_compilation_are_played_an
     playing.engine.join(30)
 
 
+def test_a_game_that_cannot_be_loaded_is_said_on_the_page(tmp_path, monkeypatch):
+    def fails(self, config):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(controls.Source, "load", fails)
+    failing = Player(tmp_path)
+    assert failing.sent.get(timeout=60) == {"error": "OSError: the disk is gone"}
+    failing.engine.stop()
+    failing.engine.join(30)
+
+
 def test_every_turn_of_one_player_alone_is_a_change(player):
     player.after(do="reset")
     for name in ("G", "D"):  # as many turns of each, but in another order than the script's

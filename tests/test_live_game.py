@@ -124,3 +124,35 @@ def test_rates_and_penalties_change_without_a_new_program():
     assert 0 < moved < 5e-4  # Adam with beta1 .5 and beta2 .99 moves a weight by a few learning rates at most
     for w, a in zip(arrays(game.gans.games[0].generator.weights), arrays(game.gans.games[0].average), strict=True):
         np.testing.assert_array_equal(w, a)  # an average of 0 is G itself
+
+
+@pytest.mark.parametrize("player", ["D", "G"])
+def test_a_turn_that_fails_leaves_the_rates_and_the_other_player_as_they_are(player, monkeypatch):
+    game, program = new_game("classic")
+    game.play(program, 1)
+    before = {name: v.numpy() for name, v in game.knobs.variables.items()}
+    other = "generator" if player == "D" else "discriminator"
+    weights = arrays([getattr(g, other) for g in game.gans.games])
+
+    def fails(*args):
+        for g in game.gans.games:
+            getattr(g, other).weights[0].assign_add(tf.ones_like(getattr(g, other).weights[0]))
+        raise ArithmeticError
+
+    monkeypatch.setattr(game, "_side_by_side", fails)
+    with pytest.raises(ArithmeticError):
+        game.play(program, 1, player)
+    assert {name: v.numpy() for name, v in game.knobs.variables.items()} == before and before["adam_d"] > 0
+    for expected, found in zip(weights, arrays([getattr(g, other) for g in game.gans.games]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_only_settings_that_change_the_minibatches_have_them_drawn_again():
+    game, program = new_game("classic")
+    _, config = CASES["classic"]
+    game.play(program, 1)
+    drawn_ahead = game._batches["D"]._chunk
+    game.use(replace(config, learning_rate=0.1))
+    assert game._batches["D"]._chunk is drawn_ahead
+    game.use(replace(config, batch=16))
+    assert not game._batches["D"]._chunk

@@ -157,6 +157,8 @@ class Engine(threading.Thread):
             self.notice = str(error).removeprefix("--")  # what is a flag of the command is a control here
         except Exception as error:  # of whatever kind: the page says it, and the game can be reset
             self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
+        if self.notice and not self._built:  # there is no frame yet that would show it
+            self.send({"error": self.notice})
 
     # ---------------------------------------------------------------------------------------- commands
 

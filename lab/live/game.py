@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -110,7 +111,7 @@ class Game:
         self.turns = {"D": 0, "G": 0}
         self._batches = {player: Batches(self.gans) for player in ("D", "G")}
         self._pool = ThreadPoolExecutor(files.cores())
-        self._concretes: dict[tuple, Any] = {}
+        self._concretes: Any = weakref.WeakKeyDictionary()  # of each program that is still kept
         self._locks = [(threading.Lock(), threading.Lock()) for _ in self.gans.games]
         self._done = [0] * len(self.gans.games)  # steps of each block of seeds
 
@@ -126,9 +127,11 @@ class Game:
 
     def use(self, config: Any) -> None:
         """Go on with other settings, which fit."""
+        before = self.gans.config
         self.gans.config, self.gans.d = config, points.networks(config)[0]
-        for batches in self._batches.values():
-            batches.restart()
+        if (before.batch, before.gradient_penalty > 0) != (config.batch, config.gradient_penalty > 0):
+            for batches in self._batches.values():  # other settings draw the same numbers
+                batches.restart()
 
     def warm_up(self, program: Any, config: Any) -> None:
         """Compile the program for blocks of seeds of every size that this game has; no step is played."""
@@ -197,11 +200,13 @@ class Game:
         values = [[*map(tf.identity, variables)] for variables in kept]
         for game in games:
             game.step.assign(self.turns[player])
-        losses = self._side_by_side(program, [(1, self._batches[player].take(self.turns[player], 1))])
-        for variables, old in zip(kept, values, strict=True):
-            for variable, value in zip(variables, old, strict=True):
-                variable.assign(value)
-        self._turn_knobs()
+        try:
+            losses = self._side_by_side(program, [(1, self._batches[player].take(self.turns[player], 1))])
+        finally:  # also after an error the game can be played
+            for variables, old in zip(kept, values, strict=True):
+                for variable, value in zip(variables, old, strict=True):
+                    variable.assign(value)
+            self._turn_knobs()
         self.turns[player] += 1
         self._done = [self.step] * len(games)
         return losses
@@ -225,10 +230,10 @@ class Game:
 
     def _concrete(self, program: Any, game: core.Game, batch: dict) -> Any:
         """The program for blocks of this size, without a search for it, which takes longer than two steps."""
-        key = program, batch["z"].shape
-        if key not in self._concretes:
-            self._concretes[key] = program.get_concrete_function(game, batch, tf.constant(0))
-        return self._concretes[key]
+        of_program, shape = self._concretes.setdefault(program, {}), batch["z"].shape
+        if shape not in of_program:
+            of_program[shape] = program.get_concrete_function(game, batch, tf.constant(0))
+        return of_program[shape]
 
 
 class Batches:
