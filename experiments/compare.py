@@ -64,7 +64,7 @@ class Config:
 
     scripts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT...")] = ()
     vary: tuple[str, ...] = ()  # settings and the values to compare: NAME=VALUE,VALUE ...; also recipe=NAME,NAME
-    seeds: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 10  # of each setting
+    seeds: cli.AtLeast2 = 10  # of each setting
     metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
     level: Level = None  # of claiming anything by chance; refused if the seeds are too few for it [default: .05]

@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
-from typing import IO, Annotated, Any
+from typing import IO, Any
 
 from lab import cli, files, runs, screen, signals, storage
 from lab.files import BadInput
@@ -41,8 +41,8 @@ AGAIN = {runs.LOST, 128 + SIGTERM, *range(-64, 0)}  # exit codes of workers that
 class Flags:
     """What stands before `--`."""
 
-    workers: Annotated[int, cli.Accepted("at least 1", lambda v: v >= 1)] = 2  # processes that share each batch
-    restarts: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 3  # how often all are started again
+    workers: cli.Count = 2  # processes that share each batch
+    restarts: cli.Whole = 3  # how often all are started again
 
     def __post_init__(self) -> None:
         cli.check(self)

@@ -62,7 +62,7 @@ class Config:
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real points and fakes
     penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
     pack: cli.Count = 1  # points that D sees at a time, as one pack (PacGAN)
-    unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = 0  # updates of D that G looks ahead
+    unroll: cli.Whole = 0  # updates of D that G looks ahead; for minimax and wasserstein alone
     simultaneous: bool = False  # G and D move at once; otherwise D first, and G answers the new D
     # training
     seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
@@ -78,7 +78,7 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 2000  # steps between two evaluations, each a line of log.jsonl
-    eval_samples: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 2500  # fakes of each seed; PacGAN's
+    eval_samples: cli.AtLeast2 = 2500  # fakes of each seed; PacGAN's
     checkpoint_every: cli.Count = 5000  # steps between checkpoints
 
     def __post_init__(self) -> None:

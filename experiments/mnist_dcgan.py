@@ -62,7 +62,7 @@ class Config:
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
     steps: cli.Count = 20_000  # training steps; each updates D once and G once
-    batch: Annotated[int, cli.Accepted("at least 2, for batch norm", lambda v: v >= 2)] = 32  # and as many fakes
+    batch: cli.AtLeast2 = 32  # real images, and as many fakes, in a step; batch norm needs 2
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other

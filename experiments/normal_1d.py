@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
@@ -49,12 +49,8 @@ class Config:
 
     # data
     target: str = "norm"  # the real distribution: a continuous one of scipy.stats, or `mixture`
-    target_args: tuple[
-        float, ...
-    ] = ()  # its SciPy arguments; for `mixture` WEIGHT MEAN STD, repeated for each component
-    data: str | None = (
-        None  # a .npy, .csv or .txt file of numbers instead; all seeds train on one half, the other is held out
-    )
+    target_args: tuple[float, ...] = ()  # its SciPy arguments; for `mixture` WEIGHT MEAN STD of each component
+    data: str | None = None  # a .npy, .csv or .txt file of numbers instead: one half to train on, one held out
     samples: cli.Count = 1000  # real samples to train on, without --data; every seed has its own
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
     jitter: cli.Weight = 0.5  # normal noise on N real samples: jitter * exp(-N / 250) times their standard deviation
@@ -73,22 +69,14 @@ class Config:
     r1: cli.Weight = 0.3  # weight of 1/2 |grad logit|^2 on real samples; at .001 D and G lose narrow peaks
     r2: cli.Weight = 0.3  # the same on fakes; with R1 alone one of four peaks is often lost
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real samples and fakes
-    penalty_end: cli.Rate = (
-        0.01  # the penalties fall by a constant ratio a step, to this factor, so that D gets sharp edges; 1: constant
-    )
+    penalty_end: cli.Rate = 0.01  # factor of the penalties at the last step; small: D gets sharp edges; 1: constant
     pack: cli.Count = 1  # samples that D sees at a time, as one pack (PacGAN)
-    unroll: Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)] = (
-        0  # D's updates that G looks ahead; minimax and wasserstein alone
-    )
+    unroll: cli.Whole = 0  # updates of D that G looks ahead; for minimax and wasserstein alone
     # training
     seeds: cli.Count = 16  # GANs that train at once, one for each seed; their spread is the error bar
-    seed: cli.Seed = (
-        0  # the first seed, the others follow; a seed sets first weights, batches, z and, without --data, samples
-    )
+    seed: cli.Seed = 0  # the first of them; a seed sets the first weights, the batches, z and the target's samples
     steps: cli.Count = 8000  # training steps; each updates D once and G once
-    epochs: cli.Count | None = (
-        None  # instead of --steps: an epoch is ceil(samples / (pack batch)) steps; the tutorial has 3000
-    )
+    epochs: cli.Count | None = None  # in the place of --steps; one is ceil(samples / (pack batch)) steps
     batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; so many samples each if --pack is 1
     learning_rate: cli.Rate = 8e-3  # of G's Adam; at .002 G is too slow to empty the gaps between four peaks
     discriminator_rate: cli.Rate = 2.5  # D's first learning rate divided by G's; D's .02 keeps it near its optimum
@@ -99,9 +87,7 @@ class Config:
     average: cli.Decay = 0.0  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 200  # steps between two evaluations, each a line of log.jsonl
-    eval_samples: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = (
-        10_000  # fakes of each seed behind a KL
-    )
+    eval_samples: cli.AtLeast2 = 10_000  # fakes of each seed behind a KL
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
@@ -117,6 +103,8 @@ class Config:
             cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))
             cli.require(self, "target_args", words, lambda v: False)
         if self.epochs:
+            beside = f"no such flag beside --epochs {self.epochs}, which takes its place"
+            cli.require(self, "steps", beside, lambda v: v in (Config.steps, 12_000))  # those of the recipes
             samples = self.samples if self.data is None else len(targets.read_numbers(self.data)) // 2
             object.__setattr__(self, "steps", self.epochs * -(-samples // (self.pack * self.batch)))
             object.__setattr__(self, "epochs", None)

@@ -38,7 +38,6 @@ NO_SAMPLES = {  # experiments whose runs have no generator that draws from laten
     "dirac_gan": "whose generator is a single number",
 }
 Digit = Annotated[int, cli.Accepted("a digit from 0 to 9", lambda v: 0 <= v <= 9)]
-Index = Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)]
 
 
 def _flag(name: str) -> Any:
@@ -54,7 +53,7 @@ class Command:
     count: cli.Count = 100  # samples, of each seed in a run on numbers or points
     seed: cli.Seed = 0  # of the latents
     label: Annotated[Digit | None, _flag("DIGIT")] = None  # what a conditional run draws [default: every digit]
-    seed_index: Annotated[Index | None, _flag("K")] = None  # only this seed of a run on numbers or points, from 0 on
+    seed_index: Annotated[cli.Whole | None, _flag("K")] = None  # of a run on numbers or points one seed alone
     out: Annotated[str | None, _flag("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
     export: Annotated[str | None, _flag("FILE")] = None  # a new .npz file for the weights; no samples without --out
 

@@ -65,7 +65,7 @@ class Config:
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 5000  # training steps; each updates D once and G once
-    batch: Annotated[int, cli.Accepted("at least 2", lambda v: v >= 2)] = 32  # packs of real images, and of fakes
+    batch: cli.AtLeast2 = 32  # packs of real images, and of fakes
     learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other

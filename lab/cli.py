@@ -58,6 +58,8 @@ def one_of(names: Collection[str]) -> Accepted:
 
 
 Count = Annotated[int, Accepted("at least 1", lambda v: v >= 1)]
+AtLeast2 = Annotated[int, Accepted("at least 2", lambda v: v >= 2)]
+Whole = Annotated[int, Accepted("0 or more", lambda v: v >= 0)]
 Sizes = Annotated[tuple[int, ...], Accepted("at least 1", lambda v: v >= 1)]  # of layers
 Seed = Annotated[int, Accepted("at least 0 and below 2^31", lambda v: 0 <= v < 2**31)]
 Categories = Annotated[int, Accepted("0 or at least 2", lambda v: v == 0 or v >= 2)]
@@ -456,10 +458,7 @@ def comments(config: Any) -> dict[str, str]:
 def _commented(config: Any) -> Iterator[tuple[str, str, str]]:
     """(group, name, comment) of each field of the config, from its source."""
     group = "options"
-    # A default or a type that is too long for its line stands on the next one, in brackets.
-    source = re.sub(r"\(\n +(.*)\n    \)", r"\1", inspect.getsource(type(config)))
-    source = re.sub(r"\[\n +(.*)\n    \]", r"[\1]", source)
-    for line in source.splitlines():
+    for line in inspect.getsource(type(config)).splitlines():
         if heading := re.fullmatch(r"    # ([a-z0-9 ,-]+)", line):
             group = heading[1]
         elif field := re.match(r"    (\w+): .*?(?:  # (.*))?$", line):

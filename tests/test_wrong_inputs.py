@@ -60,7 +60,6 @@ def number(words, *beyond):
 KINDS = {
     "count": whole("at least 1", "0", "-3"),
     "no_less_than_2": whole("at least 2", "1", "0", "-5"),
-    "batch_of_norm": whole("at least 2, for batch norm", "1", "0", "-2"),
     "images": whole("at least 100", "99", "0", "-100"),
     "triples": whole("at least 1000, one for each mode", "999", "0"),
     "even": whole("an even number from 2 on", "7", "0", "-2"),
@@ -132,7 +131,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
     },
     "mnist_dcgan": {
         "count": "train-images latent-dim steps eval-every checkpoint-every",
-        "batch_of_norm": "batch",
+        "no_less_than_2": "batch",
         "images": "log-samples eval-samples",
         "categories": "categories",
         "seed": "seed",
@@ -149,7 +148,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
     },
     "mnist_conditional": {
         "count": "train-images latent-dim steps eval-every checkpoint-every",
-        "batch_of_norm": "batch",
+        "no_less_than_2": "batch",
         "images": "log-samples eval-samples",
         "seed": "seed",
         "three": "generator-maps",
@@ -382,6 +381,7 @@ BY_HAND = [
     ("normal_1d", "--data ''", "--data ''"),
     ("normal_1d", "--data nowhere.csv --out new", "--data nowhere.csv: no such file or directory"),
     ("normal_1d", "--data nowhere.csv --epochs 3", "--data nowhere.csv: no such file or directory"),
+    ("normal_1d", "--epochs 3 --steps 50", "--steps 50: expected no such flag beside --epochs 3"),
     ("normal_1d", "--data full", "--data full: "),
     ("normal_1d", "--data file", "--data file: "),
     ("normal_1d", "--data words.txt", "--data words.txt: "),
