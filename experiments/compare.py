@@ -96,6 +96,7 @@ class Setting(NamedTuple):
     script: str
     recipe: str
     config: Any  # of the script
+    typed: tuple[tuple[str, str], ...] = ()  # the varied settings and their values, as they were typed
 
 
 # ------------------------------------------------------------------------------------- what is compared
@@ -140,7 +141,8 @@ def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: l
             raise files.BadInput(f"{wrong}: expected with a single run")
         made = cli.shrunk(parsed.config, quiet=True)
         place, label = " ".join([name] * (len(config.scripts) > 1) + list(data)), " ".join(change) or UNCHANGED
-        first = found.setdefault((place, made), Setting(place, label, name, parsed.recipe, made))
+        typed = tuple((s, t) for s, _, t in (text.partition("=") for text in (*data, *change)))
+        first = found.setdefault((place, made), Setting(place, label, name, parsed.recipe, made, typed))
         if first.label not in (label, UNCHANGED):
             raise files.BadInput(f"--vary {label}: the same as {first.label}; expected values that differ")
     return list(found.values())
@@ -194,6 +196,9 @@ class Study:
         self.better = "more" if self.metric in HIGHER else "less"
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
+        if alone := [data for data in self.data if len(self.of(data)) == 1]:
+            words = shlex.join(["--vary", *config.vary]) + f" {alone[0]}".rstrip()
+            raise files.BadInput(f"{words}: every value is the recipe's own; expected one that differs")
         names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary), *flags])
         names = re.sub(r"[^\w.=]+", "-", names)[:200]  # another study, with other flags, has another folder
         self.folder = Path(config.out or Path("runs/compare", names))
@@ -239,7 +244,25 @@ class Study:
             results = iter(cells.run(every, self.where))
             for setting, made in new.items():
                 self.found[setting] += [(cell, next(results)) for cell in made]
+            self.separate(new)
             before, done = seeds, done + share
+
+    def separate(self, settings: Iterable[Setting]) -> None:
+        """Train seeds alone whose run was stopped because one of them diverged: each is then its own observation."""
+        parts: dict[cells.Cell, list[cells.Cell]] = {}
+        for setting in settings:
+            for cell, result in self.found[setting]:
+                if "stopped" in result and (n := getattr(cell.config, "seeds", 1)) > 1:
+                    first = cell.config.seed - setting.config.seed
+                    parts[cell] = [c for k in range(n) for c in self.cells(setting, first + k, first + k + 1)]
+        if parts:
+            screen.say("a seed diverged, which stopped the others of its run; they are trained one by one")
+        results = iter(cells.run([*itertools.chain.from_iterable(parts.values())], self.where) if parts else ())
+        alone = {cell: [(part, next(results)) for part in made] for cell, made in parts.items()}
+        for setting in settings:
+            self.found[setting] = [
+                pair for cell, result in self.found[setting] for pair in alone.get(cell, [(cell, result)])
+            ]
 
     def spent(self, begun: float) -> float:
         """Seconds since the command began; or what the runs took, if those of an earlier command are among them."""
@@ -272,6 +295,9 @@ class Study:
         found: list[Any] = []
         for cell, result in self.found[setting]:
             value = result.get(name or self.metric)
+            if value is None and not name and "stopped" not in result:
+                words = "the runs are kept; expected another metric"
+                raise files.BadInput(f"--metric {self.metric}: {setting.data or setting.label} has none; {words}")
             seeds = getattr(cell.config, "seeds", 1)
             found += value["per_seed"] if isinstance(value, dict) else [value] * seeds
         if name:
@@ -304,7 +330,9 @@ class Study:
             writer.writerow(("script", *varied, "seed", *metrics))
             for setting in self.settings:
                 chosen = [setting.recipe if name == "recipe" else getattr(setting.config, name) for name in varied]
+                typed = dict(setting.typed)
                 words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
+                words = [typed.get(n) if v is None else v for n, v in zip(varied, words, strict=True)]
                 for k, numbers in enumerate(zip(*(self.values(setting, name) for name in metrics), strict=True)):
                     texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
                     writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
@@ -347,9 +375,10 @@ class Study:
         words = (
             f"`{self.command}`: {self.metric_label}, {self.better} is better. All settings share "
             "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
-            f"Holm's correction over {compared}{on}: if all differences between settings are symmetric about 0, the "
-            f"chance of any claim{on} is at most {self.chance:g}. If neither of two settings beats "
-            "the other, they cannot be told apart."
+            f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
+            "seed either of two is as likely to be ahead, by any amount, then the chance of any "
+            f"claim{on} is at most {self.chance:g}. If neither of two settings beats the other, they cannot be told apart. Training that "
+            "diverged counts as infinitely bad."
         )
         head, rows = self.texts(table)
         if len(self.data) == 1:

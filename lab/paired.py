@@ -9,15 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+HUGE = 1e100  # in the place of infinity
 LEVEL = 0.05  # chance of calling any difference real where all are symmetric about 0
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95% interval of the median, by the percentile bootstrap over seeds (Efron 1979)."""
-    if not np.isfinite(values).all() or np.ptp(values) == 0:
-        return float(np.median(values)), float(np.median(values))
-    found = stats.bootstrap((values,), np.median, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    """95% interval of the median, by the percentile bootstrap over seeds (Efron 1979); values may be infinite."""
+    if (values == values[0]).all():
+        return float(values[0]), float(values[0])
+    finite = np.clip(values, -HUGE, HUGE)
+    found = stats.bootstrap((finite,), np.median, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
+    low, high = (bound * (np.inf if abs(bound) > HUGE / 1e6 else 1) for bound in found.confidence_interval)
+    return float(low), float(high)
 
 
 def better(
@@ -43,9 +46,11 @@ def better(
     for a, b in pairs:
         n = min(len(values[a]), len(values[b]))
         with np.errstate(invalid="ignore"):  # inf - inf: nan, a tie
-            difference = np.nan_to_num(values[a][:n] - values[b][:n], posinf=1e9, neginf=-1e9)
-        p = stats.wilcoxon(difference).pvalue if difference.any() else 1.0
-        ranked.append((p, *((a, b) if np.median(difference) < 0 else (b, a))))
+            difference = np.nan_to_num(values[a][:n] - values[b][:n], posinf=HUGE, neginf=-HUGE)
+        difference = difference[difference != 0]  # as in Wilcoxon 1945
+        p = stats.wilcoxon(difference).pvalue if len(difference) else 1.0
+        ranks = np.sign(difference) @ stats.rankdata(np.abs(difference))  # W+ minus W-: who is ahead in this test
+        ranked.append((p, *((a, b) if ranks < 0 else (b, a))))
     for k, (p, winner, loser) in enumerate(sorted(ranked)):
         if p > level / (len(pairs) - k):
             break

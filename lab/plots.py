@@ -6,6 +6,7 @@ share, and player.py makes the moving pictures.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -207,27 +208,34 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
     """A panel for each kind of data: the number of every seed by setting, its median and 95% interval, and the floor.
 
     All panels have one axis and one order of settings, that of the mean rank over the data. Beside a setting stands
-    how many of its seeds diverged, of which there are no dots.
+    of how many seeds the number is infinite, as after training that diverged; there are no dots of them.
     `table`: a dict for each data and setting, the best first; `values`: (data, setting) -> number of every seed
     `[S]`; `label`: what the number is.
     """
     places = list(dict.fromkeys(row["data"] for row in table))
     ranked = {place: [row["setting"] for row in table if row["data"] == place] for place in places}
-    order = sorted(ranked[places[0]], key=lambda name: sum(ranking.index(name) for ranking in ranked.values()))
+    ranks: dict[str, list[int]] = {}  # of each setting, on the data on which there is such a one
+    for k, name in itertools.chain.from_iterable(map(enumerate, ranked.values())):
+        ranks.setdefault(name, []).append(k)
+    order = sorted(ranks, key=lambda name: np.mean(ranks[name]))
+    shown = np.concatenate([v[np.isfinite(v)] for v in values.values()])
     rng, shared = np.random.default_rng(0), {"sharex": True, "sharey": True}
     fig, axes = figure(1, len(places), 2 + 3.9 * len(places), 1.5 + 0.36 * len(order), **shared)
     for ax, place in zip(axes[0], places, strict=True):
         rows = {row["setting"]: row for row in table if row["data"] == place}
         for k, name in enumerate(order):
+            if name not in rows:
+                continue
             numbers, row = values[place, name], rows[name]
             heights = k + rng.uniform(-0.25, 0.25, len(numbers))  # the dots lie side by side
             finite = np.isfinite(numbers)
             ax.plot(numbers[finite], heights[finite], "o", color=FAKE, alpha=0.45, ms=3.5, mew=0)
             if np.isfinite(row["median"]):
-                ax.plot([row["low"], row["high"]], [k, k], color="black", lw=2, solid_capstyle="butt", zorder=5)
+                ends = np.clip([row["low"], row["high"]], shown.min(), shown.max())  # they may be infinite
+                ax.plot(ends, [k, k], color="black", lw=2, solid_capstyle="butt", zorder=5)
                 ax.plot(row["median"], k, "|", color="black", ms=13, mew=1.6, zorder=6)
             if not finite.all():
-                words = f"{np.count_nonzero(~finite)} of {len(numbers)} diverged "
+                words = f"{np.count_nonzero(~finite)} of {len(numbers)} infinite "
                 ax.text(1, k, words, fontsize="small", ha="right", va="bottom", transform=ax.get_yaxis_transform())
         if (floor := next(iter(rows.values()))["floor"]) is not None:
             ax.axvline(floor, color=IDEAL, ls="--", lw=1)
@@ -235,7 +243,6 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
             ax.text(floor, 0.02, " floor", color=IDEAL, fontsize="small", **where)
         ax.set_yticks(range(len(order)), order)
         ax.set(xlabel=label, title=place, ylim=(len(order) - 0.2, -0.5))
-    shown = np.concatenate([v[np.isfinite(v)] for v in values.values()])
     if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
         logarithmic(axes[0, 0].xaxis)  # the others share it
     across = "" if len(places) == 1 else ", by their mean rank over the data"

@@ -76,7 +76,7 @@ def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
     assert f"`python experiments/compare.py {FLAGS} --out " in text
     assert "KL(real || fake), 20 x 20 bins, nats, less is better" in text
     assert text.count("\n| loss=") == 2 and f"{result['kl']['median']:.4f}" in text
-    assert "symmetric about 0, the chance of any claim is at most 0.05" in text
+    assert "then the chance of any claim is at most 0.05" in text
     (commit,) = cells.commits(folder)
     assert f"The runs were made at commit {commit}.\n" in text and "Too few" not in text
 
@@ -129,6 +129,56 @@ def test_training_that_diverged_is_worst(tmp_path, monkeypatch):
     table = study(f"normal_1d --vary loss=minimax,hinge --seeds 8 --out {tmp_path}").run()
     assert [row["median"] for row in table] == [1.0, np.inf] and table[0]["beats"] == ["loss=hinge"]
     assert "normal_1d,hinge,7,,," in (tmp_path / "compare.csv").read_text()
+
+
+def test_a_run_of_many_seeds_that_diverged_is_trained_seed_by_seed(tmp_path, monkeypatch, capsys):
+    """Seed 5 alone diverges; in a run with others it stops them, too."""
+
+    def results(config):
+        diverges = config.loss == "hinge" and config.seed <= 5 < config.seed + config.seeds
+        return {"stopped": "NaN"} if diverges else kl_of(lambda config, seed: 1.0 + seed / 100)(config)
+
+    made = stub(monkeypatch, results)
+    table = study(f"normal_1d --vary loss=minimax,hinge --seed 3 --seeds 8 --out {tmp_path}").run()
+    assert [(cell.config.loss, cell.config.seed, cell.config.seeds) for cell in made] == [
+        *(("minimax", 3, 8), ("hinge", 3, 8)),
+        *(("hinge", seed, 1) for seed in range(3, 11)),
+    ]
+    assert "trained one by one" in capsys.readouterr().out
+    hinge = table[1]
+    assert hinge["setting"] == "loss=hinge" and hinge["median"] == pytest.approx((1.07 + 1.08) / 2)
+    assert table[0]["beats"] == []  # one seed of eight is worse, the others are equal
+    assert hinge["seeds"] == 8 and hinge["high"] > hinge["low"]
+    lines = list(csv.DictReader((tmp_path / "compare.csv").read_text().splitlines()))
+    assert [line["seed"] for line in lines if not line["kl"]] == ["5"]
+
+
+def test_settings_that_one_script_alone_has_are_compared_there(tmp_path, monkeypatch):
+    """R1 of 1 is the recipe of mixture_2d, and a change for normal_1d."""
+    stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
+    words = f"--vary loss=hinge,minimax r1=0,1 --one-at-a-time --seeds 6 --out {tmp_path}"
+    for scripts in ("normal_1d mixture_2d", "mixture_2d normal_1d"):
+        table = study(f"{scripts} {words}").run()
+        there = [(row["data"], row["setting"]) for row in table]
+        assert ("normal_1d", "r1=1") in there and ("mixture_2d", "r1=1") not in there and len(there) == 5 + 4
+        assert (tmp_path / "compare.png").exists()
+        (tmp_path / "compare.png").unlink()
+
+
+def test_a_number_that_a_result_does_not_have_is_no_divergence(tmp_path, monkeypatch):
+    stub(
+        monkeypatch, lambda config: {"modes": None} if config.target == "spiral" else {"modes": {"per_seed": [8] * 6}}
+    )
+    words = f"mixture_2d --vary target=ring,spiral r1=0,1 --metric modes --seeds 6 --out {tmp_path}"
+    with pytest.raises(files.BadInput, match="^--metric modes: target=spiral has none; the runs are kept"):
+        study(words).run()
+
+
+def test_values_stand_in_the_lines_as_they_were_typed_where_the_settings_no_longer_hold_them(tmp_path, monkeypatch):
+    stub(monkeypatch, kl_of(lambda config, seed: config.steps))
+    study(f"normal_1d --vary epochs=10,20 --seeds 6 --out {tmp_path}").run()
+    lines = list(csv.DictReader((tmp_path / "compare.csv").read_text().splitlines()))
+    assert [(line["epochs"], line["kl"]) for line in lines[::6]] == [("10", "100"), ("20", "200")]
 
 
 def test_every_number_of_every_table_has_a_direction_or_less_is_better():
@@ -250,6 +300,7 @@ WRONG = {
     "normal_1d --vary out=a,b": "--vary out: no setting that can be varied",
     "numpy_gan --vary recipe=stable,classic": "--vary recipe: no setting that can be varied",
     "normal_1d --vary recipe=stable,best": "--recipe best: expected one of stable, classic",
+    "normal_1d --vary r1=0.3,.30 --one-at-a-time": "--vary r1=0.3,.30: every value is the recipe's own",
     f"normal_1d {TWO} --r1 1": "--vary r1: it is fixed by --r1",
     "normal_1d --vary r1=0,fast": "--r1 fast: expected a number, 0 or more and below 1e38",
     "normal_1d --vary r1=0,-1": "--r1 -1: expected 0 or more and below 1e38",

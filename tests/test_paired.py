@@ -15,6 +15,27 @@ def test_interval_of_a_median_covers_it_as_often_as_it_says():
     assert np.mean(hits) > 0.85  # 60 intervals: .95 - 3.5 standard errors of .028
 
 
+def test_interval_with_a_seed_that_diverged_has_a_width():
+    values = np.array([*np.arange(1, 10) / 100, np.inf])
+    low, high = paired.interval(values)
+    assert 0.01 <= low < 0.05 and 0.06 < high < np.inf
+    assert paired.interval(np.array([1.0, 2.0, np.inf, np.inf])) == (1.0, np.inf)
+    assert paired.interval(np.array([-np.inf, -np.inf, 1.0, 2.0])) == (-np.inf, 2.0)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_the_winner_is_who_is_ahead_in_the_test_and_not_by_the_median(order):
+    """Most seeds tie, and the median of the differences is 0."""
+    a = np.zeros(16)
+    b = np.where(np.arange(16) < 6, 1.0, 0.0)
+    values = {"a": a, "b": b}
+    assert paired.better({name: values[name] for name in order}) == {"a": ["b"], "b": []}
+    # 26 small differences in favour of b, and 24 large ones in favour of a, whose ranks weigh more
+    b = np.concatenate([np.linspace(-0.02, -0.01, 26), np.linspace(1, 2, 24)])
+    values = {"a": np.zeros(50), "b": b}
+    assert paired.better({name: values[name] for name in order}) == {"a": ["b"], "b": []}
+
+
 def test_a_clear_difference_is_real_and_noise_is_not():
     rng = np.random.default_rng(1)
     base = rng.lognormal(size=32)

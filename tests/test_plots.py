@@ -344,12 +344,12 @@ def test_settings_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
     assert inside(fig)
 
 
-def test_settings_compared_count_the_seeds_that_diverged():
+def test_settings_compared_count_the_seeds_whose_number_is_infinite():
     table, values = losses_table(np.inf)
     values["ring", "minimax"] = np.array([np.inf, 20.0, np.inf])
     fig = plots.settings_compared(table, values, "KL, nats")
     _, ring = fig.axes
-    assert texts(ring) == ["2 of 3 diverged "] and ring.texts[0].get_position()[1] == 1  # in the second row
+    assert texts(ring) == ["2 of 3 infinite "] and ring.texts[0].get_position()[1] == 1  # in the second row
     dots = [li.get_xdata().tolist() for li in ring.lines if li.get_marker() == "o"]
     assert dots[1] == [20] and inside(fig)
 
