@@ -151,7 +151,7 @@ class Loss(NamedTuple):
 
     d: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     g: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    # G's loss is minus D's, up to terms that G cannot change: D can be unrolled for these only.
+    # G's loss is minus D's loss without the terms that do not depend on G; --unroll works with such losses only.
     zero_sum: bool = False
     logistic: bool = False  # the best D(x) is p / (p + q), of the densities p of real samples and q of fakes
     relative: bool = False  # G's loss depends on the logits of real samples, too; else the image scripts pass None

@@ -377,8 +377,8 @@ class Study:
             "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
             f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
             "seed either of two is as likely to be ahead, by any amount, then the chance of any "
-            f"claim{on} is at most {self.chance:g}. If neither of two settings beats the other, they cannot be told apart. Training that "
-            "diverged counts as infinitely bad."
+            f"claim{on} is at most {self.chance:g}. If neither of two settings beats the other, they cannot "
+            "be told apart. Training that diverged counts as infinitely bad."
         )
         head, rows = self.texts(table)
         if len(self.data) == 1:

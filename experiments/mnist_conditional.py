@@ -36,7 +36,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first images of the training set; 50,000 leaves the Parzen window's 10,000
+    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
     # networks
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
@@ -167,7 +167,7 @@ def digits_by_frequency(class_frequencies: np.ndarray, n: int) -> np.ndarray:
 
 
 def digits_by_row(n: int) -> np.ndarray:
-    """Digits 0 to 9 in equal parts, one after the other: each fills a row of a sheet."""
+    """Digits 0 to 9 in equal parts, one after the other: of 100 images each digit fills a row of the sheet."""
     return np.arange(n) * DIGITS // n
 
 

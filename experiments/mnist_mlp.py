@@ -36,7 +36,9 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # how many, from the first on; MNIST's last 10,000 choose the Parzen window
+    train_images: cli.Count = (
+        50_000  # how many, from the first on; those from 50,000 to 50,999 choose a Parzen window
+    )
     # networks
     latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
     categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
@@ -53,7 +55,7 @@ class Config:
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 40_000  # training steps; each updates D once and G once
-    batch: cli.Count = 64  # real images and fakes in a step; at 256 six minutes reach Frechet 10, at 64 they reach 4
+    batch: cli.Count = 64  # real images, and as many fakes; after 6 minutes Frechet is 4 with 64, 10 with 256
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
     discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
     schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare

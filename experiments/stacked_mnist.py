@@ -51,11 +51,11 @@ class Config:
     train_images: cli.Count = 60_000  # the first images of the training set
     stacked_images: cli.Count = 128_000  # triples of them to train on
     # networks
-    network: Network = "alike"  # alike: D reads each colour by itself; at step 500 a Frechet distance of 41, dcgan 90
+    network: Network = "alike"  # alike: D first reads each colour by itself; Frechet at step 500: 41, with dcgan 90
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
-    discriminator_norm: Norm = "none"  # in D; none: KL .75 with dcgan and R1 .1 at step 1500, batch .92, floor .285
+    discriminator_norm: Norm = "none"  # in D; with dcgan and R1 .1 at step 1500: KL .75, with batch norm .92
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"

@@ -206,13 +206,15 @@ def interpolated_bits(seed: int, latent_dim: int, rows: int, columns: int) -> np
 def latent_lattice(distribution: str, latent_dim: int, lines: int, finer: int) -> np.ndarray:
     """Latents `[Z, n^2]`, a square lattice of the first two coordinates, the others 0; n = finer (lines - 1) + 1.
 
-    It spans the quantiles .5% to 99.5% of the latents' distribution in equal steps of probability, so that every cell
-    gets as many samples.
+    It spans the quantiles .5% to 99.5% of both coordinates' distributions in equal steps of probability, so that
+    every cell gets as many samples. `distribution`: one of those of `latents`.
     """
     u = np.linspace(0.005, 0.995, finer * (lines - 1) + 1)
-    axis = 2 * u - 1 if distribution == "uniform" else ndtri(u)
+    uniform = (3**0.5 if distribution == "mixed" else 1) * (2 * u - 1)
+    normal = {"normal": latent_dim, "mixed": latent_dim // 2, "uniform": 0}[distribution]  # so many are normal
+    axes = [ndtri(u) if k < normal else uniform for k in range(2)]
     z = np.zeros((latent_dim, u.size**2))
-    for row, values in zip(z, np.meshgrid(axis, axis), strict=False):  # with a single coordinate: a line
+    for row, values in zip(z, np.meshgrid(*axes), strict=False):  # with a single coordinate: a line
         row[:] = values.ravel()
     return z
 

@@ -1,7 +1,7 @@
 """A generator as a file that NumPy alone can use: its weights as .npz, beside them a README with a short program.
 
 The program needs neither TensorFlow nor this project. It draws the latents of `experiments/sample.py` with the same
-seed and makes the same samples, up to rounding to float32.
+seed and makes the same samples, up to rounding: of float32 and, for images, to whole grey levels.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Generator(NamedTuple):
     latents: str  # Python code that defines `latents(n, seed)`
     call: str = "generate(latents(10))"  # what makes ten samples
     words: str = "the generator"
+    images: bool = False  # with pixels in [0, 1]
 
 
 # ---------------------------------------------------------------------------------------- numbers and points
@@ -109,7 +110,7 @@ def generate(z):
     a = g["W{depth}"] @ h + g["b{depth}"]
     return ({OUTPUTS[output]}).T.reshape(-1, {side}, {side})
 '''
-    return Generator(_layers(weights), functions, _image_latents(inputs, categories))
+    return Generator(_layers(weights), functions, _image_latents(inputs, categories), images=True)
 
 
 def dcgan_images(
@@ -161,7 +162,7 @@ def generate({given}):
     x = np.tanh(conv(h, g["kernel{blocks + 1}"], g["bias{blocks + 1}"]))
     return (x{grey} + 1) / 2
 '''
-    return Generator(arrays, functions, code, call)
+    return Generator(arrays, functions, code, call, images=True)
 
 
 _DIGITS = '''
@@ -271,10 +272,11 @@ def _readme_text(file: str, generator: Generator, about: Mapping[str, Any], comm
         for name, array in generator.arrays.items()
     )
     where = f"of a run of `{about['experiment']}`, recipe `{about['recipe']}`, after {about['step']} steps"
+    pixels = " this command, whose grey levels 0 to 255 are numbers from 0 to 1 here:" * generator.images
     text = (
         f"`{file}` holds {generator.words} {where}, with the weights that the run evaluates. The program below needs "
         f"Python and NumPy alone. Save it in the folder of `{file}` and run it there. It makes the same ten samples, "
-        "up to rounding, as"
+        f"up to rounding, as{pixels}"
     )
     return f"""# A generator for NumPy
 
