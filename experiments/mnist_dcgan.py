@@ -58,6 +58,7 @@ class Config:
     # game
     loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images
+    penalty_end: cli.Rate = 0.03  # factor of R1 at the last step; below 1: D may become steeper late; 1: constant
     dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
@@ -87,6 +88,7 @@ CLASSIC = replace(  # a tutorial's settings
     categories=0,
     generator_maps=(128, 128, 64),
     r1=0.0,
+    penalty_end=1.0,
     dropout=0.25,
     steps=4001,
     schedule="constant",
@@ -135,7 +137,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
-            total = total + config.r1 * core.batch_mean(penalty)
+            weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
+            total = total + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
     new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
