@@ -56,6 +56,8 @@ def main(args: list[str]) -> None:
         path = Path(__file__).parent / f"{script.removesuffix('.py')}.py"
         if not script or not path.exists():
             raise BadInput(f"-- {script}: expected a script of experiments/ and its flags, as in -- mnist_dcgan.py")
+        if getattr(cli.script(path.stem), "SPREAD", None) != "batches":
+            raise BadInput(f"-- {script}: its batches cannot be shared; expected a script such as mnist_dcgan.py")
         named = value_of(words, "--out", "--resume")
         if named is None:  # the folder that the script would choose; all workers need to know it
             named = str(storage.folder_for(path.stem, value_of(words, "--seed") or "0"))

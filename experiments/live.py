@@ -83,7 +83,7 @@ def watch_run(command: Command, folder: Path) -> None:
     async def main() -> None:
         following = asyncio.create_task(watch.follow(watched, clients.send))
         answers = {"picture": watched.picture, "figure": watched.figure}
-        settings = {"clients": clients, "obey": lambda message: None, "hello": lambda: watched.state}
+        settings = {"clients": clients, "obey": lambda message: None, "hello": watched.greeting}
         settings |= {"page": watch.PAGE, "answers": answers}
         try:
             await server.serve(sockets, [(r"/(picture|figure)", server.Answer)], settings, command.browser)

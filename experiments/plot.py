@@ -73,9 +73,9 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
     """Draw the curves of several runs into one figure, and print their results side by side."""
     names = short_names(folders)
-    logs = {}
+    logs, steps = {}, {}
     for name, folder in zip(names, folders, strict=True):
-        storage.read_config(folder, "RUN")
+        steps[name] = storage.read_config(folder, "RUN").everything["config"].get("steps")
         logs[name] = storage.read_log(folder)
         if not logs[name]:
             raise files.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
@@ -90,9 +90,11 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
         )
     results = {}
     for name, folder in zip(names, folders, strict=True):
-        results[name] = read_result(folder) or logs[name][-1]
-        if "steps" not in results[name]:
-            screen.say(f"{folder}: not finished, shown as in its log at step {logs[name][-1]['step']}")
+        result = read_result(folder)
+        if not result or result["steps"] != steps[name]:  # it is of a shorter run, which was continued since
+            result = logs[name][-1]
+            screen.say(f"{folder}: not finished, shown as in its log at step {result['step']}")
+        results[name] = result
     try:
         plots.save(plots.compared(logs, numbers), out)
     except OSError as error:

@@ -209,7 +209,9 @@ def follow(experiment: str, command: Command, args: list[str], train: Callable[[
         return
     folder = _existing(command.resume)
     config = _resumed(experiment, command, args, folder, write=False)
-    result = storage.read_result(folder)
+    result = None
+    with contextlib.suppress(OSError, ValueError):  # the chief says so if the file is damaged
+        result = storage.read_result(folder)
     if not result or result["steps"] < config.steps:
         train(config, runs.Run(folder, resume=True, devices=command.devices, follows=True))
 

@@ -1,8 +1,9 @@
 """One training on many devices: each takes its rows of every batch, and together they play the step of one device.
 
-`tf.distribute` runs the step on all of them at once. Between them go the means over all devices of the gradients, of
-the moments of batch norm and of the losses: see `gan_core.mean_over_replicas`. Every device holds its own copy of the
-game. All copies start alike and make the same updates, so that they stay alike in every bit.
+`tf.distribute` runs the step on all of them at once. The devices exchange three things, each averaged over all of
+them by `gan_core.mean_over_replicas`: the gradients, batch norm's means and variances, and the losses. Every device
+holds its own copy of the game. All copies start alike and make the same updates, so that they stay alike in every
+bit.
 
 With TF_CONFIG in the environment several processes, the workers, train together, on one machine or on many. The first
 of them is the chief: it alone writes. A worker is told who the others are and which of them it is itself:
@@ -57,7 +58,7 @@ def cluster() -> Cluster | None:
         kind, index = task["type"], task["index"]
         sizes = {name: len(jobs[name]) for name in ("chief", "worker") if name in jobs}
         addresses = [address for name in sizes for address in jobs[name]]
-        if not all(_is_address(address) for address in addresses):
+        if not (isinstance(jobs, dict) and isinstance(kind, str) and all(map(_is_address, addresses))):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"TF_CONFIG {text}: expected {EXAMPLE}") from None
@@ -73,8 +74,8 @@ def cluster() -> Cluster | None:
     return Cluster(addresses, before + index) if len(addresses) > 1 else None
 
 
-def _is_address(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def _is_address(word: object) -> bool:
+    host, _, port = word.rpartition(":") if isinstance(word, str) else ("", "", "")
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 
 

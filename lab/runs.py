@@ -154,7 +154,7 @@ class Run:
             self.about = {"experiment": saved.experiment, "recipe": saved.recipe}
             self._config_file = saved.everything
         if folder and (resume or reopen):
-            self._restored = storage.Checkpoints(folder).newest(keep_damaged=reopen)
+            self._restored = storage.Checkpoints(folder).newest(keep_damaged=reopen or follows)
             self.data = self._restored.about["data"] if self._restored else {}
         self._source = folder  # of the checkpoint that is restored
         if follows:
@@ -209,7 +209,7 @@ class Run:
             stack.callback(lambda: self._deferral.close())
             stack.enter_context(signals.handled())
             self._progress = stack.enter_context(_Progress(config.steps, first, self._quiet))
-            unrecorded = bool(self._unrecorded)
+            unrecorded = bool(self._unrecorded) and not self.reopened
             self._periods = Periods(first, steps, config.eval_every, unrecorded, config.checkpoint_every, together)
             self._joined, self._call_ends = self._periods.joined(), first
             try:
@@ -385,7 +385,7 @@ class Run:
     def snapshot(self, period: Period, **arrays: np.ndarray) -> None:
         """Keep arrays for pictures of this step, in snapshots/<step>.npz."""
         self.snapshots[period.last] = arrays
-        if self.folder:
+        if self.folder and not self.reopened:
             with files.replacing(self.folder / "snapshots" / f"{period.last:08d}.npz") as temporary:
                 np.savez(temporary, **arrays)  # type: ignore[arg-type]
 

@@ -115,8 +115,9 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
 def writer(folder: Path) -> str | None:
     """Which process writes into a folder now, as its lock says: `process 12 on host`; None if none does.
 
-    The lock is not touched, not even for a moment, in which the run could not be resumed. It is held as long as the
-    process that it names has the file open. Of a process on another host or of another user the file is believed.
+    This function never takes the lock, because nobody could resume the run while it held it. The lock is held as long
+    as the process that it names has the file open. Of a process on another host or of another user the file is
+    believed.
     """
     path = folder / LOCK
     try:

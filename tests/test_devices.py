@@ -215,6 +215,9 @@ WRONG = {
     cluster_of(workers=["a", "b:1"]): "expected {",
     cluster_of(workers=["a:1", "b:70000"]): "expected {",
     cluster_of(workers=3): "expected {",
+    cluster_of(workers=[4000, 4001]): "expected {",
+    cluster_of(kind=["worker"]): "expected {",
+    '{"cluster": [1], "task": {"type": "worker", "index": 0}}': "expected {",
     cluster_of(workers=["a:1", "a:1"]): "expected a different address for each worker",
     cluster_of(index=2): "task index 2: expected 0 to 1",
     cluster_of(index=-1): "task index -1: expected 0 to 1",
@@ -281,6 +284,8 @@ def test_seeds_are_not_shared_between_machines(monkeypatch, capsys):
         ("--workers 0 -- mnist_dcgan.py --out a", "--workers 0: expected at least 1"),
         ("--workers 2", "-- : expected a script of experiments/"),
         ("-- nothing.py --out a", "-- nothing.py: expected a script of experiments/"),
+        ("-- numpy_gan.py --data digits", "-- numpy_gan.py: its batches cannot be shared"),
+        ("-- normal_1d.py", "-- normal_1d.py: its batches cannot be shared"),
         ("--restarts -1 -- mnist_dcgan.py --out a", "--restarts -1: expected 0 or more"),
     ],
 )

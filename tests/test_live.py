@@ -93,7 +93,36 @@ def test_steps_and_turns_of_one_player(player):
     assert player.after(do="step", players="D")[0]["turns"] == [2, 1]
     assert player.after(do="step", players="G")[0]["turns"] == [2, 2]
     header, arrays = player.frame()
-    assert header["step"] == 2 and arrays["curve_steps"].tolist() == [1, 2, 3]
+    assert header["step"] == 2 and arrays["curve_steps"].tolist() == [1, 2]
+    assert arrays["measure_steps"].tolist() == [0, 1, 2]
+
+
+def test_after_a_turn_that_catches_up_the_numbers_of_the_step_are_those_of_now(player):
+    player.after(do="reset")
+    player.after(do="step", players="D")
+    _, before = player.frame()
+    player.after(do="step", players="G")
+    _, after = player.frame()
+    assert before["measure_steps"].tolist() == after["measure_steps"].tolist() == [0, 1]
+    assert (before["thumbs"] != after["thumbs"]).any()
+    assert (before["measures"][1] != after["measures"][1]).any()
+
+
+def test_a_seed_that_diverges_pauses_the_game_and_the_page_says_it(tmp_path):
+    player = Player(tmp_path)
+    player.ready()
+    playing = player.engine._built.game
+    weight = playing.gans.games[0].generator.weights[0]
+    weight.assign(np.where(np.arange(2)[:, None, None] == 1, np.nan, weight.numpy()))  # of the second seed
+    player.do(do="play", value=True)
+    header, _ = player.until(lambda header: header["notice"])
+    assert "a loss of seed 1 is not finite" in header["notice"] and not header["playing"]
+    header, arrays = player.after(do="seed", value=1)  # the pictures are those of before
+    assert header["seed"] == 1 and np.isfinite(arrays["q"]).all()
+    player.do(do="reset")
+    assert player.until(lambda header: header["step"] == 0)[0]["notice"] == ""
+    player.engine.stop()
+    player.engine.join(30)
 
 
 def test_plays_and_pauses(player):
@@ -256,6 +285,9 @@ def test_slow_motion_plays_one_step_in_six_stages(player):
     assert [header["stage"]["name"] for header in headers] == list(engine.STAGES)
     assert [header["step"] for header in headers] == [0, 0, 0, 0, 0, 1]
     assert (arrays[5]["stage_moved"] != arrays[5]["stage_fakes"]).any() and "stage_moved" not in arrays[4]
+    assert player.after(do="stage")[0]["stage"]["name"] == "latents"
+    assert player.after(do="seed", value=1)[0]["stage"] is None  # they were those of another seed
+    player.after(do="seed", value=0)
     player.after(do="speed", value="fast")
 
 
@@ -370,6 +402,21 @@ def test_every_control_is_explained_and_shows_a_value_that_it_accepts(tmp_path):
             assert control["help"]
             if control["kind"] in ("slider", "decay"):
                 assert source.changed(config, {control["name"]: now[control["name"]]}) == (source, config)
+            if control["kind"] == "choice":
+                assert now[control["name"]] in control["values"]
+
+
+def test_a_number_of_the_recipe_or_of_a_flag_can_be_chosen_again(tmp_path):
+    """48 units of D and 3 seeds are none of those in the lists."""
+    source, config = controls.new_source("norm", "stable", 3, 0, None, tmp_path)
+    for name, other in (("discriminator_units", 64), ("seeds", 4)):
+        (shown,) = (c["values"] for c in controls.hello(source, config)["controls"] if c["name"] == name)
+        assert shown == sorted(shown) and controls.values(source, config)[name] in shown
+        _, changed = source.changed(config, {name: other})
+        assert source.changed(changed, {name: controls.values(source, config)[name]}) == (source, config)
+    for value in (0, 129, 50.5, "48", True):
+        with pytest.raises(BadInput, match="^discriminator_units"):
+            source.changed(config, {"discriminator_units": value})
 
 
 def test_windows_of_losses_all_have_one_length():
@@ -402,6 +449,13 @@ def test_no_port_is_free(monkeypatch):
     monkeypatch.setattr(server.tornado.netutil, "bind_sockets", taken)
     with pytest.raises(BadInput, match="--port 8000: it and the ports above it are in use"):
         server.listening(8000)
+
+    def forbidden(*args):
+        raise OSError(13, "permission denied")
+
+    monkeypatch.setattr(server.tornado.netutil, "bind_sockets", forbidden)
+    with pytest.raises(BadInput, match="--port 80: not allowed here; expected 1024 or more"):
+        server.listening(80)
 
 
 def test_only_the_threads_of_the_engine_are_left(player):
@@ -438,3 +492,4 @@ def test_every_drawing_and_dropped_file_keeps_its_own_points(tmp_path):
     with pytest.raises(BadInput):
         source.with_points("drawing", [[1.0, 2.0]] * 60)
     assert len({*dict(source.own).values()}) == 3
+    assert source.with_points("a.csv", rows.tolist()).own[-1][0] == "a.csv"  # the last one is what will be played

@@ -19,7 +19,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from experiments import live, mixture_2d, normal_1d, numpy_gan
-from lab import storage
+from lab import files, storage
 from lab.live.watch import ROWS, Watched, arranged, charts
 
 ROOT = Path(__file__).parent.parent
@@ -69,12 +69,15 @@ def drawn(watched, name):
 
 
 @pytest.mark.parametrize("script", [normal_1d, mixture_2d])
-def test_a_run_of_many_seeds(finished, script):
-    folder = finished(script)
+def test_a_run_of_many_seeds(finished, script, copied):
+    folder, older = finished(script), copied(script)
     watched, result = Watched(folder), storage.read_result(folder)
     state = watched.state
     assert (state["experiment"], state["recipe"]) == (script.__name__.split(".")[1], "stable")
     assert (state["status"], state["step"], state["of"], state["problems"]) == ("finished", 100, 100, [])
+    files.write_json(older / "result.json", result | {"steps": 50})
+    assert Watched(older).state["headline"] == "" and Watched(older).state["status"] == "interrupted"
+    assert watched.greeting() == state | {"age": pytest.approx(watched.greeting()["age"], abs=60)}
     assert state["headline"] == result["headline"] and state["settings"]["seeds"] == 2
     assert state["steps"] == state["pictures"] == [0, 50, 100]
     records = storage.read_log(folder)

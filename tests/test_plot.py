@@ -154,6 +154,15 @@ def test_a_run_that_is_not_finished_is_shown_as_in_its_log(finished, tmp_path, c
     assert ["kl (median)", f"{median:.4g}", f"{result['kl']['median']:.4g}"] in rows(screen)
 
 
+def test_a_result_from_before_a_run_was_continued_is_not_shown_as_its_own(finished, tmp_path, capsys):
+    folder = tmp_path / "continued"
+    shutil.copytree(finished("stable"), folder)
+    files.write_json(folder / "result.json", files.read_json(folder / "result.json") | {"steps": 10})
+    capsys.readouterr()
+    assert command(folder, finished("stable"), "--out", tmp_path / "a.png") == 0
+    assert f"{folder}: not finished, shown as in its log at step 20" in capsys.readouterr().out
+
+
 def test_names_are_as_short_as_tells_runs_apart(tmp_path):
     folders = [tmp_path / name for name in ("a/run", "b/run", "c")]
     assert plot.short_names(folders) == ["a/run", "b/run", f"{tmp_path.name}/c"]

@@ -361,6 +361,20 @@ def test_reopened_run_restores_trains_nothing_and_writes_nothing(tmp_path, capsy
         train(Counter(), runs.Run(tmp_path / "figures", reopen=True))
 
 
+def test_reopened_run_that_was_stopped_in_the_middle_of_a_period_writes_nothing(tmp_path):
+    """Steps 2 to 4 are one period; the checkpoint is of step 3, and the loss of step 3 is in no record yet."""
+    with pytest.raises(runs.Stopped):
+        train(Slow(2, signal.SIGTERM), runs.Run(tmp_path))
+    assert storage.steps(tmp_path)[-1] == 3
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    run = runs.Run(tmp_path, reopen=True)
+    assert train(Counter(), run) == 0 + 1 + 2 and run.step == 3
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert [*run.snapshots] == [0, 2]
+    assert train(Counter(), runs.Run(tmp_path, resume=True)) == 15
+    assert sorted(path.name for path in (tmp_path / "snapshots").iterdir())[-2:] == ["00000004.npz", "00000006.npz"]
+
+
 def test_what_is_known_of_the_data_is_kept(tmp_path):
     run = runs.Run(tmp_path)
     run.keep_data(name="digits", side=8)

@@ -22,7 +22,8 @@ LONGEST = 200  # characters of a text
 class Control(NamedTuple):
     """One setting on the page. Sliders have a logarithmic scale; with `zero` their left end is 0.
 
-    A slider of kind `decay` shows a number below 1 by its distance from 1, which has the logarithmic scale.
+    A slider of kind `decay` sets a number just below 1, such as .999. Its position is the logarithm of 1 minus that
+    number.
     """
 
     name: str
@@ -123,7 +124,7 @@ class Source:
             columns_of(path)
         except BadInput as error:  # of a file that the user has never seen
             raise BadInput(f"{label}: {str(error).partition(f'{path}: ')[2] or error}") from None
-        own = dict(self.own) | {label: str(path)}
+        own = {name: file for name, file in self.own if name != label} | {label: str(path)}  # the newest is the last
         return dataclasses.replace(self, own=tuple(own.items()))
 
     def with_file(self, path: Path) -> Source:
@@ -275,8 +276,10 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
         entry["label"] = control.name.replace("_", " ")
         entry["help"] = EXPLAINED.get(control.name) or words[control.name]
         values_there = choices.get(control.name, control.values)
-        if control.kind == "choice" and now.get(control.name) not in values_there:
-            values_there = (*values_there, now.get(control.name))
+        if control.kind == "choice" and (present := now.get(control.name)) not in values_there:
+            values_there = (*values_there, present)
+            if isinstance(present, int | float):
+                values_there = tuple(sorted(values_there))
         entry["values"] = list(values_there)
         shown.append(entry)
     return {"kind": "plane" if source.features == 2 else "line", "controls": shown}
@@ -303,6 +306,9 @@ EXPLAINED = {
 def checked(control: Control, value: Any) -> Any:
     """A value that the page sent, as the setting needs it; BadInput if it is not accepted."""
     if control.kind == "choice":
+        between = type(value) is int and all(type(v) is int for v in control.values)  # what a flag may have set
+        if between and min(control.values) <= value <= max(control.values):
+            return value
         return one_of(control.name, value, control.values)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
         raise BadInput(f"{control.name}: expected a number")

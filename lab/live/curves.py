@@ -46,7 +46,10 @@ class Measures:
         self.rows: list[np.ndarray] = []
 
     def add(self, step: int, numbers: np.ndarray) -> None:
-        """Append the numbers of every seed at a step, `[K, S]`."""
+        """Append the numbers of every seed at a step, `[K, S]`; those of the last step again replace it."""
+        if self.steps and self.steps[-1] == step:
+            self.rows[-1] = numbers
+            return
         if len(self.steps) == self.at_most:
             self.steps, self.rows = self.steps[::2], self.rows[::2]
         self.steps.append(step)

@@ -58,6 +58,7 @@ class Training(NamedTuple):
     """Steps that are being trained in another thread."""
 
     began: float
+    step: int  # of the game before them
     future: Future
 
 
@@ -186,7 +187,7 @@ class Engine(threading.Thread):
             self._reset()
         elif do == "seed":
             self.seed = min(controls.whole("seed", command.get("value")), self.config.seeds - 1)
-            self._measured = 0.0
+            self._measured, self.stage = 0.0, -1  # the stages were those of the seed before
         elif do == "speed":
             self.speed = controls.one_of("speed", command.get("value"), ("stages", *PACE, "fast"))
             self.stage = -1
@@ -352,7 +353,9 @@ class Engine(threading.Thread):
         self.exact = not built.free_penalties  # the script would have the same bits
         self.changes: list[dict[str, Any]] = []
         self.windows, self.measures = curves.Windows(), curves.Measures()
-        self._pictures: dict[str, np.ndarray] = {}
+        self._pictures: dict[str, np.ndarray] = {}  # renewed when all seeds are measured
+        self._seen: dict[str, np.ndarray] = {}  # renewed with every frame
+        self._measured_turns: list[int] = []
         self._looker: Any = None
         self._measured, self.stage, self._steps_of_call = 0.0, -1, 1
         self.seed = min(self.seed, self.config.seeds - 1)
@@ -369,7 +372,7 @@ class Engine(threading.Thread):
         self.exact = not built.free_penalties and (self.exact or not built.game.step)
         self._built, self.config = built, built.config
         built.game.use(built.config)
-        self._looker = None
+        self._looker, self.stage = None, -1
 
     # ------------------------------------------------------------------------------------------- training
 
@@ -393,10 +396,10 @@ class Engine(threading.Thread):
         if alone:
             self.changes.append({"step": playing.step, "setting": "turn of one player alone", "to": players})
         alone = alone or playing.turns["D"] != playing.turns["G"]
-        future = self._trainer.submit(playing.play, self._built.program, count, players)
+        step, future = playing.step, self._trainer.submit(playing.play, self._built.program, count, players)
         if alone:  # between the turns of two players a picture would show neither
             wait([future])
-        return Training(time.perf_counter(), future)
+        return Training(time.perf_counter(), step, future)
 
     def _finish(self, training: Training) -> None:
         """Wait for the losses, and note them."""
@@ -405,7 +408,8 @@ class Engine(threading.Thread):
         if bad.any():
             which = self.config.seed + int(bad.argmax())
             self.playing, self.notice = False, f"Step {self._built.game.step}: a loss of seed {which} is not finite."
-        self.windows.add(losses)
+        if begun := self._built.game.step - training.step:  # a turn that catches up is of a step that was begun
+            self.windows.add(losses[-begun:])
         self._seed_steps += len(losses) * losses.shape[2]
         fitting = len(losses) * FAST / max(time.perf_counter() - training.began, 1e-6)
         self._steps_of_call = max(1, min(int(fitting), 4 * self._steps_of_call, 2000))
@@ -442,7 +446,7 @@ class Engine(threading.Thread):
 
     def _is_due(self) -> bool:
         """Whether all seeds shall be measured: now and then while the game plays, otherwise at every step."""
-        new = not self.measures.steps or self.measures.steps[-1] != self._built.game.step or not self._measured
+        new = not self._measured or self._measured_turns != [*self._built.game.turns.values()]
         return new and time.perf_counter() - self._measured > (MEASURED if self.playing else 0.0)
 
     def _show(self) -> None:
@@ -457,14 +461,18 @@ class Engine(threading.Thread):
         if not self._looker:
             self._looker = scenes.Looker(built.look, scene.places, scene.shown, scene.lattice)
         if is_due:
-            numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
-            if not self.measures.steps or self.measures.steps[-1] != step:
+            with contextlib.suppress(ValueError):
+                numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
                 self.measures.add(step, numbers)
-            self._measured = now
+            self._measured, self._measured_turns = now, turns
         if now - self._mark > 0.5:
             self._rate = self._seed_steps / (now - self._mark)
             self._mark, self._seed_steps = now, 0
-        arrays = scene.look(*self._looker(built.game.gans, self.seed, *weights)) | self._pictures
+        with contextlib.suppress(
+            ValueError
+        ):  # of a seed that diverged: the last pictures stay, and the notice says it
+            self._seen = scene.look(*self._looker(built.game.gans, self.seed, *weights))
+        arrays = self._seen | self._pictures
         if not core.LOSSES[self.config.loss].logistic:  # for other losses D* = p / (p + q) is not the best D
             arrays.pop("optimal", None)
         arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)

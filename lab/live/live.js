@@ -782,7 +782,8 @@ function inverseTransform(heights, low, high) {
 // ---------- url
 
 function valueOf({ kind, values }, text) {
-	if (kind === "choice") return values.find((value) => String(value) === text) ?? text;
+	const number = typeof values[0] === "number" && text.trim() !== "" && !Number.isNaN(+text);
+	if (kind === "choice") return values.find((value) => String(value) === text) ?? (number ? +text : text);
 	return kind === "text" ? text : +text;
 }
 
@@ -1279,8 +1280,9 @@ export function mount(root, send, link = false) {
 			if (document.hidden) requestAnimationFrame(ask); // once somebody looks again
 			else ask();
 		},
-		closed() {
+		closed(reason) {
 			walking = greeted = false;
+			if (reason) e.banner.textContent = reason;
 			e.banner.hidden = false;
 		},
 	};

@@ -1,6 +1,7 @@
 // Connects the view of live.js to the program by a WebSocket, and looks for it every 2 seconds when it is gone.
 import { mount } from "./live.js";
 
+const WRONG_TOKEN = 4003; // the code with which the program closes the connection
 const title = document.title;
 let socket;
 const view = mount(document.getElementById("root"), send, true);
@@ -19,8 +20,11 @@ function connect() {
 		view.opened();
 	};
 	socket.onmessage = ({ data }) => (typeof data === "string" ? view.text(JSON.parse(data)) : view.frame(data));
-	socket.onclose = () => {
+	socket.onclose = ({ code }) => {
 		document.title = "the program has stopped";
+		if (code === WRONG_TOKEN) {
+			return view.closed("This address is of an earlier start: open the one that the program has printed.");
+		}
 		view.closed();
 		setTimeout(connect, 2000);
 	};

@@ -173,7 +173,9 @@ def listening(port: int) -> list[socket.socket]:
         try:
             sockets = tornado.netutil.bind_sockets(candidate, "127.0.0.1", socket.AF_INET)
         except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            if error.errno == errno.EACCES:
+                raise BadInput(f"--port {port}: not allowed here; expected 1024 or more, or 0 for any") from None
+            if error.errno != errno.EADDRINUSE:
                 raise
             continue
         if candidate != port:

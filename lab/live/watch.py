@@ -77,6 +77,9 @@ class Watched:
         self._config = config.get("config", {})
         records, result = self._read_log(problems), self._read_result(problems)
         self._counts = dict(_histograms(records))
+        progress = self._progress(records, result)
+        if progress["status"] != "finished":
+            result = {}  # of a shorter run, which was continued since
         steps, figures = sorted(self._snapshots()) or sorted(self._counts), self._figures()
         if records and not steps:
             problems.append("There are no pictures: this run keeps no snapshots, or they are gone.")
@@ -95,9 +98,19 @@ class Watched:
             "pictures": steps,
             "figures": [{"name": name, "version": time} for name, (_, time) in figures.items()],
             "problems": problems,
-            **self._progress(records, result),
+            **progress,
         }
         return self.state
+
+    def greeting(self) -> dict[str, Any]:
+        """What a page that opens now has to know."""
+        return self.state | {"age": self._age()}
+
+    def _age(self) -> float | None:
+        """Seconds since the last line of the log."""
+        with contextlib.suppress(OSError):
+            return time.time() - (self.folder / "log.jsonl").stat().st_mtime
+        return None
 
     def _progress(self, records: list[dict], result: dict[str, Any]) -> dict[str, Any]:
         """How far the run is, and whether a process works on it."""
@@ -111,15 +124,12 @@ class Watched:
         left = None
         if writer and not finished and seconds and steps and records[-1]["step"]:
             left = seconds * max(0, steps - step) / records[-1]["step"]
-        age = None
-        with contextlib.suppress(OSError):
-            age = time.time() - (self.folder / "log.jsonl").stat().st_mtime
         return {
             "step": max(step, steps or 0) if finished else step,  # some runs keep neither a log nor checkpoints
             "of": steps,
             "status": "finished" if finished else "running" if writer else "interrupted",
             "writer": writer,
-            "age": age,
+            "age": self._age(),
             "trained": seconds,
             "left": left,
         }
