@@ -110,7 +110,7 @@ def test_asked_digits_are_drawn_after_training():
 
 
 def test_both_networks_take_ten_more_numbers_than_the_dcgan():
-    ours, plain = conditional.new_game(CONFIG, 8), dcgan.new_game(dcgan.CLASSIC, 8)
+    ours, plain = conditional.new_game(CONFIG, 8), dcgan.new_game(dcgan.Config(), 8)
     assert ours.discriminator.weights[0].shape[2] == plain.discriminator.weights[0].shape[2] + 10
     assert ours.generator.weights[0].shape[0] == plain.generator.weights[0].shape[0] + 10
     assert [m.shape for m in networks.dcgan_statistics(ours.generator.weights)] == [
