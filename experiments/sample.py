@@ -243,7 +243,7 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
         return export.dense_images(weights, "relu", "tanh", data["side"])
     weights, categories = [w.numpy() for w in state["game"].average], getattr(config, "categories", 0)
     if any(w.ndim == 4 for w in weights):
-        return export.dcgan_images(weights, data.get("class_frequencies"), categories)
+        return export.dcgan_images(weights, data["side"], data.get("class_frequencies"), categories)
     return export.dense_images(weights, config.generator_activation, config.output, data["side"], categories)
 
 

@@ -7,12 +7,14 @@ sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0
 equally frequent. D may see several images side by side (`--pack`, PacGAN): a generator that draws too few kinds of
 images then gives itself away. `--batch` counts such packs.
 
-D limits how good the fakes get: it has to know good digits in three colours. With `--network alike` its first three
-convolutions read each colour by itself with the same filters, and the last one joins them, so that D learns from
-three digits in each image. It is thereby told that all colours hold the same kind of picture, which published ones
-are not: to compare with them, use `--network dcgan`.
+How well the networks know digits limits the KL: many of the triples that the classifier reads are bad digits. With
+`--network alike` both networks learn from each of the three digits of an image. G's dense layer makes a feature map
+for each colour, and the same convolutions make three grey images of them, which are the colours. D's first three
+convolutions read each colour by itself with the same filters, and the last one joins them. Both are thereby told that
+all colours hold the same kind of picture, which published ones are not: to compare with them, use `--network dcgan`.
+That the colours are independent nobody is told: it has to be learned.
 
-    python experiments/stacked_mnist.py                             R1, no momentum, an average of G: 5000 steps
+    python experiments/stacked_mnist.py                             R1, no momentum, an average of G
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
@@ -51,9 +53,9 @@ class Config:
     train_images: cli.Count = 60_000  # the first images of the training set
     stacked_images: cli.Count = 128_000  # triples of them to train on
     # networks
-    network: Network = "alike"  # alike: D first reads each colour by itself; Frechet at step 500: 41, with dcgan 90
+    network: Network = "alike"  # alike: G and D have the same filters for each colour; dcgan: those of mnist_dcgan.py
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
-    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (128, 128, 64)  # channels of G's feature maps
+    generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Norm = "none"  # in D; with dcgan and R1 .1 at step 1500: KL .75, with batch norm .92
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
@@ -61,10 +63,11 @@ class Config:
     loss: cli.Loss = "non_saturating"
     pack: cli.Count = 1  # images that D sees at a time, as the channels of one: a pack
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; at .1 D gets ahead: KL rises after step 5500
+    penalty_end: cli.Rate = 0.03  # factor of R1 at the last step; below 1: D may become steeper late; 1: constant
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
     # training
     seed: cli.Seed = 0
-    steps: cli.Count = 5000  # training steps; each updates D once and G once
+    steps: cli.Count = 16_000  # training steps; each updates D once and G once
     batch: cli.AtLeast2 = 32  # packs of real images, and of fakes
     learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN
     schedule: cli.Schedule = "cosine"  # of both learning rates
@@ -86,8 +89,10 @@ class Config:
 DCGAN = replace(  # the published system
     Config(),
     network="dcgan",
+    generator_maps=(128, 128, 64),
     discriminator_norm="batch",
     r1=0.0,
+    penalty_end=1.0,
     steps=14_000,
     batch=64,
     learning_rate=2e-4,
@@ -117,6 +122,8 @@ def adversarial_step(
     game.step.assign_add(1)
     rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
 
+    generate = GENERATORS[config.network]
+
     def discriminator(x, mask):
         if config.network == "alike":
             return alike_discriminator(x, d.weights)
@@ -130,7 +137,7 @@ def adversarial_step(
 
     real = packed(networks.to_network(stacked(grey, flat(batch["triples"]))))
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = networks.dcgan_generator(draws.latents(flat(batch["z"]), "normal"), g.weights)
+        drawn, g_moments = generate(draws.latents(flat(batch["z"]), "normal"), g.weights)
         drawn = packed(drawn)
     fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
 
@@ -143,7 +150,8 @@ def adversarial_step(
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
-            total += config.r1 * core.batch_mean(penalty)
+            weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
+            total += weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
     real_logits = discriminator(real, real_mask)[0] if loss.relative else None
@@ -159,6 +167,21 @@ def adversarial_step(
     networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
     return d_loss, g_loss
+
+
+def alike_generator(
+    z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Rows `[B, inputs]` -> images `[B, side, side, COLOURS]` in [-1, 1], and moments.
+
+    Each colour is a grey image of `networks.dcgan_generator`, all of them with the same convolutions.
+    """
+    grey, moments = networks.dcgan_generator(z, weights, statistics, images=COLOURS)  # [COLOURS B, side, side, 1]
+    images = tf.reshape(grey, (-1, COLOURS, *grey.shape[1:3]))
+    return tf.transpose(images, (0, 2, 3, 1)), moments
+
+
+GENERATORS = {"alike": alike_generator, "dcgan": networks.dcgan_generator}
 
 
 def alike_weights(
@@ -197,7 +220,8 @@ def new_game(config: Config, side: int) -> networks.Game:
     rng, channels = draws.generator(config.seed, draws.WEIGHTS), COLOURS * config.pack
     new_d = alike_weights if config.network == "alike" else networks.dcgan_discriminator_weights
     d = new_d(rng, side, channels, config.discriminator_maps, config.discriminator_norm == "batch")
-    g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps, COLOURS)
+    channels, images = (1, COLOURS) if config.network == "alike" else (COLOURS, 1)
+    g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps, channels, images)
     return networks.new_game(d, g)
 
 
@@ -209,6 +233,8 @@ def bytes_needed(config: Config, side: int) -> int:
     if config.network == "alike":  # the first maps are made of each colour of each image of a pack
         of_image, _ = networks.dcgan_sizes(memory.resized(config, pack=1), side, config.latent_dim, COLOURS)
         d = d._replace(units=COLOURS * config.pack * of_image.units)
+        _, g = networks.dcgan_sizes(config, side, COLOURS * config.latent_dim)  # the dense layer makes all colours
+        g = g._replace(units=COLOURS * g.units)
     training = networks.dcgan_memory(config, d, g, bytes_of_image=12)
     scoring = fakes * (12 * pixels + 24 * features + 2 * config.latent_dim)  # float32, features also as float64
     return training + scoring + 60 * config.stacked_images  # three int32 each, and the order of an epoch, int64
@@ -236,7 +262,8 @@ def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period)
 
 def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
     """Latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
-    images = tf.function(lambda bits: networks.dcgan_images(draws.latents(bits, "normal"), game), autograph=False)
+    draw = partial(networks.dcgan_images, game=game, generator=GENERATORS[config.network])
+    images = tf.function(lambda bits: draw(draws.latents(bits, "normal")), autograph=False)
     return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy())
 
 

@@ -7,7 +7,6 @@ seed and makes the same samples, up to rounding: of float32 and, for images, to 
 from __future__ import annotations
 
 import json
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -115,6 +114,7 @@ def generate(z):
 
 def dcgan_images(
     weights: Sequence[np.ndarray],
+    side: int,
     class_frequencies: Sequence[float] | None = None,
     categories: int = 0,
 ) -> Generator:
@@ -122,6 +122,7 @@ def dcgan_images(
 
     Args:
         weights: those of `networks.dcgan_generator`, then the running mean and variance of each batch norm.
+        side: of the images. The grey images of which G makes several at a time are the colours of one.
         class_frequencies: of a conditional G, whose input is a latent and then ten numbers that name the digit.
         categories: of the code with which the latents begin; see `draws.coded_latents`.
     """
@@ -133,9 +134,12 @@ def dcgan_images(
     for k in range(1, blocks + 1):
         arrays[f"mean{k}"], arrays[f"variance{k}"] = weights[4 * blocks + 2 + 2 * k : 4 * blocks + 4 + 2 * k]
     maps, channels = arrays["kernel1"].shape[2], arrays[f"kernel{blocks + 1}"].shape[3]
-    first = math.isqrt(weights[1].size // maps)
-    side, inputs = first * 2**blocks, len(weights[0])
+    first, inputs = side // 2**blocks, len(weights[0])
+    colours = weights[1].size // (first**2 * maps)  # grey images at a time
     shape, grey = (f"[n, {side}, {side}]", "[..., 0]") if channels == 1 else (f"[n, {side}, {side}, {channels}]", "")
+    if colours > 1:
+        shape = f"[n, {side}, {side}, {colours}]"
+        grey = f".reshape(-1, {colours}, {side}, {side}).transpose(0, 2, 3, 1)"
     given, words, label, call = "z", f"Latents [n, {inputs}]", "", "generate(latents(10))"
     code = _image_latents(inputs, categories)
     if class_frequencies is not None:

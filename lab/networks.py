@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -236,31 +236,31 @@ def fused_adam_update(
 
 
 def dcgan_generator_weights(
-    rng: np.random.Generator, inputs: int, side: int, maps: Sequence[int], channels: int = 1
+    rng: np.random.Generator, inputs: int, side: int, maps: Sequence[int], channels: int = 1, images: int = 1
 ) -> core.Weights:
-    """Raw weights of `dcgan_generator`: `[B, inputs] -> [B, side, side, channels]`.
+    """Raw weights of `dcgan_generator`: `[B, inputs] -> [images B, side, side, channels]`.
 
     `maps` are the channels of its feature maps. The first map is side / 2^(len(maps) - 1) pixels wide: with three
     maps side / 4.
     """
     first_side = side // 2 ** (len(maps) - 1)
-    weights = glorot(rng, inputs, first_side**2 * maps[0])
+    weights = glorot(rng, inputs, images * first_side**2 * maps[0])
     for before, after in itertools.pairwise(maps):
         weights += glorot(rng, 3, 3, before, after) + norm_weights(after)
     return weights + glorot(rng, 3, 3, maps[-1], channels)
 
 
 def dcgan_generator(
-    z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None
+    z: tf.Tensor, weights: Sequence, statistics: Sequence | None = None, images: int = 1
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Rows `[B, inputs]` -> images `[B, side, side, C]` in [-1, 1], and moments.
+    """Rows `[B, inputs]` -> images `[images B, side, side, C]` in [-1, 1], and moments.
 
-    A dense layer makes the smallest feature map. Then come blocks of upsampling, 3x3 convolution, batch norm and
-    ReLU, and a last convolution with tanh.
+    A dense layer makes the smallest feature map, of each of so many `images` of a row. Then come blocks of
+    upsampling, 3x3 convolution, batch norm and ReLU, and a last convolution with tanh.
     """
     first, *blocks, last = layers(weights)
     channels = blocks[0][0].shape[2]
-    side = round((first[0].shape[1] / channels) ** 0.5)
+    side = round((first[0].shape[1] / (images * channels)) ** 0.5)
     h = tf.reshape(tf.nn.relu(dense(z, *first)), (-1, side, side, channels))
     moments: list[tf.Tensor] = []
     for (kernel, bias, scale, offset), known in zip(blocks, _pairs(statistics, len(blocks)), strict=True):
@@ -364,13 +364,13 @@ def new_game(discriminator: core.Weights, generator: core.Weights) -> Game:
     return Game(*players, d_statistics, g_statistics, average, step)
 
 
-def dcgan_images(inputs: tf.Tensor, game: Game) -> tf.Tensor:
+def dcgan_images(inputs: tf.Tensor, game: Game, generator: Callable = dcgan_generator) -> tf.Tensor:
     """Rows `[B, inputs]` -> images `[B, side, side, C]` in [0, 1], by the averages of G's weights and statistics.
 
     Because batch norm uses its running statistics, an image does not depend on the others of its batch.
     """
     count = len(game.generator.weights)
-    images, _ = dcgan_generator(inputs, game.average[:count], game.average[count:])
+    images, _ = generator(inputs, game.average[:count], game.average[count:])
     return (images + 1) / 2
 
 

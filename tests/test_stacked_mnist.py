@@ -158,6 +158,21 @@ def test_a_d_that_reads_one_channel_alike_is_the_dcgans():
         np.testing.assert_array_equal(a, b)
 
 
+def test_each_colour_of_a_g_that_draws_colours_alike_is_a_grey_image_of_the_dcgan():
+    """Its dense layer has a part for each colour, and all other weights are shared."""
+    game = stacked.new_game(replace(CONFIG, network="alike"), SIDE)
+    weights, statistics = [w.numpy() for w in game.generator.weights], game.generator_statistics
+    z = tf.random.stateless_normal((5, CONFIG.latent_dim), (0, 0))
+    images, _ = stacked.alike_generator(z, weights, statistics)
+    size = weights[0].shape[1] // 3
+    assert images.shape == (5, SIDE, SIDE, 3) and size == (SIDE // 4) ** 2 * CONFIG.generator_maps[0]
+    for colour in range(3):
+        part = slice(colour * size, (colour + 1) * size)
+        grey, _ = networks.dcgan_generator(z, [weights[0][:, part], weights[1][part], *weights[2:]], statistics)
+        np.testing.assert_allclose(images[..., colour], grey[..., 0], atol=1e-6)
+    assert np.abs(images[..., 0] - images[..., 1]).max() > 0.01
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
 def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, dropout, monkeypatch):
     """The step of mnist_dcgan on the same images, bit for bit."""
@@ -190,8 +205,8 @@ def test_other_losses_play_with_packs_and_masks(real, loss):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_fakes_are_images_in_colour(network):
-    game = stacked.new_game(replace(CONFIG, network=network), SIDE)
-    fakes = stacked.generator(CONFIG, game)(draws.latent_bits(3, 40, CONFIG.latent_dim))
+    config = replace(CONFIG, network=network)
+    fakes = stacked.generator(config, stacked.new_game(config, SIDE))(draws.latent_bits(3, 40, CONFIG.latent_dim))
     assert fakes.shape == (40, 8, 8, 3) and fakes.min() >= 0 and fakes.max() <= 1
     assert np.ptp(fakes[..., 0] - fakes[..., 1]) > 0
 

@@ -169,7 +169,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
         "three": "generator-maps",
         "four": "discriminator-maps",
         "weight": "r1",
-        "rate": "learning-rate",
+        "rate": "penalty-end learning-rate",
         "decay": "momentum beta1 beta2 average",
         "share": "dropout",
         "norm": "discriminator-norm",
