@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Sequence
 
 import pages
+from scipy import stats
 from study import row, runs_line, runs_of
 
 from experiments import mixture_2d, stacked_mnist
@@ -131,11 +132,17 @@ def numbers(result: dict) -> list[str]:
 
 
 def difference(ours: Sequence[float], theirs: str | Sequence[float]) -> str:
-    """The difference to a published or to another mean, in standard errors; up to two of them it may be chance."""
+    """The difference to a published or to another mean, in standard errors; at p > .05 it may be chance.
+
+    The p-value is that of Welch's t-test (1947); published means are those of 10 trials.
+    """
     mean, error = map(float, theirs.split(" +- ")) if isinstance(theirs, str) else mean_and_error(theirs)
     own_mean, own_error = mean_and_error(ours)
-    distance = round((own_mean - mean) / math.hypot(own_error, error), 1)
-    doubt = "" if abs(distance) > 2 else ", which may be chance"
+    distance = (own_mean - mean) / math.hypot(own_error, error)
+    n, m = len(ours), 10 if isinstance(theirs, str) else len(theirs)
+    spreads = own_error * n**0.5, error * m**0.5
+    p = stats.ttest_ind_from_stats(own_mean, spreads[0], n, mean, spreads[1], m, equal_var=False).pvalue
+    doubt = "" if p < 0.05 else ", which may be chance"
     return f"{abs(distance):.1f} standard errors {'more' if distance > 0 else 'less'}{doubt}"
 
 

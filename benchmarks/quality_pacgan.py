@@ -19,8 +19,8 @@ from experiments import mixture_2d
 
 HEAD = """# PacGAN's own networks on the ring
 
-`python benchmarks/quality_pacgan.py`: mean +- standard error over seeds on which nothing was tuned. CPU minutes are
-those of a seed's run.
+`python benchmarks/quality_pacgan.py`: mean +- standard error over seeds on which nothing was tuned. Minutes are
+those of a seed's training, without evaluation.
 
 Recipe `pacgan` of `mixture_2d.py` follows PacGAN's paper (Lin et al. 2018, section 4.1) and code. G has 4 layers of
 400 units with batch norm and ReLU, D has 3 layers of 200 maxout units of 5 pieces, and the first weights are
@@ -36,7 +36,7 @@ NAMES = "modes", "high_quality", "reverse_kl"
 def seeds_of(pack: int, seeds: list[int]) -> dict[str, list]:
     """Of each number a list with its value for every seed; the runs are made if they are not there yet."""
     results = runs_of(f"quality_pacgan/packs-of-{pack}", mixture_2d, seeds, "pacgan", ["--pack", str(pack)])
-    minutes = [result["cpu_seconds"] / 60 for result in results]
+    minutes = [result["train_seconds"] / 60 for result in results]  # of a resumed run, too, all of them
     return {name: [result[name]["per_seed"][0] for result in results] for name in NAMES} | {"minutes": minutes}
 
 
@@ -59,7 +59,7 @@ def main(packs: list[int], seeds: list[int]) -> None:
         label = "`--recipe pacgan`" if pack == 1 else f"`--recipe pacgan --pack {pack}`"
         numbers = [with_error(found[name], *form) for name, form in zip(NAMES, ((2,), (1, 100), (3,)), strict=True)]
         minutes = ", ".join(f"{value:.0f}" for value in found["minutes"])
-        print(row(label, *numbers, f"here; seeds {', '.join(map(str, seeds))}; {minutes} CPU minutes"))
+        print(row(label, *numbers, f"here; seeds {', '.join(map(str, seeds))}; {minutes} minutes"))
         print(row(PUBLISHED[pack], *RING_AND_GRID[PUBLISHED[pack]][:3], "PacGAN, table 1: 10 trials"))
     print(row("perfect sampler", *PERFECT[:3], "2500 samples; +- standard deviation"))
     for pack, found in games.items() if len(seeds) > 1 else ():

@@ -73,6 +73,8 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     parser.add_argument("--match", default="", help="compare those alone whose names contain this text")
     args = parser.parse_args()
     contenders = {name: contender for name, contender in contenders.items() if args.match in name}
+    if not contenders:
+        parser.error(f"--match {args.match}: no contender has this text in its name")
     if args.only:
         print(contenders[args.only].seconds_per_step())
         return
@@ -85,7 +87,10 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
                 if done.returncode:
                     sys.exit(f"{name} failed with exit code {done.returncode}:\n{done.stderr}")
                 times.setdefault(name, []).append(1e6 * float(done.stdout.split()[-1]))
-    ours = {contenders[name].group: times[name] for name in times if name.startswith("ours")}
+    ours: dict[str, list[float]] = {}  # of each group the first one
+    for name in times:
+        if name.startswith("ours"):
+            ours.setdefault(contenders[name].group, times[name])
     width = max(36, 2 + max(map(len, contenders)))
     peak = matrix_product_peak() if any(c.flop for c in contenders.values()) else None
     of_peak = f"{'share of the peak':>20}" if peak else ""
@@ -95,10 +100,11 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
             print(f"{name:{width}}skipped: {contender.package} is not installed")
             continue
         median, spread = statistics.median(times[name]), f"{min(times[name]):,.0f} to {max(times[name]):,.0f}"
-        ratio = median / statistics.median(ours[contender.group])
+        reference = ours.get(contender.group)
+        ratio = f"{median / statistics.median(reference):.1f}x" if reference else "-"
         share = f"{contender.flop * contender.seeds / median * 1e6 / peak:20.0%}" if peak else ""
         rate = 1e6 * contender.seeds / median
-        print(f"{name:{width}}{median:12,.1f}{spread:>20}{rate:22,.0f}{ratio:19.1f}x{share}")
+        print(f"{name:{width}}{median:12,.1f}{spread:>20}{rate:22,.0f}{ratio:>20}{share}")
     if peak:
         print(f"The peak, a large matrix product on all cores: {peak / 1e9:,.0f} GFLOP/s")
     print(f"The machine: {processor()}")

@@ -89,9 +89,10 @@ def keras_train_on_batch(kind: str, steps: int) -> float:
     d.trainable = False
     both = keras.Model(z, d(g(z)))
     both.compile(loss="binary_crossentropy", optimizer="adam")
-    d.trainable = True
     batch, real = BATCHES[kind], real_images()[..., None]
     ones, zeros = np.ones((batch, 1)), np.zeros((batch, 1))
+    both.train_on_batch(np.zeros((batch, LATENT)), ones)  # Keras 3 asks only in its first step what is trainable
+    d.trainable = True
 
     def step():
         d.train_on_batch(real[np.random.randint(0, len(real), batch)], ones)

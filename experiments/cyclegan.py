@@ -43,7 +43,9 @@ class Config:
     domain_b: str | None = None  # folder of PNG files; by default the images of --data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
     train_images: cli.Count = 60_000  # the first images of the training set of --data, as many as there are
-    frame: Annotated[str, cli.one_of(("none", "mnist"))] = "none"  # mnist: optical digits as large as MNIST's
+    frame: Annotated[str, cli.one_of(("none", "mnist"))] = (
+        "none"  # mnist: optical digits as small as MNIST's, in black
+    )
     # networks
     width: cli.Count = 32  # channels of the U-Nets' first layers; 64 in the paper
     discriminator_width: cli.Count = 32  # channels of the discriminators' first layers; 64 in the paper
@@ -149,17 +151,17 @@ def new_game(config: Config, size: tuple[int, ...]) -> Game:
 def pooled(pool: tf.Variable, fakes: tf.Tensor, slots: tf.Tensor, old: tf.Tensor, earlier: tf.Tensor) -> tf.Tensor:
     """What D is shown in the place of `fakes [B, H, W, C]`: them, or older ones (Shrivastava et al. 2017).
 
-    As long as `earlier`, the number of fakes so far, leaves room in the pool, each fake goes into it and is shown.
-    After that, where `old [B]`, the fake in a slot of the pool is shown, and the new one takes its place; elsewhere
-    the new one is shown. `slots [B]` must differ from each other.
+    As long as `earlier`, the number of fakes so far, leaves room in the pool, all fakes are shown, and as many as find
+    room go into it. After that, where `old [B]`, the fake in a slot of the pool is shown, and the new one
+    takes its place; elsewhere the new one is shown. `slots [B]` must differ from each other.
     """
     number = earlier + tf.range(tf.shape(fakes)[0])
-    filling = number < POOL
-    places = tf.where(filling, number, slots)
+    exchanged = old & (earlier >= POOL)
+    places = tf.where(earlier < POOL, number % POOL, slots)  # all of them differ
     kept = tf.gather(pool, places)
     per_image = (..., *[None] * (len(fakes.shape) - 1))  # [B] -> [B, 1, 1, 1]
-    shown = tf.where((old & ~filling)[per_image], kept, fakes)
-    pool.scatter_nd_update(places[:, None], tf.where((old | filling)[per_image], fakes, kept))
+    shown = tf.where(exchanged[per_image], kept, fakes)
+    pool.scatter_nd_update(places[:, None], tf.where((exchanged | (number < POOL))[per_image], fakes, kept))
     return shown
 
 
@@ -240,9 +242,15 @@ def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, flo
         for name, images in (("", fake_b), ("_untranslated", x)):
             scores[f"accuracy{name}"], seen = classifier.accuracy_and_features(scorer, images, a.test_labels[:n])
             scores[f"frechet_digit_distance{name}"] = image_metrics.frechet_digit_distance(features, seen)
-        _, seen = scorer.classify(pictures.as_pixels(b.train[:n, ..., 0]))  # other images of B: a perfect translator
-        scores["frechet_digit_distance_floor"] = image_metrics.frechet_digit_distance(features, seen)
+        scores["frechet_digit_distance_floor"] = floor_of_frechet(scorer, b, features, len(x))
     return scores
+
+
+def floor_of_frechet(scorer: Any, b: pictures.Images, features: np.ndarray, n: int) -> float:
+    """What a perfect translator of n images scores: the mean over up to five sets of n training images of B."""
+    sets = [pictures.as_pixels(b.train[k : k + n, ..., 0]) for k in range(0, len(b.train), n)]
+    sets = [images for images in sets[:5] if len(images) == n] or sets[:1]
+    return float(np.mean([image_metrics.frechet_digit_distance(features, scorer.classify(x)[1]) for x in sets]))
 
 
 def headline(scores: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ largest eigenvalue is the factor by which a step changes the distance to the equ
 1 the players move away.
 
 For losses made of log-sigmoids the eigenvalues of J are -g/2 +- sqrt(g^2/4 - 1/4), where g is the weight of a penalty
-on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. Under least squares D feels no force
+on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. (relativistic_average has twice the
+forces: sqrt(g^2/4 - 1), and no rotation from g = 2 on.) Under least squares D feels no force
 near the equilibrium: without a bias its logit at the data is 0 whatever psi is, so that it cannot approach 1, its
 target for real samples, and a fake at the data has its target, 0, already.
 
@@ -160,13 +161,13 @@ def predicted_contraction(jacobian: Array, learning_rate: float, order: str, d_s
 def measured_contraction(path: Array, smallest: float = 0.0) -> float | None:
     """Factor by which a step changes the distance to the equilibrium, over the last quarter of `path [n, 2]`.
 
-    The path ends where the distance falls below `smallest`. None if the path leaves the range of floats, or if it
-    arrives exactly at the equilibrium.
+    The path ends where the distance falls below `smallest`. None if the path leaves the range of floats, if it
+    arrives exactly at the equilibrium, or if it ends before the first step.
     """
     distance = np.linalg.norm(path, axis=-1)
     distance = distance[: np.argmax(distance < smallest) or None]
     distance = distance[-max(1, len(distance) // 4) - 1 :]
-    if not np.isfinite(distance).all() or distance[-1] < 1e-300:
+    if not np.isfinite(distance).all() or distance[-1] < 1e-300 or len(distance) < 2:
         return None
     return float((distance[-1] / distance[0]) ** (1 / (len(distance) - 1)))
 
@@ -232,8 +233,8 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(*names, *cells)
     screen.console.print(table)
     screen.say("A column for each penalty: the factor by which a step changes the distance to the")
-    screen.say("equilibrium, over the last quarter of the steps. A star: by theory it does not")
-    screen.say("attract: the factor near it is 1 or more, or WGAN-GP's penalty pushes D away.")
+    screen.say("equilibrium, over the last quarter of the steps. A star: by theory the players do")
+    screen.say("not converge: the factor near it is 1 or more, or WGAN-GP's penalty moves D off.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)

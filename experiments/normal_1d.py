@@ -8,9 +8,9 @@ How far the fakes are from the real distribution is measured by KL(real || fake)
 width over the central 99.99% of the real distribution and two open tails; its exact probabilities or, with --data,
 the counts of the file's held-out half; and the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an
 empty bin does not make it infinite. The floor is the mean KL of a perfect sampler with the same number of samples; it
-is above 0 because samples are finite. With --data it is an estimate from the file: the mean over held-out halves and
-perfect samplers of its unknown law. What needs no GAN stands beside it: a kernel density estimate of the same
-training numbers, from which as many fakes are drawn.
+is above 0 because samples are finite. With --data nobody knows the law, and the floor is estimated: what fresh
+numbers of the same law would score against a held-out half, on average. What needs no GAN stands beside it: a kernel
+density estimate of the same training numbers, from which as many fakes are drawn.
 
     python experiments/normal_1d.py                                         the recipe that learns
     python experiments/normal_1d.py --target laplace                        another target, or --data FILE
@@ -215,7 +215,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
         "game_value_optimal_floor": -LN4,
         "lost_mass": metrics.summary(lost),
-        "collapsed": int((fakes.std(-1) < 0.5 * real.std).sum()),
+        "collapsed": int((fakes.std(-1) < 0.5 * np.median(fresh.std(-1))).sum()),  # a law may have no std
         "lost_modes": int((lost > LOST).sum()),
     }
     result |= floors(real, config.eval_samples, masses) | without_gan(config, real, edges)
@@ -327,7 +327,7 @@ TABLE = cli.Table(
         "Wasserstein-1, unit of the data": ("wasserstein", ".4f"),
         "Kolmogorov-Smirnov distance": ("kolmogorov_smirnov", ".4f"),
         "share of the real mass that is lost": ("lost_mass", ".4f"),
-        "discriminator loss, nats": ("discriminator_loss", ".4f"),
+        "discriminator loss": ("discriminator_loss", ".4f"),  # in nats if it is made of log D
         "value of the game, nats": ("game_value", ".4f"),
         "  if D were optimal: -ln 4 + 2 JSD": ("game_value_optimal", ".4f"),
     },

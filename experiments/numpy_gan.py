@@ -234,8 +234,9 @@ def generate(game: Game, bits: Array) -> Array:
 
 
 def distances(config: Config, real: pictures.Images, fakes: Array) -> dict[str, float]:
-    """How far the fakes are from real images; each floor is what as many real training images score in their place.
+    """How far the fakes are from real images; each floor is what real training images score in their place.
 
+    There are as many of them as fakes, or all: with fewer images than fakes the floor of `to_fake` is too high.
     `pixel_kl`: KL divergence of the grey levels, in nats. `to_real`: mean distance of a fake to the nearest test
     image, which is large for blur and noise. `to_fake`: mean distance of a test image to the nearest fake, which is
     large where digits are missing. Both distances are Euclidean, of images with pixels in [0, 1].
@@ -249,7 +250,7 @@ def distances(config: Config, real: pictures.Images, fakes: Array) -> dict[str, 
             "to_fake": float(image_metrics.nearest_neighbours(test, images)[0].mean()),
         }
 
-    floors = measured(pictures.as_pixels(real.train[: config.train_images][: len(fakes)]))
+    floors = measured(pictures.as_pixels(real.train[: len(fakes)]))
     return measured(fakes) | {f"{name}_floor": value for name, value in floors.items()}
 
 

@@ -98,7 +98,7 @@ def wide_floor(held_out: int | None) -> str:
     """What a headline says of a file of few numbers or points, whose floors are estimates of little precision."""
     if held_out is None or held_out >= WIDE:
         return ""
-    return f"; the floor is wide: {held_out} held out, expected at least {WIDE}"
+    return f"; the floor is wide, of little precision: {held_out} held out, it takes at least {WIDE}"
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -71,6 +71,17 @@ def test_pool_fills_up_and_shows_what_comes_meanwhile():
     assert pool.numpy().ravel().tolist() == list(range(50))
 
 
+def test_in_the_batch_that_fills_the_pool_all_fakes_are_shown_and_none_is_lost():
+    """Fakes 48 to 63, of which the first two fill the pool; slots 48 and 49 are among those of the others."""
+    pool, fakes = pool_and_fakes()
+    pool.assign(np.r_[np.arange(1.0, 49), 0, 0].reshape(50, 1, 1, 1))
+    slots = tf.constant([3, 7, 48, 49, *range(20, 32)])
+    new = fakes(*range(100, 116))
+    shown = cyclegan.pooled(pool, new, slots, tf.constant([True] * 16), tf.constant(48))
+    np.testing.assert_array_equal(shown, new)
+    np.testing.assert_array_equal(pool.numpy().ravel(), [*range(1, 49), 100, 101])
+
+
 def test_full_pool_swaps_old_fakes_for_new_ones_where_told():
     pool, fakes = pool_and_fakes()
     pool.assign(tf.reshape(tf.range(50, dtype=tf.float32), (50, 1, 1, 1)))

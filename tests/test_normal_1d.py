@@ -127,7 +127,7 @@ def test_a_file_of_few_numbers_works_and_says_that_its_floor_is_wide(tmp_path):
     np.savetxt(tmp_path / "few.txt", np.random.default_rng(0).normal(size=20))
     assert command(normal_1d, *TINY_FLAGS, "--data", tmp_path / "few.txt", "--out", tmp_path / "run", draw=False) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["headline"].endswith("; the floor is wide: 10 held out, expected at least 50")
+    assert result["headline"].endswith("; the floor is wide, of little precision: 10 held out, it takes at least 50")
     assert all(np.isfinite(result[f"{name}_floor"]) for name in ("kl", "kl_reverse", "wasserstein"))
 
 
