@@ -151,8 +151,8 @@ def new_game(config: Config, size: tuple[int, ...]) -> Game:
 def pooled(pool: tf.Variable, fakes: tf.Tensor, slots: tf.Tensor, old: tf.Tensor, earlier: tf.Tensor) -> tf.Tensor:
     """What D is shown in the place of `fakes [B, H, W, C]`: them, or older ones (Shrivastava et al. 2017).
 
-    As long as `earlier`, the number of fakes so far, leaves room in the pool, all fakes are shown, and as many as find
-    room go into it. After that, where `old [B]`, the fake in a slot of the pool is shown, and the new one
+    As long as `earlier`, the number of fakes so far, leaves room in the pool, all fakes are shown, and as many as
+    find room go into it. After that, where `old [B]`, the fake in a slot of the pool is shown, and the new one
     takes its place; elsewhere the new one is shown. `slots [B]` must differ from each other.
     """
     number = earlier + tf.range(tf.shape(fakes)[0])
