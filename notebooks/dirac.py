@@ -38,7 +38,7 @@ from lab import plots
 # %% [markdown]
 # ## Without a penalty the players go in circles
 #
-# For losses made of log-sigmoids, and without a penalty, $J$ has the eigenvalues $\pm i/2$. They are imaginary, so
+# For `minimax` and `non_saturating`, and without a penalty, $J$ has the eigenvalues $\pm i/2$. They are imaginary, so
 # the players go round the equilibrium. If both move at the same time (simultaneous), each step also leads a little
 # outwards. If $G$ moves first and $D$ then answers the new $G$ (alternating), the circle closes. A penalty of weight
 # $g$ on the slope of $D$ acts like friction. The grey arrows show the direction of the forces.
@@ -53,8 +53,8 @@ display(plots.dirac(fields, trained.game, config.penalties, config.start))
 # %% [markdown]
 # ## Measured beside theory
 #
-# With a penalty of weight $g$, theory gives $J$ the eigenvalues $-g/2 \pm \sqrt{g^2/4 - 1/4}$, again for losses made
-# of log-sigmoids. The measured eigenvalues are those of a $J$ from small differences of the forces.
+# With a penalty of weight $g$, theory gives $J$ the eigenvalues $-g/2 \pm \sqrt{g^2/4 - 1/4}$, again for these two
+# losses. The measured eigenvalues are those of a $J$ from small differences of the forces.
 
 # %%
 for penalty in (0.0, 0.3, 1.0, 2.0):
