@@ -1,16 +1,17 @@
-"""Unpaired image translation: two U-Nets translate between two kinds of images of which no two belong together.
+"""Unpaired image translation: two U-Nets translate between two kinds of images, without pairs of the same thing.
 
-Zhu et al. 2017: G draws B from A, and F draws A from B. Each plays least squares against a PatchGAN of its own; each
-undoes the other, F(G(a)) = a and G(F(b)) = b in L1 (weight 10); each leaves alone what is already of its kind, G(b) =
-b and F(a) = a (weight 5). Half of the fakes that a discriminator is shown come from a pool of 50 earlier ones.
+Zhu et al. 2017: G draws B from A, and F draws A from B. Each has a discriminator, a PatchGAN, which returns a logit
+for each patch of an image, and the least-squares loss. Two more losses are mean absolute differences: G and F should
+undo each other, F(G(a)) = a and G(F(b)) = b (weight 10), and leave alone what is already of their kind, G(b) = b and
+F(a) = a (weight 5). Once a pool of 50 earlier fakes is full, half of the fakes that a discriminator sees are from it.
 
     python experiments/cyclegan.py                                    scikit-learn's optical digits <-> MNIST
-    python experiments/cyclegan.py --data digits                      8x8 digits on both sides: a quick trial
+    python experiments/cyclegan.py --data digits                      A and B are the same 8x8 digits: a quick trial
     python experiments/cyclegan.py --domain-a horses --domain-b zebras    your own folders of PNG files
 
-5 to 10 minutes on two cores. Domain A are other people's digits, scanned at 8x8 and enlarged: larger, softer and
-upright. MNIST's digit classifier, which has never seen any, recognises them badly; it should recognise translations
-better. (A frame alone does more: `--frame mnist` enlarges them to the size of MNIST's digits within their images.)
+5 to 10 minutes on two cores. Domain A is scikit-learn's digits, scanned at 8x8 and enlarged: they fill the image, are
+blurred and upright. The digit classifier was trained on MNIST alone and recognises them badly; it should recognise
+their translations better. (A black border alone helps it more: `--frame mnist` makes the digits as small as MNIST's.)
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ POOL = 50  # earlier fakes that each D can be shown again
 LOGGED = ("discriminator_a_loss", "discriminator_b_loss", "generator_loss", "train_cycle", "train_identity")
 
 
+Frame = Annotated[str, cli.one_of(("none", "mnist"))]
+
+
 @dataclass(frozen=True)
 class Config:
     """Settings of one run."""
@@ -42,10 +46,8 @@ class Config:
     domain_a: str | None = None  # folder of PNG files; by default scikit-learn's optical digits, enlarged
     domain_b: str | None = None  # folder of PNG files; by default the images of --data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 60_000  # the first images of the training set of --data, as many as there are
-    frame: Annotated[str, cli.one_of(("none", "mnist"))] = (
-        "none"  # mnist: optical digits as small as MNIST's, in black
-    )
+    train_images: cli.Count = 60_000  # at most so many of the training images of --data, from the first one
+    frame: Frame = "none"  # mnist: shrink the optical digits to the size of MNIST's, and add a black border
     # networks
     width: cli.Count = 32  # channels of the U-Nets' first layers; 64 in the paper
     discriminator_width: cli.Count = 32  # channels of the discriminators' first layers; 64 in the paper
@@ -61,14 +63,14 @@ class Config:
     beta2: cli.Decay = 0.999
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 1000  # held-out images behind each record in log.jsonl, as many as there are
+    log_samples: classifier.Samples = 1000  # held-out images behind a line of log.jsonl; all, if there are fewer
     eval_samples: classifier.Samples = 10_000  # the same for the final numbers
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
         cli.check(self)
         cli.require(self, "batch", f"at most {POOL}, the size of the pool", lambda v: v <= POOL)
-        cli.require(self, "train_images", "at least 2, whose distance to real ones is a floor", lambda v: v >= 2)
+        cli.require(self, "train_images", "at least 2, for a Frechet distance to real images", lambda v: v >= 2)
         if (self.domain_a is None) != (self.domain_b is None):
             raise files.BadInput("--domain-a, --domain-b: expected a folder for each of them, or for neither")
         if self.domain_a is not None:
@@ -95,13 +97,13 @@ def read_domains(config: Config, digits: pictures.Images | None) -> tuple[pictur
 
 
 def enlarged(digits: np.ndarray, side: int, frame: str) -> np.ndarray:
-    """uint8 `[N, 8, 8]` -> `[N, side, side]` by linear interpolation; in frame `mnist` to 5/7 of it, within black."""
+    """uint8 `[N, 8, 8]` -> `[N, side, side]` by linear interpolation; in frame `mnist` to 5/7, in black."""
     inner = round(side * 5 / 7) if frame == "mnist" else side
     zoom = (1, inner / 8, inner / 8)
     zoomed = ndimage.zoom(digits.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest")
     before = (side - inner) // 2
-    margins = ((0, 0), *2 * [(before, side - inner - before)])
-    return np.pad(np.round(zoomed).clip(0, 255).astype(np.uint8), margins)
+    margin = before, side - inner - before
+    return np.pad(np.round(zoomed).clip(0, 255).astype(np.uint8), ((0, 0), margin, margin))
 
 
 def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
@@ -109,11 +111,11 @@ def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.P
     at_once = max(1, min(50, 2**26 // (config.batch * math.prod(a.train.shape[1:]))))  # fewer of large images: 67 MB
     for first, last in period.chunks(at_once):
         n = last - first
-        # 2^31 is above all seeds of runs: the two domains never have the same order, even if they are equally large
+        # B has a seed of its own, which is above those of all runs, so that both domains never have the same order.
         of_a = draws.minibatch_indices(len(a.train), config.seed, first, n, config.batch)
         of_b = draws.minibatch_indices(len(b.train), config.seed + 2**31, first, n, config.batch)
         bits = draws.random_bits(config.seed, draws.MIX, first, n, 2 * POOL).reshape(n, 2, POOL)
-        slots = bits.argsort(axis=-1, kind="stable")[..., : config.batch]  # of a permutation: no two are the same
+        slots = bits.argsort(axis=-1, kind="stable")[..., : config.batch]  # B different slots of the pool, at random
         coins = draws.random_bits(config.seed, draws.SHIFT, first, n, 2 * config.batch)
         batch = {"a": a.train[of_a], "b": b.train[of_b], "slots": slots.astype(np.int32)}
         batch["old"] = coins.reshape(n, 2, config.batch) % 2 == 1
@@ -149,17 +151,17 @@ def new_game(config: Config, size: tuple[int, ...]) -> Game:
 
 
 def pooled(pool: tf.Variable, fakes: tf.Tensor, slots: tf.Tensor, old: tf.Tensor, earlier: tf.Tensor) -> tf.Tensor:
-    """What D is shown in the place of `fakes [B, H, W, C]`: them, or older ones (Shrivastava et al. 2017).
+    """What D sees instead of `fakes [B, H, W, C]`: each of them or an older one (Shrivastava et al. 2017).
 
-    As long as `earlier`, the number of fakes so far, leaves room in the pool, all fakes are shown, and as many as
-    find room go into it. After that, where `old [B]`, the fake in a slot of the pool is shown, and the new one
-    takes its place; elsewhere the new one is shown. `slots [B]` must differ from each other.
+    `earlier` is the number of fakes before these. While it is below POOL, D sees all new fakes, and they fill the
+    pool. After that, where `old [B]` is true, D sees the fake in a slot of the pool, and the new one takes the slot;
+    elsewhere D sees the new one. The `slots [B]` must all be different.
     """
     number = earlier + tf.range(tf.shape(fakes)[0])
     exchanged = old & (earlier >= POOL)
     places = tf.where(earlier < POOL, number % POOL, slots)  # all of them differ
     kept = tf.gather(pool, places)
-    per_image = (..., *[None] * (len(fakes.shape) - 1))  # [B] -> [B, 1, 1, 1]
+    per_image = (..., None, None, None)  # [B] -> [B, 1, 1, 1]
     shown = tf.where(exchanged[per_image], kept, fakes)
     pool.scatter_nd_update(places[:, None], tf.where((exchanged | (number < POOL))[per_image], fakes, kept))
     return shown
@@ -169,7 +171,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     """One update of both generators together, then one of each discriminator; returns what `LOGGED` names.
 
     `batch` holds images `a, b [B, H, W, C]`, uint8, and for `pooled` the `slots [2, B]` and the choices `old [2, B]`.
-    Distances are those of pixels in [0, 1].
+    The distances among them are those of pixels in [0, 1].
     """
     adam, loss = core.Adam(config.learning_rate, config.beta1, config.beta2), core.LOSSES["least_squares"]
     earlier = tf.cast(game.step, tf.int32) * config.batch
@@ -178,8 +180,8 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     a, b = networks.to_network(batch["a"]), networks.to_network(batch["b"])  # [B, H, W, C] in [-1, 1]
     f, g = game.a.generator, game.b.generator
 
-    def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:  # halved: pixels span 2 here
-        return tf.reduce_mean(tf.abs(x - y)) / 2
+    def distance(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.abs(x - y))
 
     def fooling_loss(domain: Domain, fake: tf.Tensor) -> tf.Tensor:  # G's loss needs no real logits
         return core.batch_mean(loss.g(None, networks.patchgan(fake, domain.discriminator.weights)))
@@ -190,29 +192,29 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
         cycle = distance(cycle_a, a) + distance(cycle_b, b)
         identity = distance(networks.unet(b, g.weights), b) + distance(networks.unet(a, f.weights), a)
         g_loss = fooling_loss(game.b, fake_b) + fooling_loss(game.a, fake_a)
-        total = g_loss + 2 * config.cycle * cycle + 2 * config.identity * identity  # the weights are for a span of 2
-    gradients = tape.gradient(total, g.weights + f.weights)
-    for player, part in zip((g, f), networks.groups(gradients, len(g.weights), len(f.weights)), strict=True):
-        networks.fused_adam_update(player, part, game.step, adam, rate_factor)
+        total = g_loss + config.cycle * cycle + config.identity * identity
+    for player, gradients in zip((g, f), tape.gradient(total, [g.weights, f.weights]), strict=True):
+        networks.fused_adam_update(player, gradients, game.step, adam, rate_factor)
 
     d_losses = []
     for k, (domain, real, fake) in enumerate(((game.a, a, fake_a), (game.b, b, fake_b))):
         shown = pooled(domain.pool, devices.all_rows(fake), batch["slots"][k], batch["old"][k], earlier)
         shown, d = devices.own_rows(shown), domain.discriminator
         with tf.GradientTape() as tape:
-            logits = networks.patchgan(real, d.weights), networks.patchgan(shown, d.weights)
-            d_losses.append(core.batch_mean(loss.d(*logits)))
-        networks.fused_adam_update(d, tape.gradient(d_losses[-1], d.weights), game.step, adam, rate_factor)
-    return d_losses[0], d_losses[1], g_loss, cycle, identity
+            real_logits, fake_logits = networks.patchgan(real, d.weights), networks.patchgan(shown, d.weights)
+            d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
+        networks.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam, rate_factor)
+        d_losses.append(d_loss)
+    return (*d_losses, g_loss, cycle / 2, identity / 2)  # pixels span 2 in [-1, 1], and 1 in [0, 1]
 
 
 def bytes_needed(config: Config, size: tuple[int, ...], held_out: int) -> int:
     """About how much memory training takes on images of `size` (H, W, C), for `memory.require`."""
     unet, patchgan = networks.unet_size(size, config.width), networks.patchgan_size(size, config.discriminator_width)
     images = 2 * config.batch * math.prod(size)  # uint8
-    drawn = max(images, min(min(config.eval_every, 50) * images, 2**27))
+    drawn = max(images, min(config.eval_every * images, 50 * images, 2**27))
     kept = 6 * unet.units + 4 * patchgan.units
-    players = (unet, unet, patchgan, patchgan)
+    players = 2 * (unet, patchgan)
     pools = 2 * 2 * POOL * 4 * math.prod(size)  # of both domains, float32, and new values of them
     return networks.translation_memory(config, size, players, kept, drawn, held_out) + pools
 
@@ -230,7 +232,7 @@ def translator() -> Callable[[core.Weights, np.ndarray], np.ndarray]:
 
 
 def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, float]:
-    """What up to n held-out images score: cycle distances and, of digits, what the digit classifier sees."""
+    """Cycle distances of up to n held-out images of each domain and, for digits, what the digit classifier sees."""
     (a, b), game, scorer = trained.real, trained.game, trained.scorer
     f, g = game.a.generator.weights, game.b.generator.weights
     x, y = pictures.as_pixels(a.test[:n]), pictures.as_pixels(b.test[:n])
@@ -246,17 +248,17 @@ def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, flo
     return scores
 
 
-def floor_of_frechet(scorer: Any, b: pictures.Images, features: np.ndarray, n: int) -> float:
+def floor_of_frechet(scorer: Any, b: pictures.Split, features: np.ndarray, n: int) -> float:
     """What a perfect translator of n images scores: the mean over up to five sets of n training images of B."""
-    sets = [pictures.as_pixels(b.train[k : k + n, ..., 0]) for k in range(0, len(b.train), n)]
-    sets = [images for images in sets[:5] if len(images) == n] or sets[:1]
+    starts = range(0, min(5 * n, len(b.train) - n + 1), n) or [0]  # of too few images there is one smaller set
+    sets = [pictures.as_pixels(b.train[k : k + n, ..., 0]) for k in starts]
     return float(np.mean([image_metrics.frechet_digit_distance(features, scorer.classify(x)[1]) for x in sets]))
 
 
 def headline(scores: dict[str, Any]) -> str:
     """The numbers that say most about a record or a result."""
-    digits = "; {accuracy:.1%} of translated digits are recognised, {accuracy_untranslated:.1%} of the originals"
-    return f"cycle distance {scores['cycle_a']:.4f}" + (digits.format(**scores) if "accuracy" in scores else "")
+    words = "; {accuracy:.1%} of translated digits are recognised, {accuracy_untranslated:.1%} of the originals"
+    return f"cycle distance {scores['cycle_a']:.4f}" + (words.format(**scores) if "accuracy" in scores else "")
 
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
@@ -268,8 +270,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     held_out = max(len(a.test), len(b.test))
     memory.require(config, lambda config: bytes_needed(config, size, held_out))
     run.keep_data(name=f"{a.name} to {b.name}", size=size)
-    for domain in () if digits else (a, b):
-        screen.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
+    if not digits:
+        for domain in (a, b):
+            screen.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")
     shared = devices.start(run.devices, config.batch)
     game, translate = new_game(config, size), translator()
     whole = {"slots": None, "old": None}  # each device has the whole pool, which all fakes go through
@@ -288,11 +291,15 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
-    """The final numbers, each with its floor: what real images of B score."""
-    config, game = trained.config, trained.game
+    """The final numbers. The floor is what real images of B score, and 0 for the cycle distances."""
+    config, a, b = trained.config, trained.game.a, trained.game.b
     result = {"data": trained.run.data["name"], "seed": config.seed, "steps": config.steps}
-    players = {f"{kind}_{k}": getattr(getattr(game, k), kind).weights for k in "ab" for kind in Domain._fields[:2]}
-    result["parameters"] = runs.count_parameters(**players)
+    result["parameters"] = runs.count_parameters(
+        generator_a=a.generator.weights,
+        discriminator_a=a.discriminator.weights,
+        generator_b=b.generator.weights,
+        discriminator_b=b.discriminator.weights,
+    )
     result |= measure(trained, translator(), config.eval_samples)
     return result | {"headline": headline(result)}
 

@@ -46,7 +46,7 @@ class Config:
     # game
     loss: cli.Loss = "non_saturating"
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
-    penalty_end: cli.Rate = 0.03  # factor of R1 at the last step; below 1: D may become steeper late; 1: constant
+    penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; R1 takes its place
     # training
     seed: cli.Seed = 0
@@ -104,18 +104,18 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             slope_tape.watch(real)
             real_logits, real_moments = discriminator(real, real_mask)
         fake_logits, fake_moments = discriminator(fake, fake_mask)
-        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
+        total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
-            total += weight * core.batch_mean(penalty)
+            total = d_loss + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    real_logits = discriminator(real, real_mask)[0] if loss.relative else None
+    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        g_loss = core.batch_mean(loss.g(real_logits, discriminator(fake, mask_of_g_step)[0]))
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
@@ -190,7 +190,8 @@ def generator(config: Config, game: networks.Game, class_frequencies: np.ndarray
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure fakes, and keep a sheet from 25 fixed latents."""
-    run, real = run or runs.Run(), pictures.load(config.data)
+    run = run or runs.Run()
+    real = pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     labels = real.train_labels[: config.train_images]

@@ -3,18 +3,20 @@
 G turns random numbers z into images; D(x) is the probability, as D sees it, that the image x is real. D sees pixels
 alone, no labels. The networks are those of Radford et al. 2015 as tutorials shrink them for MNIST: G upsamples and
 convolves, D has strided convolutions, both have batch norm. D maximises E log D(x) + E log(1 - D(G(z))) and G
-maximises E log D(G(z)). D's network puts out a logit, of which D(x) is the sigmoid, and the code minimises minus both
-sums, computed from logits. Besides, D pays a penalty, R1: it is large where a small change of a real image changes
-the logit a lot.
+maximises E log D(G(z)), where E is the mean over a batch. D's network returns a logit, and D(x) is its sigmoid. The
+code minimises the negatives of these two, computed from logits. D's loss also has a penalty, R1, which is large where
+a small change of a real image changes the logit a lot.
 
-The first ten numbers of z are a category: one of them, chosen at random, is sqrt(10), and the others are 0. The rest
-of z is standard normal. G is a continuous function. If z were normal throughout, some z between those of a 3 and
-those of an 8 would give images that are neither; with categories such z are never drawn. Nobody tells G what a
-category should mean, but it finds the digits by itself: see figures/categories.png in the run's folder.
+The first ten numbers of z are a category: one of them, chosen at random, is sqrt(10), so that their mean square is
+1, and the others are 0. The rest of z is standard normal. G is a continuous function. If z were normal throughout,
+some z between those of a 3 and those of an 8 would give images that are neither. With categories no z lies between
+two of them. Nobody tells G what a category should mean, but in training most of them become a digit: see
+figures/categories.png in the run's folder.
 
-The fakes are measured by a digit classifier, which is trained when it is first needed and then kept. The main number
-is the squared Frechet distance between the features that it computes of the fakes and of the test images; lower is
-better. Most numbers stand beside a floor, which is what real training images score in the place of the fakes.
+The fakes are measured by a digit classifier, which is trained when it is first needed and then kept. It turns each
+image into 64 features. The main number is the squared Frechet distance between two normal distributions, fitted to
+the features of the fakes and of the test images; lower is better. Most numbers stand beside a floor: what real
+training images score in the place of the fakes.
 
     python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
     python experiments/mnist_dcgan.py --categories 0        z is normal throughout
@@ -47,18 +49,18 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
+    train_images: cli.Count = 50_000  # the first ones; the next 1000 choose a width for one of the scores, `parzen`
     # networks
-    latent_dim: cli.Count = 100  # numbers in z; behind the category they are standard normal
-    categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
+    latent_dim: cli.Count = 100  # numbers in z: first the category, if there is one, then standard normal numbers
+    categories: cli.Categories = 10  # how many categories there are (draws.coded_latents); 0: z is normal throughout
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
     discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
-    momentum: cli.Decay = 0.8  # of the running mean and variance of batch norm; .8: the mean of about 5 batches
+    momentum: cli.Decay = 0.8  # decay of batch norm's running mean and variance; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images
-    penalty_end: cli.Rate = 0.03  # factor of R1 at the last step; below 1: D may become steeper late; 1: constant
+    penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
     dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
@@ -102,10 +104,11 @@ CLASSIC = replace(  # a tutorial's settings
 def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     """One update of D, then one of G against the updated D; returns both losses, without the penalty.
 
-    `batch` holds real images `x [B, side, side]` uint8, the random bits `z [B, latent_dim]`, 16-bit integers of which
-    `draws.coded_latents` makes z, and, with dropout, random bytes `masks [3, B, ...]`: for D on real images, for D on
-    fakes, and for D on fakes in G's update. The same fakes serve both updates. The gradient of G's loss is the chain
-    rule in two parts: through the updated D to the fakes (`fake_tape`), and through G to its weights (`g_tape`).
+    `batch` holds real images `x [B, side, side]`, uint8, and 16-bit random integers `z [B, latent_dim]`, from which
+    `draws.coded_latents` makes the latents; with dropout, also random bytes `masks [3, B, ...]`: for D on real
+    images, for D on fakes, and for D on fakes in G's update. The same fakes serve both updates. The gradient of G's
+    loss is the chain rule in two parts: through the updated D to the fakes (`fake_tape`), and through G to its
+    weights (`g_tape`).
 
     With batch norm in D the logit of an image depends on its whole batch. R1 then takes the gradient of the sum of
     the batch's logits with respect to each image.
@@ -133,12 +136,12 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             slope_tape.watch(real)
             real_logits, real_moments = discriminator(real, real_mask)
         fake_logits, fake_moments = discriminator(fake, fake_mask)
-        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
+        total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
-            total = total + weight * core.batch_mean(penalty)
+            total = d_loss + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
     new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
@@ -148,7 +151,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=fake_tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
-    for moments in (real_moments, fake_moments):  # kept for completeness: only G is used after training
+    for moments in (real_moments, fake_moments):  # saved with the game, but no result uses them
         networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
     networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
@@ -164,7 +167,7 @@ def new_game(config: Config, side: int) -> networks.Game:
 
 
 def bytes_needed(config: Config, side: int, images: int = 0) -> int:
-    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    """About how much memory training takes on `images` pictures of side x side pixels, for `memory.require`."""
     d, g = networks.dcgan_sizes(config, side, config.latent_dim)
     return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
 
@@ -195,10 +198,11 @@ def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps measure new fakes, and keep a sheet from 25 fixed latents."""
-    run, real = run or runs.Run(), pictures.load(config.data)
+    run = run or runs.Run()
+    real = pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)  # G doubles the sides of its first map twice
     if config.precision == "bfloat16" and side <= 8:  # D's last convolution then sees one pixel
-        reason = "TensorFlow would leave some gradients unwritten"
+        reason = "TensorFlow does not compute all gradients of a convolution over one pixel"
         raise files.BadInput(f"--precision bfloat16: expected images larger than {side} x {side} pixels: {reason}")
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)

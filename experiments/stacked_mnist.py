@@ -1,24 +1,25 @@
 """A GAN draws three digits at once, and we count how many of the 1000 triples it makes.
 
-Stacked MNIST (Metz et al. 2017): three random digits are the red, green and blue of one image, 1000 modes of equal
-probability. The protocol is that of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): 128,000 stacked
-images to train on; a digit classifier reads each channel of 26,000 fakes; a mode counts from one fake on; the KL is
-sum p ln(1000 p). A perfect sampler scores .0194 +- .0009, real MNIST triples .0237, because its digits are not quite
-equally frequent. D may see several images side by side (`--pack`, PacGAN): a generator that draws too few kinds of
-images then gives itself away. `--batch` counts such packs.
+Stacked MNIST (Metz et al. 2017): the red, green and blue of one image are three random digits. Each of the 1000
+triples is a mode, and all are about equally probable. The protocol is that of VEEGAN (Srivastava et al. 2017) and
+PacGAN (Lin et al. 2018): train on 128,000 stacked images; a digit classifier reads each channel of 26,000 fakes; a
+mode counts if one fake or more shows it; the KL is sum p ln(1000 p), where p is a mode's share of the fakes, and 0 is
+best. A perfect sampler scores .0194 +- .0009 (standard deviation), real MNIST triples .0237, because some digits are
+rarer than others. With `--pack` D sees several images at once, stacked as channels (PacGAN): a generator that draws
+too few kinds of images then gives itself away. `--batch` counts packs, not images.
 
-How well the networks know digits limits the KL: many of the triples that the classifier reads are bad digits. With
+Unclear digits keep the KL high: the classifier has to read each as some digit, and often takes the wrong one. With
 `--network alike` both networks learn from each of the three digits of an image. G's dense layer makes a feature map
 for each colour, and the same convolutions make three grey images of them, which are the colours. D's first three
-convolutions read each colour by itself with the same filters, and the last one joins them. Both are thereby told that
-all colours hold the same kind of picture, which published ones are not: to compare with them, use `--network dcgan`.
-That the colours are independent nobody is told: it has to be learned.
+convolutions read each colour by itself with the same filters, and the last one joins them. This tells both networks
+that all colours show the same kind of picture. Published networks are not told: to compare with them, use
+`--network dcgan`. No network is told that the colours are independent: it has to learn that.
 
-    python experiments/stacked_mnist.py                             R1, no momentum, an average of G
+    python experiments/stacked_mnist.py                             R1, Adam with beta1 = 0, an average of G
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-15 minutes on one core: 1000 modes, KL .055 and .057 (seeds 0 and 1).
+About 50 minutes on one core.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ class Config:
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
-    discriminator_norm: Norm = "none"  # in D; with dcgan and R1 .1 at step 1500: KL .75, with batch norm .92
+    discriminator_norm: Norm = "none"  # in D; G always has batch norm
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"
     pack: cli.Count = 1  # images that D sees at a time, as the channels of one: a pack
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; at .1 D gets ahead: KL rises after step 5500
-    penalty_end: cli.Rate = 0.03  # factor of R1 at the last step; below 1: D may become steeper late; 1: constant
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; with a constant .1 KL rises after step 5500
+    penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
     # training
     seed: cli.Seed = 0
@@ -86,7 +87,7 @@ class Config:
             cli.require(self, "dropout", f"0 with --network {self.network}", lambda v: v == 0)
 
 
-DCGAN = replace(  # the published system
+DCGAN = replace(  # PacGAN's settings, for the networks of mnist_dcgan.py
     Config(),
     network="dcgan",
     generator_maps=(128, 128, 64),
@@ -146,18 +147,18 @@ def adversarial_step(
             slope_tape.watch(real)
             real_logits, real_moments = discriminator(real, real_mask)
         fake_logits, fake_moments = discriminator(fake, fake_mask)
-        d_loss = total = core.batch_mean(loss.d(real_logits, fake_logits))
+        total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
-            total += weight * core.batch_mean(penalty)
+            total = d_loss + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    real_logits = discriminator(real, real_mask)[0] if loss.relative else None
+    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        g_loss = core.batch_mean(loss.g(real_logits, discriminator(fake, mask_of_g_step)[0]))
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
@@ -184,12 +185,13 @@ def alike_generator(
 GENERATORS = {"alike": alike_generator, "dcgan": networks.dcgan_generator}
 
 
-def alike_weights(
+def alike_discriminator_weights(
     rng: np.random.Generator, side: int, channels: int, maps: Sequence[int], norm: bool
 ) -> core.Weights:
-    """Raw weights of `alike_discriminator`: a DCGAN's for one channel, whose last convolution joins `channels`."""
+    """Raw weights of `alike_discriminator`: only its last convolution reads the maps of all channels together."""
     weights: core.Weights = []
-    for before, after in zip((1, *maps[:-2], channels * maps[-2]), maps, strict=True):
+    inputs = 1, *maps[:-2], channels * maps[-2]  # of each convolution
+    for before, after in zip(inputs, maps, strict=True):
         norms = networks.norm_weights(after) if norm and weights else []
         weights += networks.glorot(rng, 3, 3, before, after) + norms
     return weights + networks.glorot(rng, networks.dcgan_mask_sizes(side, maps)[-1], 1)
@@ -217,10 +219,10 @@ def alike_discriminator(x: tf.Tensor, weights: Sequence) -> tuple[tf.Tensor, lis
 
 def new_game(config: Config, side: int) -> networks.Game:
     """Raw variables of both networks for images of side x side pixels."""
-    rng, channels = draws.generator(config.seed, draws.WEIGHTS), COLOURS * config.pack
-    new_d = alike_weights if config.network == "alike" else networks.dcgan_discriminator_weights
-    d = new_d(rng, side, channels, config.discriminator_maps, config.discriminator_norm == "batch")
-    channels, images = (1, COLOURS) if config.network == "alike" else (COLOURS, 1)
+    rng, alike = draws.generator(config.seed, draws.WEIGHTS), config.network == "alike"
+    new_d = alike_discriminator_weights if alike else networks.dcgan_discriminator_weights
+    d = new_d(rng, side, COLOURS * config.pack, config.discriminator_maps, config.discriminator_norm == "batch")
+    channels, images = (1, COLOURS) if alike else (COLOURS, 1)  # of G
     g = networks.dcgan_generator_weights(rng, config.latent_dim, side, config.generator_maps, channels, images)
     return networks.new_game(d, g)
 
@@ -262,8 +264,11 @@ def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period)
 
 def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
     """Latent bits `[n, latent_dim]` -> fakes `[n, side, side, 3]` in [0, 1], by the average of G's weights."""
-    draw = partial(networks.dcgan_images, game=game, generator=GENERATORS[config.network])
-    images = tf.function(lambda bits: draw(draws.latents(bits, "normal")), autograph=False)
+
+    @tf.function(autograph=False)
+    def images(bits):
+        return networks.dcgan_images(draws.latents(bits, "normal"), game, GENERATORS[config.network])
+
     return partial(draws.in_parts, lambda bits: images(tf.constant(bits)).numpy())
 
 
@@ -274,21 +279,22 @@ class Scorer(classifier.ImageScorer):
         """How often each triple of digits is read `[1000]`, probabilities `[3 n, 10]` and features `[3 n, 64]`."""
         seen = [self.classifier.classify(fakes[..., colour]) for colour in range(COLOURS)]
         probabilities, features = (np.concatenate(part) for part in zip(*seen, strict=True))
-        counts = image_metrics.tuple_counts(probabilities.argmax(-1).reshape(COLOURS, -1).T, DIGITS)
-        return counts, probabilities, features
+        digits = np.stack([of_colour.argmax(-1) for of_colour, _ in seen], axis=1)  # [n, 3]
+        return image_metrics.tuple_counts(digits, DIGITS), probabilities, features
 
     def scores(self, fakes: np.ndarray, final: bool = False) -> dict[str, Any]:
         """Modes, KL, and how good the single digits are; the final scores also say how many modes came how often."""
         counts, probabilities, features = self.read(fakes)
-        scores = {
+        scores: dict[str, Any] = {
             "modes": int(np.count_nonzero(counts)),
             "kl": metrics.uniform_kl(counts),
             "confident_share": image_metrics.confident_share(probabilities),
             "frechet_digit_distance": image_metrics.frechet_digit_distance(self.features, features),
         }
-        times, modes = np.unique(counts, return_counts=True)
-        by_count = {"modes_by_count": dict(zip(map(str, times.tolist()), modes.tolist(), strict=True))}
-        return scores | by_count if final else scores
+        if final:
+            times, modes = np.unique(counts, return_counts=True)
+            scores["modes_by_count"] = dict(zip(map(str, times.tolist()), modes.tolist(), strict=True))
+        return scores
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
         """What n samples of a perfect sampler score, and real images: n other triples of the training images."""
@@ -306,7 +312,8 @@ class Scorer(classifier.ImageScorer):
 
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train both networks; every `eval_every` steps read the fakes, and keep a sheet from 25 fixed latents."""
-    run, real = run or runs.Run(), pictures.load(config.data)
+    run = run or runs.Run()
+    real = pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)
     memory.require(config, lambda config: bytes_needed(config, side))
     run.keep_data(name=real.name, side=side)

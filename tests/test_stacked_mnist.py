@@ -148,7 +148,7 @@ def test_a_d_that_reads_channels_alike_joins_them_late():
 
 
 def test_a_d_that_reads_one_channel_alike_is_the_dcgans():
-    d = stacked.alike_weights(np.random.default_rng(0), SIDE, 1, CONFIG.discriminator_maps, norm=True)
+    d = stacked.alike_discriminator_weights(np.random.default_rng(0), SIDE, 1, CONFIG.discriminator_maps, norm=True)
     plain = networks.dcgan_discriminator_weights(np.random.default_rng(0), SIDE, 1, CONFIG.discriminator_maps)
     for a, b in zip(d, plain, strict=True):
         np.testing.assert_array_equal(a, b)
