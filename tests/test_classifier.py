@@ -15,7 +15,7 @@ from helpers import command, one_line
 
 from experiments import digit_classifier as script
 from gan_core import tf
-from lab import classifier, image_metrics, pictures
+from lab import classifier, cli, draws, image_metrics, pictures
 
 TINY = replace(classifier.SMALL, data="digits", steps=30, eval_every=10, checkpoint_every=10, batch=32)
 TINY_FLAGS = ["--data=digits", "--steps=30", "--eval-every=10", "--checkpoint-every=10", "--batch=32"]
@@ -421,3 +421,31 @@ def test_pixel_kl_of_few_grey_levels_does_not_see_a_noise_that_nobody_sees(score
     noisy = np.clip(real + np.random.default_rng(0).uniform(-1 / 33, 1 / 33, real.shape), 0, 1)
     assert scorer.scores(noisy)["pixel_kl"] < 0.02
     assert scorer.scores(1 - noisy)["pixel_kl"] > 0.1
+
+
+@pytest.mark.parametrize("name", ["mnist_dcgan", "mnist_conditional", "numpy_gan", "stacked_mnist"])
+def test_train_images_limits_what_is_trained_on(name, scorer, monkeypatch):  # the classifier is trained by now
+    class Seen(Exception):
+        pass
+
+    stacked = name == "stacked_mnist"
+
+    def seen(*args):  # minibatch_indices(n, ...), or random_triples(triples, n, ...)
+        raise Seen(args[stacked])
+
+    monkeypatch.setattr(draws, "minibatch_indices", seen)
+    monkeypatch.setattr(pictures, "random_triples", seen)
+    module = cli.script(name)
+    config = replace(next(iter(module.RECIPES.values())), data="digits", train_images=100, steps=1, eval_every=1)
+    with pytest.raises(Seen) as found:
+        module.train(replace(config, log_samples=1000 if stacked else 100))
+    assert found.value.args == (100,)
+
+
+def test_purity_is_the_share_of_the_most_frequent_digit_of_each_category(scorer):
+    images = pictures.as_pixels(scorer.real.train[:300])
+    digits = scorer.classifier.classify(images)[0].argmax(-1)
+    assert scorer.final(images, np.zeros(300, int))["purity"] == np.bincount(digits).max() / 300
+    bits = draws.latent_bits(0, 50, 8)
+    codes = draws.coded_latents(bits, 5).numpy()[:, :5]
+    assert (codes.argmax(1) == draws.categories_of(bits, 5)).all()

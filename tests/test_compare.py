@@ -153,6 +153,30 @@ def test_a_run_of_many_seeds_that_diverged_is_trained_seed_by_seed(tmp_path, mon
     assert [line["seed"] for line in lines if not line["kl"]] == ["5"]
 
 
+def test_a_seed_that_diverges_in_a_later_round_is_trained_alone(tmp_path, monkeypatch):
+    def results(config):  # seed 15 of r1=0.1, which is in the second round
+        diverges = config.r1 == 0.1 and config.seed <= 15 < config.seed + config.seeds
+        return {"stopped": "NaN"} if diverges else kl_of(lambda c, seed: c.r1 + seed / 100)(config)
+
+    stub(monkeypatch, results)
+    made = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1h --out {tmp_path}")
+    made.train()
+    expected = [np.inf if k == 15 else 0.1 + k / 100 for k in range(20)]
+    np.testing.assert_allclose(made.values(made.settings[0]), expected)
+
+
+def test_the_level_and_its_share_for_each_look_decide_what_is_claimed(tmp_path, monkeypatch):
+    """Six of seven seeds favour r1=0.1, the smallest difference does not: exactly p = 2 * 2 / 2^7 = .031."""
+    stub(monkeypatch, kl_of(lambda c, seed: 0.0 if c.r1 == 0.1 else seed / 10 if seed else -0.001))
+    for level, beats in ((0.02, []), (0.05, ["r1=0.2"])):
+        made = study(f"normal_1d --vary r1=0.1,0.2 --seeds 7 --level {level} --out {tmp_path}")
+        made.train()
+        (first,) = (row for row in made.rows() if row["setting"] == "r1=0.1")
+        assert first["beats"] == beats
+    halving = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1h --out {tmp_path}")
+    assert (halving.chance, halving.level) == (0.05, 0.025)  # two looks
+
+
 def test_settings_that_one_script_alone_has_are_compared_there(tmp_path, monkeypatch):
     """R1 of 1 is the recipe of mixture_2d, and a change for normal_1d."""
     stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))

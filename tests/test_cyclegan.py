@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -225,3 +226,44 @@ def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, caps
     line = one_line(capsys)
     assert all(word in line for word in words), line
     assert not (tmp_path / "run").exists()
+
+
+def one_batch(digits):
+    return {name: values[0] for name, values in next(cyclegan.batches(TINY, *digits, runs.Period(0, 1))).items()}
+
+
+def test_d_learns_from_the_fakes_of_the_pool(digits):
+    batch, game = one_batch(digits), cyclegan.new_game(TINY, (8, 8, 1))
+    game.step.assign(52)  # at least 52 fakes so far: both pools are full
+    game.b.pool.assign(tf.random.stateless_uniform(game.b.pool.shape, (0, 0), -1, 1))
+    shown, d = tf.gather(game.b.pool, batch["slots"][1]), [tf.identity(w) for w in game.b.discriminator.weights]
+    cyclegan.adversarial_step(game, TINY, batch | {"old": tf.ones_like(batch["old"])})
+    with tf.GradientTape() as tape:
+        tape.watch(d)
+        real = networks.patchgan(networks.to_network(batch["b"]), d)
+        loss = tf.reduce_mean((real - 1) ** 2 + networks.patchgan(shown, d) ** 2) / 2
+    assert_first_gradients(game.b.discriminator, tape.gradient(loss, d))
+
+
+def test_rates_fall_from_half_way_on_and_end_at_0(digits, monkeypatch):
+    factors = []
+    monkeypatch.setattr(networks, "fused_adam_update", lambda *args: factors.append(float(args[-1])))
+    batch, game = one_batch(digits), cyclegan.new_game(TINY, (8, 8, 1))
+    for _ in range(4):
+        cyclegan.adversarial_step(game, replace(TINY, steps=4), batch)
+    assert factors == [1] * 8 + [0.5] * 4 + [0] * 4  # four players a step
+
+
+def test_numbers_are_of_the_translations_to_b_and_the_floor_is_of_b():
+    """G changes nothing and F inverts. Training images of A are light, those of B dark, held-out ones reversed."""
+    rng = np.random.default_rng(0)
+    dark, light = (rng.integers(*ends, (2, 40, 4, 4, 1), dtype=np.uint8) for ends in ((0, 60), (200, 256)))
+    a = pictures.Split(light[0], dark[0], np.zeros(40, int), "a")
+    b = pictures.Split(dark[1], light[1], np.ones(40, int), "b")
+    scorer = SimpleNamespace(classify=lambda x: (np.eye(2)[(x[:, 0, 0] > 0.5).astype(int)], x[:, 0]))
+    f, g = (SimpleNamespace(generator=SimpleNamespace(weights=name)) for name in "FG")
+    trained = runs.Trained(TINY, (a, b), SimpleNamespace(a=f, b=g), None, scorer)
+    found = cyclegan.measure(trained, lambda weights, x: x if weights == "G" else 1 - x, 40)
+    assert found["frechet_digit_distance"] == found["frechet_digit_distance_untranslated"]
+    assert found["frechet_digit_distance_floor"] > 1  # 2.4: dark against light; of A's images .002
+    assert found["cycle_a"] == pytest.approx(np.abs(1 - 2 * pictures.as_pixels(a.test)).mean(), rel=1e-5)

@@ -9,8 +9,9 @@ import pytest
 import gan_core as core
 from experiments import mixture_2d, normal_1d
 from gan_core import tf
-from lab import points, targets
+from lab import draws, points, targets
 from lab.live import game as live
+from lab.live import scenes
 from lab.runs import Period
 
 NARROW = {"generator_hidden": (16,), "discriminator_hidden": (16,)}  # they compile in less time
@@ -156,3 +157,17 @@ def test_only_settings_that_change_the_minibatches_have_them_drawn_again():
     assert game._batches["D"]._chunk is drawn_ahead
     game.use(replace(config, batch=16))
     assert not game._batches["D"]._chunk
+
+
+def test_the_pictures_of_a_seed_are_its_own_and_those_of_the_ensemble(monkeypatch):
+    monkeypatch.setattr(scenes, "PUSHED", 20)
+    config = replace(mixture_2d.Config(), seeds=2, samples=200, generator_hidden=(8,), discriminator_hidden=(8,))
+    gans = points.Ensemble(config, targets.points("ring", 200, range(2)).train)
+    (game,), lattice = gans.games, draws.latent_lattice("uniform", 2, 3, 1)
+    places = np.random.default_rng(0).normal(size=(1, 2, 5))
+    looker = scenes.Looker(scenes.new_look(config), places, 30, lattice)
+    fakes, pushes, logits, sheet = looker(gans, 1, game.discriminator.weights, game.average, 1)
+    expected = gans.d_logits(places.repeat(2, 0))[1], gans.images_of(lattice)[1]
+    expected = *expected, gans.pushes(np.stack([fakes[:, :20]] * 2))[1]
+    for a, b in zip((logits, sheet, pushes), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)  # float32, another order of sums

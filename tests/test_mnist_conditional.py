@@ -44,9 +44,9 @@ def test_label_reaches_both_players_and_nothing_else_changes():
     assert (z[:, 2:] == label.numpy()).all() and (z[:, :2] == draws.latents(bits, "normal").numpy()).all()
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_without_its_label_the_step_is_that_of_the_dcgan(real, dropout, monkeypatch):
-    config = replace(CONFIG, dropout=dropout)
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.25}, {"r1": 2.0, "loss": "relativistic_paired"}], ids=str)
+def test_without_its_label_the_step_is_that_of_the_dcgan(real, settings, monkeypatch):
+    config = replace(CONFIG, **settings)
     batch = next(conditional.batches(config, real, runs.Period(0, 1)))
     batch = {name: values[0] for name, values in batch.items()}
     plain = dcgan.Config(**vars(config), categories=0)

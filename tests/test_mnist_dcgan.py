@@ -218,3 +218,11 @@ def test_images_of_another_side_are_refused(tmp_path):
     np.savez(tmp_path / "six.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     with pytest.raises(files.BadInput, match="multiple of 4"):
         dcgan.train(replace(CONFIG, data=str(tmp_path / "six.npz")))
+
+
+def test_g_trains_on_the_codes_that_it_draws_with(monkeypatch):
+    config, seen, generator = replace(CONFIG, categories=3), [], networks.dcgan_generator
+    monkeypatch.setattr(networks, "dcgan_generator", lambda z, *rest: seen.append(z) or generator(z, *rest))
+    batch = one_batch(config)
+    dcgan.adversarial_step(dcgan.new_game(config, SIDE), config, batch)
+    np.testing.assert_array_equal(seen[0], draws.coded_latents(batch["z"], 3))

@@ -12,7 +12,7 @@ import gan_core as core
 import metrics
 from experiments import normal_1d
 from gan_core import tf
-from lab import storage, targets
+from lab import points, runs, storage, targets
 
 TINY_FLAGS = ["--seeds=2", "--steps=60", "--eval-every=20", "--eval-samples=200", "--checkpoint-every=20"]
 SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,)}  # a small program compiles sooner
@@ -201,3 +201,63 @@ def test_the_kernel_density_estimate_of_few_or_equal_numbers_is_finite(numbers):
     config = replace(normal_1d.Config(), seeds=1, eval_samples=100)
     result = normal_1d.without_gan(config, real, metrics.histogram_edges(real.truth))
     assert np.isfinite([result["kl_kde"]["median"], result["kl_kde_scott"]["median"]]).all()
+
+
+# ---- what is measured, and of which step
+
+
+def test_losses_and_reverse_kl_are_of_real_and_fake_numbers_in_their_order(monkeypatch):
+    real = targets.numbers("norm", (), None, 100, range(2))
+    gans = points.Ensemble(TINY, real.train[:, None])
+    fakes = np.random.default_rng(0).normal(0.5, 1, (2, 200))
+    monkeypatch.setattr(gans, "sample", lambda step: fakes[:, None])
+    monkeypatch.setattr(gans, "d_logits_of_packs", lambda x: np.where(x[:, 0] == fakes, -1.0, 3.0))
+    result = normal_1d.evaluate(runs.Trained(TINY, real, gans, None))
+    d_loss = np.log1p(np.exp(-3)) + np.log1p(np.exp(-1))  # -log D(real) - log(1 - D(fake))
+    assert result["discriminator_loss"]["per_seed"] == pytest.approx([d_loss] * 2)
+    assert result["game_value"]["per_seed"] == pytest.approx([-d_loss] * 2)
+    reverse = metrics.histogram_kl(real.truth, fakes, reverse=True)  # .215, .203; forward .212, .168
+    assert result["kl_reverse"]["per_seed"] == pytest.approx(reverse)
+
+
+def test_each_record_measures_the_average_of_its_own_step(monkeypatch):
+    seen, run = [], runs.Run()
+    monkeypatch.setattr(run, "play", lambda loop, games, batches, period: np.zeros((period.count, 2, 2)))
+    monkeypatch.setattr(run, "average", lambda period: ("of step", period.last))
+
+    def sample(gans, step, averages=None):
+        seen.append((step, averages))
+        return np.zeros((2, 1, 200))
+
+    monkeypatch.setattr(points.Ensemble, "sample", sample)
+    normal_1d.train(TINY, run)
+    assert seen == [(step, ("of step", step)) for step in (0, 20, 40, 60)]
+
+
+def test_gans_train_on_the_jittered_samples(monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def seen(config, train_on, *rest):
+        raise Seen(train_on)
+
+    monkeypatch.setattr(points, "Ensemble", seen)
+    with pytest.raises(Seen) as found:
+        normal_1d.train(replace(TINY, samples=50))
+    samples = targets.numbers("norm", (), None, 50, range(2)).train
+    np.testing.assert_array_equal(found.value.args[0][:, 0], targets.jittered(samples, TINY.jitter, range(2)))
+
+
+def test_a_perfect_sampler_of_a_law_with_heavy_tails_has_not_collapsed(monkeypatch):
+    """The standard deviation of pareto 2.05 is 6.1, of which 10,000 draws seldom reach half."""
+    config = replace(TINY, target="pareto", target_args=(2.05,), eval_samples=10_000, seeds=8)
+    real = targets.numbers("pareto", (2.05,), None, 1000, range(8))
+    gans = points.Ensemble(config, real.train[:, None])
+    monkeypatch.setattr(
+        gans, "sample", lambda step: np.stack([real.draw(10_000, 100 + k) for k in range(8)])[:, None]
+    )
+    monkeypatch.setattr(gans, "d_logits_of_packs", lambda x: np.zeros((8, 10_000)))
+    assert normal_1d.evaluate(runs.Trained(config, real, gans, None))["collapsed"] == 0
+    narrow = np.random.default_rng(0).normal(1.5, 0.1, (8, 1, 10_000))
+    monkeypatch.setattr(gans, "sample", lambda step: narrow)
+    assert normal_1d.evaluate(runs.Trained(config, real, gans, None))["collapsed"] == 8

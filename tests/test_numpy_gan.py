@@ -12,7 +12,7 @@ from helpers import DyingRun, Killed, command, one_line, without_times
 
 import gan_core as core
 from experiments import numpy_gan
-from lab import draws, runs, storage
+from lab import draws, pictures, runs, storage
 
 SMALL = {"steps": 20, "eval_every": 10, "checkpoint_every": 10, "eval_samples": 100, "log_samples": 100}
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -202,3 +202,9 @@ def test_step_is_the_same_in_periods_of_any_length():
 def test_diverging_training_stops_with_the_step_and_the_loss(tmp_path, capsys):
     assert command(numpy_gan, *FLAGS, "--learning-rate=1e200", "--out", tmp_path / "run") == 1
     assert "step 1: generator_error is nan" in one_line(capsys)
+
+
+def test_a_single_real_image_is_near_and_leaves_most_images_without_a_neighbour():
+    real = pictures.load("digits")
+    one = numpy_gan.distances(TINY, real, pictures.as_pixels(np.repeat(real.test[:1], 200, axis=0)))
+    assert one["to_real"] == 0 < one["to_real_floor"] and one["to_fake"] > 2 * one["to_fake_floor"]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,3 +201,12 @@ def test_digits_of_a_size_that_the_unet_cannot_halve_are_refused(shape, words, t
     assert command(pix2pix, "--data", tmp_path / "x.npz", "--out", tmp_path / "run") == 2
     assert words in one_line(capsys)
     assert not (tmp_path / "run").exists()
+
+
+def test_each_number_is_of_its_own_network(digits):
+    game = SimpleNamespace(generator=SimpleNamespace(weights="G"), l1_only=SimpleNamespace(weights="L1"))
+    trained = runs.Trained(TINY, digits, game, None)  # without a scorer
+    scores = pix2pix.measure(trained, lambda weights, x: np.full(x.shape, 0.25 if weights == "L1" else 0.75), 50)
+    y = pictures.as_pixels(digits[1].test[:50])
+    assert scores["l1"] == pytest.approx(np.abs(y - 0.75).mean(), rel=1e-5)  # float32 means
+    assert scores["l1_of_l1_only"] == pytest.approx(np.abs(y - 0.25).mean(), rel=1e-5)

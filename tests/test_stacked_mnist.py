@@ -173,11 +173,11 @@ def test_each_colour_of_a_g_that_draws_colours_alike_is_a_grey_image_of_the_dcga
     assert np.abs(images[..., 0] - images[..., 1]).max() > 0.01
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, dropout, monkeypatch):
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.25}, {"r1": 2.0, "loss": "relativistic_paired"}], ids=str)
+def test_one_colour_and_a_pack_of_one_are_the_dcgan(real, settings, monkeypatch):
     """The step of mnist_dcgan on the same images, bit for bit."""
     monkeypatch.setattr(stacked, "COLOURS", 1)
-    config = replace(CONFIG, dropout=dropout)
+    config = replace(CONFIG, **settings)
     shared = {name: value for name, value in vars(config).items() if hasattr(dcgan.Config, name)}
     plain = dcgan.Config(**shared, categories=0)
     ours, theirs = stacked.new_game(config, SIDE), dcgan.new_game(plain, SIDE)
