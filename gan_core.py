@@ -7,8 +7,9 @@ networks, the compiled loop.
 
 Samples are columns: data is `[..., F, B]` with F features and B samples in the batch, latents are `[..., Z, B]`,
 weights `[..., out, in]`, biases `[..., out, 1]`. A layer then reads `W h + b` as on the blackboard, and narrow layers
-train twice as fast under XLA on a CPU as with samples in rows. A leading axis S holds independent GANs, one for each
-seed: the same functions serve one GAN or many, because nothing here mixes entries of that axis.
+train twice as fast on a CPU under XLA, TensorFlow's compiler, as with samples in rows. A leading axis S holds
+independent GANs, one for each seed: the same functions serve one GAN or many, because nothing here mixes entries of
+that axis.
 
 D's output is a logit, D(x) = sigmoid(logit), and every loss here makes it high on real samples and low on fakes. The
 losses that are built from log D are in nats.
@@ -44,9 +45,9 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     With `rules.simultaneous` G is updated against the D from before its update, as if both moved at once.
 
     `batch` holds real samples `x [..., F, B]`, latents `z [..., Z, B]` and, for the gradient penalty alone, random
-    numbers `mix [..., 1, B]`. D sees real samples and fakes only, never z. A seed's loss is the mean over its batch.
-    The losses of all seeds are summed: a mean would shrink each seed's gradient as more seeds train. The
-    returned losses do not include the penalties.
+    numbers `mix [..., 1, B]`; with PacGAN's packs x is `[..., pack F, B]` and z `[..., Z, pack B]`. D sees real
+    samples and fakes only, never z. A seed's loss is the mean over its batch. The losses of all seeds are summed: a
+    mean would shrink each seed's gradient as more seeds train. The returned losses do not include the penalties.
     """
     d, g = game.discriminator, game.generator
     game.step.assign_add(1)
@@ -54,14 +55,15 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B], outside the tape: for D fakes are constants
     with tf.GradientTape() as tape:
         d_loss, total = discriminator_loss(rules, d.weights, batch, fake, game.step)
-    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # the old, or the new
+    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # before its update, or after
     adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
     with tf.GradientTape() as tape:  # the same fakes, recorded: G's gradient goes through them and D
         fake = rules.generator(batch["z"], g.weights)
         d_weights = unrolled(rules, d, batch, fake, game.step) if rules.unroll else d_seen
         fake_logits = rules.discriminator(fake, d_weights)
-        g_loss = batch_mean(rules.loss.g(rules.discriminator(batch["x"], d_weights), fake_logits))
+        real_logits = rules.discriminator(batch["x"], d_weights)  # relativistic losses alone use them
+        g_loss = batch_mean(rules.loss.g(real_logits, fake_logits))
         total = tf.reduce_sum(g_loss)
     adam_update(g, tape.gradient(total, g.weights), game.step, rules.adam_g, rules.rate_schedule_g(game.step))
     update_average(game.average, g.weights, rules.average_decay)
@@ -154,7 +156,7 @@ class Loss(NamedTuple):
     # G's loss is minus D's loss without the terms that do not depend on G; --unroll works with such losses only.
     zero_sum: bool = False
     logistic: bool = False  # the best D(x) is p / (p + q), of the densities p of real samples and q of fakes
-    relative: bool = False  # G's loss depends on the logits of real samples, too; else the image scripts pass None
+    relative: bool = False  # G's loss also uses the logits of real samples; otherwise g accepts None in their place
 
 
 LOSSES: dict[str, Loss] = {
@@ -288,8 +290,8 @@ def adam_step(
 ) -> Player:
     """The player's weights and moments after one step of Adam, as tensors, so that unrolling can differentiate them.
 
-    `step` counts from 1; `factor` scales the learning rate. The bound 1e-37 below the square root does not change the
-    result, but it keeps the derivative finite, which unrolling needs, where a gradient was always 0.
+    `step` counts from 1; `factor` scales the learning rate. The 1e-37 under the square root does not change the
+    result, but where a gradient was always 0 it keeps the derivative finite, which unrolling needs.
     """
     t = tf.cast(step, tf.float32)
     beta1, beta2 = float32(adam.beta1), float32(adam.beta2)
@@ -504,7 +506,7 @@ def compiled_periods(step: Callable, every: int) -> Callable:
             i, losses = _played(step, game, batches, i, last, losses)
             return period + 1, i, losses, [a.write(period, w) for a, w in zip(averages, game.average, strict=True)]
 
-        averages = [tf.TensorArray(w.dtype, (n - 2) // every + 2) for w in game.average]
+        averages = [tf.TensorArray(w.dtype, (n - 2) // every + 2) for w in game.average]  # so many periods at most
         start = tf.constant(0), tf.constant(0), tf.TensorArray(tf.float32, n), averages
         *_, losses, averages = tf.while_loop(lambda _, i, *__: i < count, play_period, start)
         return losses.stack(), [a.stack() for a in averages]
@@ -560,7 +562,9 @@ def drawn(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
     return {name: tf.constant(values) for name, values in batch.items()} if _warm.is_set() else dict(batch)
 
 
-importing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext  # is entered while it lasts
+importing: Callable[[], contextlib.AbstractContextManager] = (
+    contextlib.nullcontext
+)  # TensorFlow is imported inside it
 
 
 class _TensorFlow:
@@ -571,7 +575,7 @@ class _TensorFlow:
     def __getattr__(self, name: str) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # of a GPU's memory what is needed, and not all
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: twice the convolutions
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: convolutions twice as fast
         with self._lock, importing() if "Variable" not in self.__dict__ else contextlib.nullcontext():
             stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 2)  # at import TensorFlow prints lines about absent GPUs that no setting turns off

@@ -2,8 +2,8 @@
 
     MNIST_NPZ=mnist.npz python benchmarks/quality_modes.py > docs/results/modes.md
 
-It takes three and a half hours on two cores, most of them for the plain GAN with as many steps as PacGAN's. Each row
-is made of runs in runs/quality_modes/: finished ones are not run again, interrupted ones resume.
+It takes about eight hours on two cores (an estimate), half of them for Stacked MNIST. Each row is made of runs in
+runs/quality_modes/: finished ones are not run again, interrupted ones resume.
 """
 
 import math
@@ -78,9 +78,9 @@ VEEGAN's and PacGAN's protocol: the data are 128,000 triples of MNIST digits, as
 each colour of 26,000 samples a digit classifier recognises a digit (ours is right in 99.3% of the test images).
 The KL, in nats, compares the frequencies of the 1000 triples with equal ones. In recipe `stable` G and D have the
 same filters for each colour (`--network alike`): they are told that all three are of one kind, and not that they are
-independent. The published networks are not told either: their rows compare with `--recipe stable --network dcgan`,
-the same recipe with plain networks, and with recipe `dcgan`, the published system with fewer steps. Nothing was tuned
-on these seeds.
+independent. The published networks are told neither: their rows compare with `--recipe stable --network dcgan`,
+the same recipe with plain networks, and with recipe `dcgan`, PacGAN's settings for other networks, with fewer steps.
+Nothing was tuned on these seeds.
 """
 STACKED_PUBLISHED = {  # modes, KL, source
     "DCGAN": ("99", "3.40", "VEEGAN"),

@@ -5,7 +5,8 @@
 
 The same work everywhere: the networks, batch (300 dense, 32 DCGAN) and Adam of `mnist_mlp.py --recipe dnn` and of
 `mnist_dcgan.py --recipe classic`, one update of D on real and fake images and one of G per step, batches drawn from
-all 60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do. With `--only`, our
+all 60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do; tutorials with
+Keras update D twice a step, once on real images and once on fakes. With `--only`, our
 contenders also print by how much their memory grows over as many steps again. They need the digit classifier, which
 is trained before the first measurement if it is not kept yet; that takes a minute or two.
 """

@@ -7,18 +7,20 @@
 
 All other flags are the script's, and hold for every run; only --devices, --resume and --tensorboard are not allowed.
 Every combination of the values is trained, or with --one-at-a-time the recipe and each change of it alone. All share
-the seeds, so that differences are taken seed by seed. The table gives medians with bootstrap intervals, and says
-which others each setting beats beyond chance. "Chance" means that a difference is as likely to favour one setting as
-the other, whatever its size: the test is not one of equal medians (docs/results/levels.md). Settings that choose the
-data (--target, --data) may be varied, too: results on different data are not compared with each other.
+the seeds, so that differences are taken seed by seed. The table gives medians, their 95% intervals (bootstrap: from
+resampled seeds) and which others each setting beats beyond chance. By chance means: on every seed each of two
+settings is as likely to be ahead, by any amount. Equal medians alone do not mean that (docs/results/levels.md).
+Settings that choose the data (--target, --data) may be varied, too: results on different data are not compared with
+each other.
 
 With --budget 20m settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
 of the seeds, then the better half trains as many again, and so on. The first round is always played. Before each
 later one its time is estimated; if it is more than what is left of the budget, the table is made of what is there.
 
-Runs are made at the same time by --workers processes, or by the cluster at --address (docs/cluster.md). Finished ones
-are kept in the folder --out: after Ctrl-C the same command goes on. With more --seeds only the new ones are trained,
-except by normal_1d and mixture_2d, which train all seeds of a setting in one run.
+Runs are made at the same time by --workers processes, if Ray is installed, or by the cluster at --address
+(docs/cluster.md). Finished ones are kept in the folder --out: after Ctrl-C the same command goes on. With more
+--seeds only the new ones are trained, except by normal_1d and mixture_2d, which train all seeds of a setting in one
+run.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ UNCHANGED = "as it is"  # the label of the recipe with --one-at-a-time
 FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real")  # of metrics
 HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
 HIGHER |= {"agreement", "accuracy"}
-NEITHER = {"kl_kde", "discriminator_loss", "game_value"}  # numbers of which neither more nor less is better
+NEITHER = {"kl_kde", "discriminator_loss", "game_value"}  # numbers that do not tell which GAN is better
 
 
 def _flag(name: str) -> Any:
@@ -67,7 +69,7 @@ class Config:
     seeds: cli.AtLeast2 = 10  # of each setting
     metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
-    level: Level = None  # of claiming anything by chance; refused if the seeds are too few for it [default: .05]
+    level: Level = None  # of any false claim on the same data; refused if --seeds is too small for it [default: .05]
     budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop the worse half, and again
     workers: Annotated[cli.Count | None, _flag("NUMBER")] = None  # processes [default: as many as there are cores]
     address: Annotated[str | None, _flag("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
@@ -78,10 +80,10 @@ class Config:
         cli.check(self)
         if self.out == "":
             raise files.BadInput("--out '': expected a folder")
-        self.seconds()
+        self.seconds()  # raises BadInput for a wrong --budget
 
     def seconds(self) -> float:
-        """The budget."""
+        """--budget in seconds, infinite without one; BadInput if it is no time."""
         found = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smh])", self.budget or "")
         if self.budget is not None and not (found and float(found[1])):
             raise files.BadInput(f"--budget {self.budget or repr('')}: expected a time such as 90s, 20m or 1.5h")
@@ -128,7 +130,8 @@ def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: l
     if not isinstance(getattr(module, "TABLE", None), cli.Table):
         raise files.BadInput(f"SCRIPT {name}: has no numbers to compare; expected one such as mixture_2d")
     words = {f"{s}={text}": _words(module.RECIPES, s, text, flags) for s in varied for text in varied[s]}
-    of_data, others = ([[f"{s}={t}" for t in varied[s]] for s in varied if (s in DATA) == d] for d in (True, False))
+    of_data = [[f"{s}={t}" for t in varied[s]] for s in varied if s in DATA]
+    others = [[f"{s}={t}" for t in varied[s]] for s in varied if s not in DATA]
     changes: Iterable[tuple[str, ...]] = itertools.product(*others)
     if config.one_at_a_time:
         changes = [(), *((change,) for change in itertools.chain(*others))]
@@ -141,7 +144,7 @@ def _of_script(name: str, varied: dict[str, list[str]], config: Config, flags: l
             raise files.BadInput(f"{wrong}: expected with a single run")
         made = cli.shrunk(parsed.config, quiet=True)
         place, label = " ".join([name] * (len(config.scripts) > 1) + list(data)), " ".join(change) or UNCHANGED
-        typed = tuple((s, t) for s, _, t in (text.partition("=") for text in (*data, *change)))
+        typed = tuple(text.partition("=")[::2] for text in (*data, *change))
         first = found.setdefault((place, made), Setting(place, label, name, parsed.recipe, made, typed))
         if first.label not in (label, UNCHANGED):
             raise files.BadInput(f"--vary {label}: the same as {first.label}; expected values that differ")
@@ -206,7 +209,7 @@ class Study:
         if config.budget:
             self.rungs = rungs(max(len(self.of(data)) for data in self.data), config.seeds)
         self.chance = config.level or paired.LEVEL
-        self.level = self.chance / len(self.rungs)  # because each round looks at a pair
+        self.level = self.chance / len(self.rungs)  # each round may test a pair again
         self.enough = max(paired.seeds_needed(len(self.pairs(data)), self.level) for data in self.data)
         if config.level is not None and config.seeds < self.enough:
             words = f"--level {config.level:g} needs at least {self.enough}"
@@ -291,7 +294,7 @@ class Study:
         return made
 
     def values(self, setting: Setting, name: str | None = None) -> np.ndarray:
-        """A number of every seed `[S]`; the metric with less for better, infinite after training that diverged."""
+        """A number of every seed `[S]`; unnamed, the metric: negated if more is better, inf if training diverged."""
         found: list[Any] = []
         for cell, result in self.found[setting]:
             value = result.get(name or self.metric)

@@ -43,10 +43,10 @@ class Config:
     # data
     target: str = "ring"  # ring, grid, spiral, or a .npy, .csv or .txt file of points; half of a file is held out
     samples: cli.Count = 100_000  # real points to train on, of ring, grid and spiral; every seed has its own
-    standardise: bool = True  # train on (x - mean) / std: ring and grid have one scale
+    standardise: bool = True  # train on (x - mean) / std, so that ring and grid have the same scale
     # networks
     network: Network = "mlp"  # pacgan: G has batch norm, and each hidden unit of D takes the largest of 5 numbers
-    latent: cli.Latent = "uniform"  # distribution of z; on the grid uniform has 91% high quality, normal 85%
+    latent: cli.Latent = "uniform"  # distribution of z; on the grid 91% of fakes have high quality, normal: 85%
     latent_dim: cli.Count = 2  # numbers in z; 2: G can be drawn as a bent sheet
     generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
     generator_activation: cli.Activation = "leaky_relu"
@@ -57,7 +57,7 @@ class Config:
     discriminator_init: cli.Init = "scattered_4"  # scattered_4: D sees very narrow modes from the start
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real points; at 1 D is smooth, and far modes attract
+    r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real points; at 1 D is smooth, and far modes attract fakes
     r2: cli.Weight = 0.0  # the same on fakes
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real points and fakes
     penalty_end: cli.Rate = 7e-4  # factor of the penalties at the last step; at 1e-5 the shares of the modes drift
@@ -70,7 +70,7 @@ class Config:
     steps: cli.Count = 100_000  # training steps; each updates D once and G once
     batch: cli.Count = 128  # packs of real points, and of fakes, in a step; so many points each if --pack is 1
     learning_rate: cli.Rate = 2e-3  # of G's Adam
-    discriminator_rate: cli.Rate = 1.0  # D's learning rate in units of G's
+    discriminator_rate: cli.Rate = 1.0  # D's first learning rate divided by G's
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: the noise of its updates dies out
     discriminator_schedule: cli.Schedule = "cosine"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
@@ -95,7 +95,7 @@ class Config:
             enough = f"at least one for each of the {len(target.centres)} modes of {self.target}"
             cli.require(self, "samples eval_samples", enough, lambda v: v >= len(target.centres))
         if target is None and Path(self.target).suffix:
-            words = f"no such flag beside --target {self.target}, whose points are all used"
+            words = f"no such flag beside --target {self.target}, half of whose points are trained on"
             cli.require(self, "samples", words, lambda v: v == Config.samples)
 
 

@@ -49,7 +49,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; the next 1000 choose a width for one of the scores, `parzen`
+    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose a width for one score, parzen
     # networks
     latent_dim: cli.Count = 100  # numbers in z: first the category, if there is one, then standard normal numbers
     categories: cli.Categories = 10  # how many categories there are (draws.coded_latents); 0: z is normal throughout

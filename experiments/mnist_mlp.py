@@ -36,9 +36,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = (
-        50_000  # how many, from the first on; those from 50,000 to 50,999 choose a Parzen window
-    )
+    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
     # networks
     latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
     categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout

@@ -4,13 +4,14 @@ G turns random numbers z into fakes; D(x) is the probability, as D sees it, that
 In the game of Goodfellow et al. 2014, D maximises E log D(x) + E log(1 - D(G(z))); G minimises it (`--loss minimax`)
 or maximises E log D(G(z)) (`--loss non_saturating`, the default).
 
-How far the fakes are from the real distribution is measured by KL(real || fake) between histograms: 40 bins of equal
-width over the central 99.99% of the real distribution and two open tails; its exact probabilities or, with --data,
-the counts of the file's held-out half; and the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an
-empty bin does not make it infinite. The floor is the mean KL of a perfect sampler with the same number of samples; it
-is above 0 because samples are finite. With --data nobody knows the law, and the floor is estimated: what fresh
-numbers of the same law would score against a held-out half, on average. What needs no GAN stands beside it: a kernel
-density estimate of the same training numbers, from which as many fakes are drawn.
+How far the fakes are from the real distribution is measured by KL(real || fake), the Kullback-Leibler divergence in
+nats (natural logarithms), between histograms of 40 equal bins over the central 99.99% of the real distribution and
+two open tails. The real side has the exact probabilities of the bins or, with --data, the counts of the file's
+held-out half; the other side has the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an empty bin
+does not make the KL infinite. The floor is the mean KL of a perfect sampler, which draws as many samples from the
+real distribution; it is above 0 because samples are finite. With --data the distribution is unknown, and the floor is
+an estimate: what new numbers of it would score against a held-out half, on average. For comparison, without a GAN:
+as many numbers drawn from a kernel density estimate of the training numbers.
 
     python experiments/normal_1d.py                                         the recipe that learns
     python experiments/normal_1d.py --target laplace                        another target, or --data FILE
@@ -19,7 +20,7 @@ density estimate of the same training numbers, from which as many fakes are draw
 
 About 8 seconds each on two cores. A run that was stopped goes on with --resume FOLDER, which restores everything
 that training changes (weights, Adam's moments, the step) and the records. Every random number is a function of the
-seed and the step, so that it ends with the same bits as a run that was never stopped.
+seed and the step, so that the resumed run ends with the same bits as a run that was never stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOST = 0.05  # of the real mass: a seed whose fakes miss more has lost modes
-LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x, as at the equilibrium of the two losses with log D
+LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x: at the equilibrium of minimax and non_saturating
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ class Config:
             targets.distribution(self.target, self.target_args)  # raises BadInput for a wrong one
         else:
             words = f"no such flag beside --data {self.data}, whose numbers take its place"
-            cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))
-            cli.require(self, "target_args", words, lambda v: False)
+            cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))  # the defaults
+            cli.require(self, "target_args", words, lambda v: False)  # any number is one too many
         if self.epochs:
             beside = f"no such flag beside --epochs {self.epochs}, which takes its place"
-            cli.require(self, "steps", beside, lambda v: v in (Config.steps, 12_000))  # those of the recipes
+            cli.require(self, "steps", beside, lambda v: v in (Config.steps, CLASSIC.steps))  # not given
             samples = self.samples if self.data is None else len(targets.read_numbers(self.data)) // 2
             object.__setattr__(self, "steps", self.epochs * -(-samples // (self.pack * self.batch)))
             object.__setattr__(self, "epochs", None)
@@ -162,7 +163,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
-    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 N if there are few
+    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or [S, 16 N] with noise
     shared = devices.for_blocks(run.devices)
     gans = points.Ensemble(config, train_on[:, None], shared)  # [S, 1, N]: S seeds with N numbers each
     run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
@@ -187,18 +188,19 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers of every seed.
 
-    The floor of a distance is what a perfect sampler gets from as many samples. For D's loss and the game's value it
-    is no bound but the value at the equilibrium, where real and fake are alike and D = 1/2: a D that wins has a lower
-    loss.
+    The floor of a distance is what a perfect sampler gets from as many samples. For D's loss and the game's value the
+    floor is the value at the equilibrium, where fakes are like real samples and D = 1/2. It is no lower bound: a D
+    that wins has a lower loss.
     """
     config, real, gans = trained.config, trained.real, trained.game
     fakes = gans.sample(config.steps)[:, 0]  # [S, eval_samples]
     edges = metrics.histogram_edges(real.truth)
     masses = metrics.bin_masses(real.truth, edges)
     fake_masses = metrics.bin_counts(fakes, edges) / config.eval_samples
-    fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])  # for D
+    fresh = np.stack([real.draw(config.eval_samples, config.seed + k) for k in range(config.seeds)])  # new ones
     loss = core.LOSSES[config.loss]
-    d_loss = np.mean(loss.d(*(gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))), axis=-1)  # [S]
+    real_logits, fake_logits = (gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))
+    d_loss = np.mean(loss.d(real_logits, fake_logits), axis=-1)  # [S]
     lost = metrics.lost_mass(real.truth, fakes)  # [S]
     result: dict[str, Any] = {
         "target": real.name,
@@ -215,7 +217,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
         "game_value_optimal_floor": -LN4,
         "lost_mass": metrics.summary(lost),
-        "collapsed": int((fakes.std(-1) < 0.5 * np.median(fresh.std(-1))).sum()),  # a law may have no std
+        "collapsed": int((fakes.std(-1) < 0.5 * np.median(fresh.std(-1))).sum()),  # the law may have no std
         "lost_modes": int((lost > LOST).sum()),
     }
     result |= floors(real, config.eval_samples, masses) | without_gan(config, real, edges)

@@ -233,7 +233,7 @@ def generate(game: Game, bits: Array) -> Array:
     return fakes.reshape(len(bits), *2 * [round(fakes.shape[1] ** 0.5)])
 
 
-def distances(config: Config, real: pictures.Images, fakes: Array) -> dict[str, float]:
+def distances(real: pictures.Images, fakes: Array) -> dict[str, float]:
     """How far the fakes are from real images; each floor is what real training images score in their place.
 
     There are as many of them as fakes, or all: with fewer images than fakes the floor of `to_fake` is too high.
@@ -281,7 +281,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             run.require_finite(period, fakes)
             same_latents = draws.latent_bits(config.seed, 256, config.latent_dim)
             plots.keep_sheet(run, period, generate(game, same_latents), columns=16)
-            numbers = distances(config, real, fakes)
+            numbers = distances(real, fakes)
             run.record(period, losses, f"nearest real image to a fake {numbers['to_real']:.2f}", **numbers)
     return runs.Trained(config, real, game, run)
 
@@ -291,7 +291,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     config, record = trained.config, trained.run.records[-1]
     fakes = generate(trained.game, draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
-    result |= {name: record[name] for name in LOGGED} | distances(config, trained.real, fakes)
+    result |= {name: record[name] for name in LOGGED} | distances(trained.real, fakes)
     result["headline"] = (
         f"nearest real image to a fake {result['to_real']:.2f}, to a real one {result['to_real_floor']:.2f}; "
         f"D classifies {result['fake_accuracy']:.0%} of the fakes correctly"

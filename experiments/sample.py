@@ -53,7 +53,9 @@ class Command:
     count: cli.Count = 100  # samples, of each seed in a run on numbers or points
     seed: cli.Seed = 0  # of the latents
     label: Annotated[Digit | None, _flag("DIGIT")] = None  # what a conditional run draws [default: every digit]
-    seed_index: Annotated[cli.Whole | None, _flag("K")] = None  # of a run on numbers or points one seed alone
+    seed_index: Annotated[cli.Whole | None, _flag("K")] = (
+        None  # of a run on numbers or points one seed alone; 0 is its first
+    )
     out: Annotated[str | None, _flag("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
     export: Annotated[str | None, _flag("FILE")] = None  # a new .npz file for the weights; no samples without --out
 

@@ -172,7 +172,7 @@ class Ensemble:
 
 
 def in_packs(x: tf.Tensor, company: tf.Tensor) -> tf.Tensor:
-    """Points `[S, F, n]` with their company `[COMPANIONS, S, others, n]`, as packs."""
+    """Points `[S, F, n]` with their company `[COMPANIONS, S, (pack - 1) F, n]`, as packs."""
     return tf.concat([tf.broadcast_to(x, (COMPANIONS, *x.shape)), company], axis=2)
 
 
@@ -251,7 +251,7 @@ def filled_up(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def check(config: Any) -> None:
-    """BadInput for settings that are wrong together: unrolling for a loss without it."""
+    """BadInput for settings that do not fit together: --unroll with a loss that is not zero-sum."""
     if config.unroll and not core.LOSSES[config.loss].zero_sum:
         names = " or ".join(name for name, loss in core.LOSSES.items() if loss.zero_sum)
         raise BadInput(
@@ -267,7 +267,7 @@ def bytes_needed(config: Any, features: int, samples: int | None = None) -> int:
     seeds, fakes = config.seeds, config.eval_samples
     block = largest_block(config)
     at_once = min(seeds, block * files.cores())  # each core trains a block
-    # bytes a sample: of one seed's order; of a file both halves as well, and a perfect sampler's, for the floors
+    # bytes for each sample: a seed's order of them; with a file also both halves, and those of a perfect sampler
     one_seed = 48 if samples is None else (64, 180)[features - 1]
     samples = config.samples if samples is None else samples
     samples *= targets.copies(getattr(config, "jitter", 0.0), samples)  # mixture_2d adds no noise to its points
@@ -341,7 +341,7 @@ def new_game(config: Any, seeds: range, features: int) -> core.Game:
     g_weights = pacgan.normed_weights if has_pacgan(config) else core.mlp_weights
     g = g_weights(rngs, g_sizes, config.generator_init)
     if config.generator_skip:
-        scale, shape = config.latent_dim**-0.5, (features, config.latent_dim)  # the skip's variance is about 1
+        scale, shape = config.latent_dim**-0.5, (features, config.latent_dim)  # varies as much as one number of z
         g.append(tf.Variable(np.stack([scale * rng.standard_normal(shape, "f") for rng in rngs])))
     return core.new_game(d, g)
 
@@ -355,9 +355,9 @@ def standardised(points: np.ndarray, really: bool = True) -> tuple[np.ndarray, n
 
 
 def restored(config: Any, run: Run) -> Ensemble:
-    """The GANs of a run, without its data: from data.json and the newest checkpoint."""
+    """The GANs of a run, to draw fakes: from data.json and the newest checkpoint, without the training points."""
     placeholder = np.tile([0.0, 1.0], (config.seeds, run.data["features"], 1))  # two points: their std is not 0
     gans = Ensemble(config, placeholder)
     gans.mean, gans.std = np.array(run.data["mean"]), np.array(run.data["std"])
-    with run.training({"games": gans.games}, config):
+    with run.training({"games": gans.games}, config):  # which loads the checkpoint into the games
         return gans

@@ -42,12 +42,6 @@ class RealNumbers(NamedTuple):
         """All numbers of the file `[N]`, both halves: what is known of its law."""
         return np.concatenate([self.train[0], self.truth])
 
-    @property
-    def std(self) -> float:
-        """Standard deviation of the truth, or of the training samples if it has none (Cauchy)."""
-        std = self.truth.std()
-        return float(std) if np.isfinite(std) else float(np.median(self.train.std(-1)))
-
     def draw(self, n: int, seed: int) -> np.ndarray:
         """n real numbers `[n]` that no seed trains on; of a file, drawn with replacement from its held-out half."""
         rng = draws.generator(seed, draws.EVALUATION)

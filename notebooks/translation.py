@@ -19,7 +19,7 @@
 # A generator can be told what to draw in three ways: by a label (a conditional GAN), by a picture that belongs to the
 # wanted one (pix2pix), or by pictures of another kind of which none belongs to any wanted one (CycleGAN). All three
 # train here on the 8x8 digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute.
-# On MNIST the scripts of the same names take about ten minutes each.
+# On MNIST the scripts of the same names take 5 to 20 minutes each.
 
 # %%
 from dataclasses import replace

@@ -202,3 +202,10 @@ def test_table_prints_no_negative_zero_and_counts_seeds_without_a_number(capsys)
 def test_unknown_experiment_is_bad_input():
     with pytest.raises(files.BadInput, match="nonsense"):
         cli.script("nonsense")
+
+
+def test_every_setting_of_every_script_stands_on_one_line_so_that_its_comment_is_its_help():
+    for path in (Path(cli.__file__).parent.parent / "experiments").glob("*.py"):
+        recipes = getattr(cli.script(path.stem), "RECIPES", None) if path.stem != "__init__" else None
+        for line in inspect.getsource(type(next(iter(recipes.values())))).splitlines() if recipes else ():
+            assert not re.match(r"    \w+: .*[\[(]$", line), f"{path.name}: {line}"

@@ -117,7 +117,8 @@ def test_a_seed_that_diverges_pauses_the_game_and_the_page_says_it(tmp_path):
     player.do(do="play", value=True)
     header, _ = player.until(lambda header: header["notice"])
     assert "a loss of seed 1 is not finite" in header["notice"] and not header["playing"]
-    header, arrays = player.after(do="seed", value=1)  # the pictures are those of before
+    header, arrays = player.after(do="seed", value=1)
+    assert header["notice"] == "Seed 1 has diverged: the pictures are those of the seed shown before."
     assert header["seed"] == 1 and np.isfinite(arrays["q"]).all()
     player.do(do="reset")
     assert player.until(lambda header: header["step"] == 0)[0]["notice"] == ""
@@ -407,9 +408,9 @@ def test_every_control_is_explained_and_shows_a_value_that_it_accepts(tmp_path):
 
 
 def test_a_number_of_the_recipe_or_of_a_flag_can_be_chosen_again(tmp_path):
-    """48 units of D and 3 seeds are none of those in the lists."""
-    source, config = controls.new_source("norm", "stable", 3, 0, None, tmp_path)
-    for name, other in (("discriminator_units", 64), ("seeds", 4)):
+    """48 units of D and 3 or 100 seeds are none of those in the lists."""
+    for name, other, seeds in (("discriminator_units", 64, 3), ("seeds", 4, 3), ("seeds", 64, 100)):
+        source, config = controls.new_source("norm", "stable", seeds, 0, None, tmp_path)
         (shown,) = (c["values"] for c in controls.hello(source, config)["controls"] if c["name"] == name)
         assert shown == sorted(shown) and controls.values(source, config)[name] in shown
         _, changed = source.changed(config, {name: other})

@@ -226,3 +226,17 @@ def test_g_trains_on_the_codes_that_it_draws_with(monkeypatch):
     batch = one_batch(config)
     dcgan.adversarial_step(dcgan.new_game(config, SIDE), config, batch)
     np.testing.assert_array_equal(seen[0], draws.coded_latents(batch["z"], 3))
+
+
+def test_r1_falls_with_the_steps(monkeypatch):
+    seen, geometric = [], core.geometric
+
+    def noted(final, steps):
+        return lambda step: seen.append((final, steps, int(step))) or geometric(final, steps)(step)
+
+    monkeypatch.setattr(core, "geometric", noted)
+    config = replace(CONFIG, r1=1.0, penalty_end=0.1)
+    game, batch = dcgan.new_game(config, SIDE), one_batch(config)
+    for _ in range(3):
+        dcgan.adversarial_step(game, config, batch)
+    assert seen == [(0.1, config.steps, step) for step in (1, 2, 3)]

@@ -88,7 +88,7 @@ def test_distributions_that_take_minutes_are_refused_before_anything_is_asked_of
 @pytest.mark.parametrize("args", [(1e12, 0.001), (0, 1e29), (0, 1e-29)])
 def test_scales_within_reach_are_taken(args):
     real = targets.numbers("norm", args, None, 100, [0])
-    assert real.std == args[1] and np.isfinite(real.train).all() and np.ptp(real.train) > args[1]
+    assert np.isfinite(real.train).all() and np.ptp(real.train) > args[1]
 
 
 def test_a_new_target_is_one_entry(monkeypatch):
@@ -112,12 +112,7 @@ def test_each_seed_has_its_own_draws_and_keeps_them_in_any_company():
     assert many.train.shape == (3, 100) and len(np.unique(many.train)) == 300
     assert (many.train[1] == targets.numbers("laplace", (), None, 100, [6]).train[0]).all()
     assert many.held_out is None and many.name == "laplace"
-    assert (many.density(np.zeros(1)), many.std) == (pytest.approx(0.5), pytest.approx(np.sqrt(2)))
-
-
-def test_a_distribution_without_standard_deviation_has_that_of_its_samples():
-    real = targets.numbers("cauchy", (), None, 100, [0, 1, 2])
-    assert real.std == np.median(real.train.std(-1)) and real.name == "cauchy"
+    assert many.density(np.zeros(1)) == pytest.approx(0.5)
 
 
 def test_a_file_is_split_into_disjoint_halves(tmp_path):
@@ -126,7 +121,6 @@ def test_a_file_is_split_into_disjoint_halves(tmp_path):
     assert real.train.shape == (2, 50) and real.held_out == 51
     assert set(real.train[0]).isdisjoint(real.truth) and (real.train[0] == real.train[1]).all()
     assert real.name == "x.npy" and set(real.draw(200, 0)) <= set(real.truth)
-    assert real.std == real.truth.std()
     assert real.density(np.array([50.0])) == pytest.approx(0.01, rel=0.3)  # 1 / 100 of even numbers, smoothed
 
 

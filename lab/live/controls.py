@@ -17,6 +17,7 @@ from lab.files import BadInput
 ON_LINE = ("norm", "laplace", "uniform", "gumbel_r", "expon", "gamma 3", "beta 2 5", "lognorm 0.9", "t 8", "mixture")
 OWN_POINTS = 40, 20_000  # of a drawing or a dropped file: at least, at most
 LONGEST = 200  # characters of a text
+SEEDS = 10_000  # at most, if they fit into the memory
 
 
 class Control(NamedTuple):
@@ -307,7 +308,8 @@ def checked(control: Control, value: Any) -> Any:
     """A value that the page sent, as the setting needs it; BadInput if it is not accepted."""
     if control.kind == "choice":
         between = type(value) is int and all(type(v) is int for v in control.values)  # what a flag may have set
-        if between and min(control.values) <= value <= max(control.values):
+        most = SEEDS if control.name == "seeds" else max(control.values, default=0)
+        if between and min(control.values) <= value <= most:
             return value
         return one_of(control.name, value, control.values)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:

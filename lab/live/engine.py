@@ -461,17 +461,22 @@ class Engine(threading.Thread):
         if not self._looker:
             self._looker = scenes.Looker(built.look, scene.places, scene.shown, scene.lattice)
         if is_due:
-            with contextlib.suppress(ValueError):
+            try:
                 numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
                 self.measures.add(step, numbers)
+            except ValueError:  # a seed has diverged; the best D that is shown may be another seed's
+                self._pictures.pop("optimal", None)
             self._measured, self._measured_turns = now, turns
         if now - self._mark > 0.5:
             self._rate = self._seed_steps / (now - self._mark)
             self._mark, self._seed_steps = now, 0
-        with contextlib.suppress(
-            ValueError
-        ):  # of a seed that diverged: the last pictures stay, and the notice says it
+        try:
             self._seen = scene.look(*self._looker(built.game.gans, self.seed, *weights))
+        except ValueError:
+            which = self.config.seed + self.seed
+            self.notice = (
+                self.notice or f"Seed {which} has diverged: the pictures are those of the seed shown before."
+            )
         arrays = self._seen | self._pictures
         if not core.LOSSES[self.config.loss].logistic:  # for other losses D* = p / (p + q) is not the best D
             arrays.pop("optimal", None)
