@@ -62,7 +62,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
         fake = rules.generator(batch["z"], g.weights)
         d_weights = unrolled(rules, d, batch, fake, game.step) if rules.unroll else d_seen
         fake_logits = rules.discriminator(fake, d_weights)
-        real_logits = rules.discriminator(batch["x"], d_weights)  # relativistic losses alone use them
+        real_logits = rules.discriminator(batch["x"], d_weights)  # for relativistic losses alone
         g_loss = batch_mean(rules.loss.g(real_logits, fake_logits))
         total = tf.reduce_sum(g_loss)
     adam_update(g, tape.gradient(total, g.weights), game.step, rules.adam_g, rules.rate_schedule_g(game.step))

@@ -8,10 +8,10 @@ largest eigenvalue is the factor by which a step changes the distance to the equ
 1 the players move away.
 
 For losses made of log-sigmoids the eigenvalues of J are -g/2 +- sqrt(g^2/4 - 1/4), where g is the weight of a penalty
-on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. (relativistic_average has twice the
-forces: sqrt(g^2/4 - 1), and no rotation from g = 2 on.) Under least squares D feels no force
-near the equilibrium: without a bias its logit at the data is 0 whatever psi is, so that it cannot approach 1, its
-target for real samples, and a fake at the data has its target, 0, already.
+on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. (relativistic_average, hinge and
+wasserstein have twice the forces: sqrt(g^2/4 - 1), and no rotation from g = 2 on.) Under least squares D feels no
+force near the equilibrium: without a bias its logit at the data is 0 whatever psi is, so that it cannot approach 1,
+its target for real samples, and a fake at the data has its target, 0, already.
 
 `--game linear_quadratic` (Nagarajan and Kolter 2017): the data are normal numbers x, G draws (1 + theta) z from
 normal numbers z, and D's logit at x is psi x^2. Now the data themselves curve D's loss in psi, so that minimax
@@ -200,7 +200,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
                 theory = None if j is None else predicted_contraction(j, config.learning_rate, order, config.d_steps)
                 games.append(game | {"contraction_predicted": theory})
     stable = sum(is_stable(game) for game in games)
-    headline = f"{stable} of {len(games)} games are stable at the equilibrium: their contraction is below 1"
+    headline = f"{stable} of {len(games)} games are stable at the equilibrium: their predicted contraction is below 1"
     names = "game gradient_penalty consensus instance_noise clip d_steps start learning_rate steps"
     return {name: getattr(config, name) for name in names.split()} | {"games": games, "headline": headline}
 

@@ -1,12 +1,12 @@
 """A conditional GAN draws the digit that it is asked for, on raw variables.
 
-The DCGAN of mnist_dcgan.py, where both players are told the label y (Mirza and Osindero 2014): G gets it behind its
-latents, D as ten constant channels behind the image. D maximises E log D(x, y) + E log(1 - D(G(z, y), y)) and G
-maximises E log D(G(z, y), y), where the fakes of a batch have the labels of its real images. A digit classifier,
+It is the DCGAN of mnist_dcgan.py, where both players are told the label y (Mirza and Osindero 2014): its one-hot code
+is appended to G's z, and to D's image as ten constant channels. D maximises E log D(x, y) + E log(1 - D(G(z, y), y)),
+G maximises E log D(G(z, y), y), and the fakes of a batch have the labels of its real images. A digit classifier,
 trained when it is first needed, says how often a fake is the digit that was asked for.
 
     python experiments/mnist_conditional.py                   16,000 steps with batches of 32
-    python experiments/mnist_conditional.py --data digits --steps 1000 --average 0.99     8x8 digits, without network
+    python experiments/mnist_conditional.py --data digits --steps 1000 --average 0.99     8x8 digits, no download
     python experiments/sample.py RUN --label 7                sevens, from a finished run
 
 12 to 20 minutes on two cores.
@@ -47,7 +47,9 @@ class Config:
     loss: cli.Loss = "non_saturating"
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
     penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
-    dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; R1 takes its place
+    dropout: cli.Share = (
+        0.0  # share of D's values that are set to 0, to the nearest 1/256; by default R1 is used instead
+    )
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 16_000  # training steps; each updates D once and G once
@@ -144,15 +146,13 @@ def bytes_needed(config: Config, side: int, images: int = 0) -> int:
 def batches(config: Config, real: pictures.Images, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Real images with their labels, and random bits, for at most 50 steps at a time."""
     images, labels = real.train[: config.train_images], real.train_labels[: config.train_images]
-    mask_sizes = networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps)
     for chunk in period.chunks(50):
         steps = chunk.first, chunk.count
         chosen = draws.minibatch_indices(len(images), config.seed, *steps, config.batch)
         z = draws.random_bits(config.seed, draws.LATENT, *steps, config.batch * config.latent_dim)
-        batch = {"x": images[chosen], "label": labels[chosen]}
-        batch["z"] = z.reshape(chunk.count, config.batch, config.latent_dim)
+        batch = {"x": images[chosen], "label": labels[chosen], "z": z.reshape(chunk.count, config.batch, -1)}
         if config.dropout:
-            shape = (3, config.batch, sum(mask_sizes))
+            shape = 3, config.batch, sum(networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
         yield {name: tf.constant(values) for name, values in batch.items()}
 
@@ -160,12 +160,12 @@ def batches(config: Config, real: pictures.Images, period: runs.Period) -> Itera
 def digits_by_frequency(class_frequencies: np.ndarray, n: int) -> np.ndarray:
     """The digits of samples 0 .. n - 1, each as often as `class_frequencies [10]` says: int `[n]`.
 
-    Multiples of the golden ratio, modulo 1, fill [0, 1) evenly, however many there are; the distribution function of
-    the digits turns each into a digit. The k-th digit thus depends on k alone, and no chance enters the label KL: it
+    Multiples of the golden ratio, modulo 1, fill [0, 1) evenly, however many there are; the cumulative frequencies of
+    the digits turn each into a digit. So digit k depends on k alone and no chance enters: the label KL of the fakes
     shows only digits that were drawn wrong.
     """
-    even = np.arange(n) * ((5**0.5 - 1) / 2) % 1
-    return np.minimum(np.searchsorted(np.cumsum(class_frequencies), even, side="right"), DIGITS - 1)
+    places = np.arange(n) * ((5**0.5 - 1) / 2) % 1
+    return np.minimum(np.searchsorted(np.cumsum(class_frequencies), places, side="right"), DIGITS - 1)
 
 
 def digits_by_row(n: int) -> np.ndarray:
@@ -178,12 +178,15 @@ def generator(config: Config, game: networks.Game, class_frequencies: np.ndarray
 
     Without digits, each is drawn as often as `class_frequencies` says.
     """
-    run = tf.function(lambda *part: networks.dcgan_images(generator_inputs(*part), game), autograph=False)
+
+    @tf.function(autograph=False)
+    def draw(bits, label):
+        return networks.dcgan_images(generator_inputs(bits, label), game)
 
     def generate(bits, digits=None):
         digits = digits_by_frequency(class_frequencies, len(bits)) if digits is None else digits
         labels = np.eye(DIGITS, dtype=np.float32)[digits]
-        return draws.in_parts(lambda *part: run(*map(tf.constant, part)).numpy()[..., 0], bits, labels)
+        return draws.in_parts(lambda *part: draw(*map(tf.constant, part)).numpy()[..., 0], bits, labels)
 
     return generate
 

@@ -40,7 +40,7 @@ class Config:
     # networks
     latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
     categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
-    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 Parzen is 20 nats lower
+    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 parzen is 20 nats worse
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
     generator_activation: cli.Activation = "leaky_relu"
     discriminator_activation: cli.Activation = "leaky_relu"
@@ -55,7 +55,7 @@ class Config:
     steps: cli.Count = 40_000  # training steps; each updates D once and G once
     batch: cli.Count = 64  # real images, and as many fakes; after 6 minutes Frechet is 4 with 64, 10 with 256
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
-    discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: Parzen 10 nats lower
+    discriminator_rate: cli.Rate = 0.5  # D's rate in units of G's; at 1 D memorises sooner: parzen 10 nats worse
     schedule: cli.Schedule = "cosine"  # of both learning rates; if G's alone falls, some digits become rare
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
     beta2: cli.Decay = 0.99
@@ -181,7 +181,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     scale, shift = (2 / 255, -1.0) if config.output == "tanh" else (1 / 255, 0.0)
 
     def step(game: core.Game, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        x = tf.gather(pixels, batch["chosen"])  # [B, pixels]; inside the loop, so that no call copies 12 MB of pixels
+        x = tf.gather(pixels, batch["chosen"])  # [B, pixels]; inside the loop: a call copies indices, no images
         x = scale * tf.transpose(tf.cast(x, tf.float32)) + shift  # [pixels, B]
         z = draws.coded_latents(batch["z"], config.categories, axis=0)  # [Z, B]
         return core.adversarial_step(game, rules, {"x": x, "z": z})
@@ -214,7 +214,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     fakes = generator(config, game)(bits)
     parameters = runs.count_parameters(generator=game.generator.weights, discriminator=game.discriminator.weights)
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps, "parameters": parameters}
-    result |= {"classifier_accuracy": trained.scorer.classifier.test_accuracy}
+    result["classifier_accuracy"] = trained.scorer.classifier.test_accuracy
     result |= trained.scorer.final(fakes, draws.categories_of(bits, config.categories))
     return result | {"headline": classifier.headline(result)}
 

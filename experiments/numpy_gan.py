@@ -4,7 +4,7 @@ The generator G turns random latents into images, by layers of 32, 64 and as man
 discriminator D, with layers of 64, 32 and 1 units, gives the probability that an image is real. D learns from half a
 batch of fakes, with the target t = 0, and half a batch of real images, with t = 1. G learns from a whole batch of
 fakes with the target t = 1, because it wants D, whose weights stay as they are, to take them for real. Samples are
-columns: a layer is y = f(W x + b) of an input x `[in, B]`, as on the blackboard.
+columns: a layer is y = f(W x + b) of an input x `[in, B]` with B samples (the batch), as on the blackboard.
 
 The chain rule, once for each kind of layer. Write a = W x + b, y = f(a), and delta = dE/da for the error E. Then
 
@@ -19,8 +19,8 @@ and the layers differ in delta alone:
     D's last layer, y = 1 / (1 + e^-a)    delta = (y - t) / B
         with E = -mean(t log y + (1 - t) log(1 - y)): dE/dy = (y - t) / (y (1 - y)) / B, and dy/da = y (1 - y).
 
-(The tutorial that this script follows has a mistake in the first line: it multiplies delta by the transposed weights
-of D, where the input of the layer belongs.)
+(The tutorial that this script follows has a mistake in dE/dW: it multiplies delta by the transposed weights of D, and
+not by the transposed input of the layer, x^T.)
 
     python experiments/numpy_gan.py                  8x8 digits: ten to twenty seconds
     python experiments/numpy_gan.py --data mnist     28x28: three times as long
@@ -230,7 +230,8 @@ def adversarial_step(game: Game, x: Array, z: Array) -> tuple[float, ...]:
 def generate(game: Game, bits: Array) -> Array:
     """Latents as random bits `[n, Z]` -> fakes `[n, side, side]` in [0, 1]."""
     fakes = (forward(game.generator, draws.normal_from_bits(bits).T).T + 1) / 2
-    return fakes.reshape(len(bits), *2 * [round(fakes.shape[1] ** 0.5)])
+    side = round(fakes.shape[1] ** 0.5)
+    return fakes.reshape(len(bits), side, side)
 
 
 def distances(real: pictures.Images, fakes: Array) -> dict[str, float]:
@@ -260,17 +261,17 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     side = pictures.square_side(real, config.data)
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     run.keep_data(name=real.name, side=side)
-    rows = real.train[: config.train_images].reshape(-1, side**2).T / 127.5 - 1  # [pixels, N], as tanh in [-1, 1]
+    images = real.train[: config.train_images].reshape(-1, side**2).T / 127.5 - 1  # [pixels, N], as tanh in [-1, 1]
     game, half = new_game(config, side), config.batch // 2
 
     def batches(period: runs.Period) -> Iterator[tuple[Array, Array]]:
         """Real images `[pixels, B/2]` and latents `[Z, B/2 + B]` of every step: D's, then G's."""
         for chunk in period.chunks(500):
-            chosen = draws.minibatch_indices(rows.shape[1], config.seed, chunk.first, chunk.count, half)
+            chosen = draws.minibatch_indices(images.shape[1], config.seed, chunk.first, chunk.count, half)
             size = config.latent_dim * 3 * half
             bits = draws.random_bits(config.seed, draws.LATENT, chunk.first, chunk.count, size)
             z = draws.normal_from_bits(bits).reshape(-1, config.latent_dim, 3 * half)
-            yield from ((rows[:, i], z_of_step) for i, z_of_step in zip(chosen, z, strict=True))
+            yield from zip((images[:, i] for i in chosen), z, strict=True)
 
     with run.training(game.state(), config, LOGGED) as periods:
         for period in periods:

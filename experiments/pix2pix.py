@@ -109,9 +109,9 @@ class Game(NamedTuple):
 
 def new_game(config: Config, size: tuple[int, ...]) -> Game:
     """Raw variables for images of `size` (H, W, C); both U-Nets start with the same weights."""
-    d_rng, g_rng, l1_rng = (draws.generator(config.seed, s) for s in (draws.WEIGHTS, draws.MIX, draws.MIX))
-    d = networks.patchgan_weights(d_rng, 2 * size[2], config.width)
-    g, l1_only = (networks.unet_weights(rng, size, config.width) for rng in (g_rng, l1_rng))
+    d = networks.patchgan_weights(draws.generator(config.seed, draws.WEIGHTS), 2 * size[2], config.width)
+    rngs = (draws.generator(config.seed, draws.MIX) for _ in range(2))  # equal, so that both U-Nets start alike
+    g, l1_only = (networks.unet_weights(rng, size, config.width) for rng in rngs)
     step = tf.Variable(0, dtype=tf.int64)
     return Game(core.new_player(d), core.new_player(g), core.new_player(l1_only), step)
 
@@ -120,7 +120,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     """One update of D, one of G against the updated D, one of the other U-Net; returns what `LOGGED` names.
 
     `batch` holds pairs `a, b [B, H, W, C]`, uint8, and random bytes `bits [2, B, ...]` for the U-Nets' dropout. D's
-    loss is halved, as in the paper, which slows D down. Distances are those of pixels in [0, 1].
+    loss is halved, as in the paper; Adam undoes that but for its epsilon. Distances are those of pixels in [0, 1].
     """
     d, g, l1_only, loss = game.discriminator, game.generator, game.l1_only, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)

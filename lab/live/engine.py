@@ -158,7 +158,7 @@ class Engine(threading.Thread):
             self.notice = str(error).removeprefix("--")  # what is a flag of the command is a control here
         except Exception as error:  # of whatever kind: the page says it, and the game can be reset
             self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
-        if self.notice and not self._built:  # there is no frame yet that would show it
+        if self.notice and not self._built and not self.busy:  # the first game failed: no frame will show it
             self.send({"error": self.notice})
 
     # ---------------------------------------------------------------------------------------- commands
