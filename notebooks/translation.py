@@ -41,7 +41,7 @@ SMALL = {"data": "digits", "log_samples": 200, "eval_samples": 300}
 # $G$ was asked for one digit, 0 to 9 from top to bottom:
 
 # %%
-config = replace(mnist_conditional.Config(), **SMALL, steps=200, eval_every=100, learning_rate=3e-3, average=0.9)
+config = replace(mnist_conditional.Config(), **SMALL, steps=400, eval_every=200, learning_rate=3e-3, average=0.9)
 conditional = mnist_conditional.train(config)
 frequencies = np.array(conditional.run.data["class_frequencies"])
 generate = mnist_conditional.generator(config, conditional.game, frequencies)
