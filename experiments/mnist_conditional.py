@@ -47,9 +47,7 @@ class Config:
     loss: cli.Loss = "non_saturating"
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
     penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
-    dropout: cli.Share = (
-        0.0  # share of D's values that are set to 0, to the nearest 1/256; by default R1 is used instead
-    )
+    dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256; R1 is used instead
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 16_000  # training steps; each updates D once and G once
