@@ -89,7 +89,8 @@ FLAGS = [
 
 @pytest.mark.parametrize("flags", FLAGS)
 def test_flags_lead_to_a_finite_result(flags, tmp_path):
-    assert command(normal_1d, *TINY_FLAGS, "--out", tmp_path, *flags.split(), draw=False) == 0
+    tiny = [flag for flag in TINY_FLAGS if "epochs" not in flags or not flag.startswith("--steps")]
+    assert command(normal_1d, *tiny, "--out", tmp_path, *flags.split(), draw=False) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert np.isfinite(result["kl"]["median"]) and result["steps"] == (40 if "epochs" in flags else 60)
 
