@@ -94,7 +94,7 @@ def run(count: int, command: list[str]) -> int:
             failed = wait(workers, float("inf"))
             if failed is None:
                 return 0
-            wait([worker for worker in workers if worker is not failed], PATIENCE)
+            wait(workers, PATIENCE, for_all=True)
             codes = [worker.poll() or 0 for worker in workers]
             at_fault = [k for k, code in enumerate(codes) if code and code not in AGAIN]
             know_why = at_fault or [k for k, code in enumerate(codes) if code == runs.LOST]
@@ -128,13 +128,13 @@ def started(command: list[str], tf_config: str, errors: IO[str]) -> subprocess.P
     return subprocess.Popen([sys.executable, *command], env=environment, start_new_session=True, **streams)
 
 
-def wait(workers: list[subprocess.Popen], seconds: float) -> subprocess.Popen | None:
-    """Wait until all have ended, or one has failed, which is returned; at most so many seconds."""
+def wait(workers: list[subprocess.Popen], seconds: float, for_all: bool = False) -> subprocess.Popen | None:
+    """Wait until all have ended or, unless `for_all`, one has failed, which is returned; at most so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         codes = [worker.poll() for worker in workers]
         failed = [worker for worker, code in zip(workers, codes, strict=True) if code]
-        if failed or None not in codes:
+        if (failed and not for_all) or None not in codes:
             return failed[0] if failed else None
         time.sleep(0.1)
     return None
