@@ -23,9 +23,10 @@ training images score in the place of the fakes.
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
     python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-15 to 25 minutes on two cores, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER, which restores
-the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every random number is a
-function of the seed and the step, so that a resumed run ends with the same bits as one that was never stopped.
+About 23 minutes on one core and less on two, `classic` 5 to 8. A run that was stopped goes on with --resume FOLDER,
+which restores the whole `Game` (weights, Adam's moments, batch norm's statistics, the average, the step). Every
+random number is a function of the seed and the step, so that a resumed run ends with the same bits as one that was
+never stopped.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Config:
     # training
     seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
     steps: cli.Count = 20_000  # training steps; each updates D once and G once
-    batch: cli.AtLeast2 = 32  # real images, and as many fakes, in a step; batch norm needs 2
+    batch: cli.NormBatch = 32  # real images, and as many fakes, in a step
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
     schedule: cli.Schedule = "cosine"  # of both learning rates
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other

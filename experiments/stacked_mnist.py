@@ -19,7 +19,7 @@ that all colours show the same kind of picture. Published networks are not told:
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-About 50 minutes on one core.
+About 50 minutes on one core, by the time of a single step.
 """
 
 from __future__ import annotations

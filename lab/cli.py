@@ -59,6 +59,7 @@ def one_of(names: Collection[str]) -> Accepted:
 
 Count = Annotated[int, Accepted("at least 1", lambda v: v >= 1)]
 AtLeast2 = Annotated[int, Accepted("at least 2", lambda v: v >= 2)]
+NormBatch = Annotated[int, Accepted("at least 2, for batch norm", lambda v: v >= 2)]
 Whole = Annotated[int, Accepted("0 or more", lambda v: v >= 0)]
 Sizes = Annotated[tuple[int, ...], Accepted("at least 1", lambda v: v >= 1)]  # of layers
 Seed = Annotated[int, Accepted("at least 0 and below 2^31", lambda v: 0 <= v < 2**31)]

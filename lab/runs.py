@@ -385,7 +385,7 @@ class Run:
     def snapshot(self, period: Period, **arrays: np.ndarray) -> None:
         """Keep arrays for pictures of this step, in snapshots/<step>.npz."""
         self.snapshots[period.last] = arrays
-        if self.folder and not self.reopened:
+        if self.folder:
             with files.replacing(self.folder / "snapshots" / f"{period.last:08d}.npz") as temporary:
                 np.savez(temporary, **arrays)  # type: ignore[arg-type]
 

@@ -60,6 +60,7 @@ def number(words, *beyond):
 KINDS = {
     "count": whole("at least 1", "0", "-3"),
     "no_less_than_2": whole("at least 2", "1", "0", "-5"),
+    "batch_of_norm": whole("at least 2, for batch norm", "1", "0", "-2"),
     "images": whole("at least 100", "99", "0", "-100"),
     "triples": whole("at least 1000, one for each mode", "999", "0"),
     "even": whole("an even number from 2 on", "7", "0", "-2"),
@@ -131,7 +132,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
     },
     "mnist_dcgan": {
         "count": "train-images latent-dim steps eval-every checkpoint-every",
-        "no_less_than_2": "batch",
+        "batch_of_norm": "batch",
         "images": "log-samples eval-samples",
         "categories": "categories",
         "seed": "seed",
@@ -148,7 +149,7 @@ FLAGS = {  # every flag but those that name files, folders and targets
     },
     "mnist_conditional": {
         "count": "train-images latent-dim steps eval-every checkpoint-every",
-        "no_less_than_2": "batch",
+        "batch_of_norm": "batch",
         "images": "log-samples eval-samples",
         "seed": "seed",
         "three": "generator-maps",
