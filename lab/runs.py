@@ -141,7 +141,7 @@ class Run:
         devices: int | None = 1,
         follows: bool = False,
     ):
-        self._began = (0.0, 0.0) if own_process else (process_seconds(), time.process_time())  # wall, CPU
+        self._began = np.zeros(2) if own_process else seconds_spent()  # wall, CPU
         self.folder, self.reopened, self._events, self.devices = folder, reopen, events, devices
         self._quiet = reopen or follows or not (folder or (progress_bar and console.is_terminal))
         self.about: dict[str, Any] = {}  # experiment and recipe
@@ -242,6 +242,7 @@ class Run:
             recorded, checksums = about["recorded"], about["log"]
             self._unrecorded = [unrecorded] if len(unrecorded) else []
             self.train_seconds = about["train_seconds"]
+            self._began -= about.get("seconds", 0)  # what was spent until the checkpoint counts as well
         first, self._restored = self._step, None  # its arrays are not needed any more
         if not self.folder:
             return first
@@ -428,6 +429,7 @@ class Run:
                 "log": self._log.checksums if self._log else [],
                 "recorded": self.records[-1]["step"] if self.records else -1,
                 "train_seconds": self.train_seconds,
+                "seconds": (seconds_spent() - self._began).tolist(),
             }
             unrecorded = np.concatenate(self._unrecorded) if self._unrecorded else np.zeros((0, 0), np.float32)
             self._checkpoints.save(step, self.state | {"unrecorded": unrecorded}, about)
@@ -453,14 +455,11 @@ class Run:
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write result.json, and return it.
 
-        `train_seconds` is the time in the compiled loop; the other times are those of this process or run.
+        `train_seconds` is the time in the compiled loop; the others are all that was spent on the run.
         """
-        wall, cpu = self._began
-        times = {
-            "train_seconds": round(self.train_seconds, 3),
-            "wall_seconds": round(process_seconds() - wall, 3),
-            "cpu_seconds": round(time.process_time() - cpu, 3),
-        }
+        seconds = self.train_seconds, *(seconds_spent() - self._began).tolist()
+        names = "train_seconds", "wall_seconds", "cpu_seconds"
+        times = {name: round(value, 3) for name, value in zip(names, seconds, strict=True)}
         rate = result.get("seeds", 1) * result["steps"] / max(self.train_seconds, 1e-9)
         result = self.about | files.without_nan(result) | times | {"seed_steps_per_second": round(rate)}
         result |= {"device": devices.described(self.devices)} if sys.modules.get("tensorflow") else {}
@@ -493,9 +492,9 @@ def _over_seeds(value: Any) -> Any:
     return {name: number for name, number in metrics.summary(value).items() if name != "per_seed"}
 
 
-def process_seconds() -> float:
-    """Seconds since this process was started, imports included."""
-    return time.time() - psutil.Process().create_time()
+def seconds_spent() -> np.ndarray:
+    """Seconds since this process was started, imports included, and the CPU seconds of all its threads: `[2]`."""
+    return np.array([time.time() - psutil.Process().create_time(), time.process_time()])
 
 
 class _Progress:

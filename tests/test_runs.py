@@ -397,6 +397,16 @@ def test_result_holds_the_times(tmp_path):
     assert result["seed_steps_per_second"] == round(30 / run.train_seconds)
 
 
+def test_times_of_a_resumed_run_add_up(tmp_path, monkeypatch):
+    spent = iter([10.0, 5.0, 12.0])  # of the first process at its checkpoint; of the second one at its own and its end
+    monkeypatch.setattr(runs, "seconds_spent", lambda: np.array([1, 0.5]) * next(spent))
+    train(Counter(), runs.Run(tmp_path), Config(steps=2))
+    resumed = runs.Run(tmp_path, resume=True)
+    train(Counter(), resumed, Config(steps=4))
+    times = resumed.finish({"steps": 4})
+    assert (times["wall_seconds"], times["cpu_seconds"]) == (22.0, 11.0)
+
+
 def test_parameters_are_counted():
     assert runs.count_parameters(a=[np.zeros((2, 3)), np.zeros(3)], b=[np.zeros(())]) == {"a": 9, "b": 1}
 
