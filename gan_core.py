@@ -55,7 +55,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B], outside the tape: for D fakes are constants
     with tf.GradientTape() as tape:
         d_loss, total = discriminator_loss(rules, d.weights, batch, fake, game.step)
-    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # before its update, or after
+    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # copies, or the live ones
     adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
     with tf.GradientTape() as tape:  # the same fakes, recorded: G's gradient goes through them and D
@@ -103,7 +103,7 @@ def unrolled(rules: Rules, d: Player, batch: dict, fake: tf.Tensor, step: tf.Ten
         gradients = tape.gradient(total, player.weights)
         return later + 1, adam_step(player, gradients, step + later, rules.adam_d, rules.rate_schedule_d(step))
 
-    # A loop and not a copy of the update for each: XLA would compile each copy for seconds.
+    # A loop and not a copy of the code for each update: XLA would compile each copy for seconds.
     start = tf.constant(1, step.dtype), Player(*([tf.identity(v) for v in values] for values in d))
     _, player = tf.while_loop(lambda *_: True, look_ahead, start, maximum_iterations=rules.unroll)
     return player.weights
@@ -115,11 +115,11 @@ def batch_mean(per_sample: tf.Tensor) -> tf.Tensor:
 
 
 def mean_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """The mean of each tensor over the devices that share a step under `tf.distribute`; on one device the tensor.
+    """The mean of each tensor over the devices that share a step under `tf.distribute`.
 
-    Each device, a replica, holds its part of the batch. The gradient of this mean is the same mean of the gradients,
-    to every order: the mean over the devices of what each has found is then the gradient of the whole batch. All
-    tensors travel as one, because between processes each message takes a millisecond.
+    Each device, a replica, holds its part of the batch. The mean of their gradients, of any order, is therefore the
+    gradient of the whole batch. All tensors travel as one, because between processes each message takes a
+    millisecond. On one device they are returned as they are.
     """
     if replicas() == 1:
         return list(values)
@@ -153,9 +153,9 @@ class Loss(NamedTuple):
 
     d: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     g: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    # G's loss is minus D's loss without the terms that do not depend on G; --unroll works with such losses only.
+    # G's loss is minus D's loss, where terms that do not depend on G are left out; --unroll needs such a loss.
     zero_sum: bool = False
-    logistic: bool = False  # the best D(x) is p / (p + q), of the densities p of real samples and q of fakes
+    logistic: bool = False  # the best D(x) is p / (p + q), with the densities p of real samples and q of fakes
     relative: bool = False  # G's loss also uses the logits of real samples; otherwise g accepts None in their place
 
 
@@ -221,7 +221,7 @@ def squared_slope(discriminator: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor)
 
 
 def r1(discriminator: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor) -> tf.Tensor:
-    """1/2 |grad logit|^2 on real samples (Mescheder et al. 2018, equation 9; the caller multiplies by gamma)."""
+    """1/2 |grad logit|^2 on real samples (Mescheder et al. 2018, equation 9, without its weight gamma)."""
     return 0.5 * squared_slope(discriminator, real)
 
 
@@ -254,7 +254,7 @@ class Player(NamedTuple):
 
 
 class Game(NamedTuple):
-    """Everything that training changes. `average` is the running average of G's weights; `step` counts updates."""
+    """Everything that training changes. `average` is the running average of G's weights."""
 
     discriminator: Player
     generator: Player
@@ -327,7 +327,7 @@ def is_on(weight: Number) -> bool:
 
 
 def float32(number: Number) -> float | tf.Tensor:
-    """A float as it is, a float64 variable as a float32 tensor: rounded once, as TensorFlow rounds floats."""
+    """A float as it is, a float64 variable as a float32 tensor: TensorFlow rounds a float in the same way."""
     return number if isinstance(number, int | float) else tf.cast(number, tf.float32)
 
 
@@ -476,8 +476,8 @@ def compiled_loop(step: Callable, jit_compile: bool = True) -> Callable:
     """`loop(game, batches, count=None) -> losses [n, 2, ...]`: the first `count` of n steps in one compiled program.
 
     `batches` is a dict of tensors `[n, ...]` that were drawn outside: random numbers inside an XLA loop on a CPU cost
-    20 times as much as the step itself. With a tensor `count` below n the same program plays fewer steps, whose
-    missing losses are 0. The game is an argument, so that games of the same shapes share one program. XLA drops
+    20 times as much as the step itself. With a tensor `count` below n the same program plays fewer steps; the
+    losses of the others are 0. The game is an argument, so that games of the same shapes share one program. XLA drops
     assertions, so the caller has to check the losses for NaN and infinity.
     """
 
@@ -506,7 +506,8 @@ def compiled_periods(step: Callable, every: int) -> Callable:
             i, losses = _played(step, game, batches, i, last, losses)
             return period + 1, i, losses, [a.write(period, w) for a, w in zip(averages, game.average, strict=True)]
 
-        averages = [tf.TensorArray(w.dtype, (n - 2) // every + 2) for w in game.average]  # so many periods at most
+        most = (n - 2) // every + 2  # n steps can lie in so many periods
+        averages = [tf.TensorArray(w.dtype, most) for w in game.average]
         start = tf.constant(0), tf.constant(0), tf.TensorArray(tf.float32, n), averages
         *_, losses, averages = tf.while_loop(lambda _, i, *__: i < count, play_period, start)
         return losses.stack(), [a.stack() for a in averages]
@@ -556,8 +557,8 @@ _warm = threading.Event()
 def drawn(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
     """The arrays as tensors, which a second thread prepares while the first one trains; before `warm_up` as they are.
 
-    TensorFlow names a program by counting tensors, and finds a kept program by its name: a second thread that makes
-    tensors while the program is traced would give it another name in every process.
+    TensorFlow names a program by counting tensors, and `lab/programs.py` finds a compiled program on disk by its
+    name: a second thread that makes tensors while the program is traced would give it another name in every process.
     """
     return {name: tf.constant(values) for name, values in batch.items()} if _warm.is_set() else dict(batch)
 

@@ -7,7 +7,7 @@ that is known exactly: any object with `.cdf` and `.ppf`, such as `scipy.stats.n
   (the tails), so that a shift or a collapse cannot hide behind a change of the axis.
 - The smoothing is an argument. It is added to the counts of a sample and never to exact probabilities.
 - No number comes without its floor, the mean score of a perfect sampler with the same number of samples: `kl_floor`
-  where the law is known; `smoothed_scores` and `halves_floor` where a sample is all that is known of it.
+  where the distribution is known; `smoothed_scores` and `halves_floor` where only a sample of it is.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp, rel_entr
 
 Array = NDArray[np.float64]  # or a single np.float64 where a docstring says [...] and there is one row
-WIDTHS = np.geomspace(0.01, 1.6, 24)  # of kernels, in units of Scott's
+WIDTHS = np.geomspace(0.01, 1.6, 24)  # of kernels, as multiples of the width of Scott's rule
 Counts = NDArray[Any]  # integers, or float64 where counts may be probabilities
 
 
@@ -57,7 +57,7 @@ def histogram_edges(real: Distribution | ArrayLike, bins: int = 40, coverage: fl
     """Edges [bins + 1] of equal bins between the (1 - coverage)/2 and the (1 + coverage)/2 quantile of `real`.
 
     In the unit of the data. ValueError: bins < 1; coverage outside (0, 1]; a sample that is constant, not finite or
-    of one value; a distribution whose quantile is infinite (a normal distribution at coverage 1).
+    of size 1; a distribution whose quantile is infinite (a normal distribution at coverage 1).
     """
     require_at_least(1, bins=bins)
     if not 0 < coverage <= 1:
@@ -113,7 +113,7 @@ def kl_divergence(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Array:
 def jensen_shannon(p: ArrayLike, q: ArrayLike, axis: int = -1) -> Array:
     """JSD = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, in nats: 0 if p = q, ln 2 if they are disjoint.
 
-    `scipy.spatial.distance.jensenshannon` is the square root of this number. It is NaN for nearly equal p and q,
+    `scipy.spatial.distance.jensenshannon` is the square root of this number. SciPy's is NaN for nearly equal p and q,
     where rounding leaves a negative number under the root. Lin 1991. ValueError: as `kl_divergence`.
     """
     p, q = _mass_pair(p, q, axis)
@@ -145,11 +145,11 @@ def histogram_kl(
 
 
 def kl_bias(bins: int, n_fake: int, n_real: int | None = None) -> float:
-    """The first-order KL, in nats, between two histograms of the same distribution, in either direction.
+    """The mean KL, in nats, between two histograms of one distribution, to first order in 1/n, in either direction.
 
-    It is (m - 1) / (2 n) for a sample against exact probabilities, (m - 1) / 2 (1/n + 1/n') for two samples; m is the
-    number `bins` of all bins, tails included. It is accurate where each bin expects several counts; `kl_floor` is so
-    everywhere. Miller 1955. ValueError: an argument < 1.
+    It is (m - 1) / (2 n) for a sample against exact probabilities, and (m - 1) / 2 (1/n + 1/n') for two samples of n
+    and n' numbers; m is the number `bins` of all bins, tails included. It is accurate where each bin expects several
+    counts; `kl_floor` is accurate everywhere. Miller 1955. ValueError: an argument < 1.
     """
     require_at_least(1, bins=bins, n_fake=n_fake, n_real=n_real)
     return (bins - 1) / 2 * (1 / n_fake + (1 / n_real if n_real is not None else 0))
@@ -164,7 +164,9 @@ def kl_floor(
     seed: int = 0,
     n_real: int | None = None,
 ) -> Floor:
-    """The histogram KL, in nats, of a perfect sampler with n samples: scores in this range are as good as perfect.
+    """The histogram KL, in nats, of a perfect sampler with n samples: its mean, and its 10% and 90% quantiles.
+
+    A score between the quantiles is as good as perfect.
 
     `draws` multinomial fakes are drawn from the probabilities `real_masses` [bins + 2] and pass through the estimator
     of `histogram_kl`. With `n_real` the real side is drawn as well, as a sample of that size.
@@ -208,8 +210,8 @@ def wasserstein_1(real: Distribution | ArrayLike, fake: ArrayLike) -> Array:
     """W1 = integral |F_real - F_fake| dx, in the unit of the data: fake [..., n] -> [...].
 
     A distribution is represented by its quantiles ppf((i + 1/2) / n). W1 grows with a shift where a histogram KL
-    saturates. It is the mean distance of the sorted samples where n divides their number; otherwise it is computed by
-    `scipy.stats.wasserstein_distance`. ValueError: values not finite; fewer than 2.
+    saturates. It is the mean distance of the sorted samples where n divides the number of real ones; otherwise
+    `scipy.stats.wasserstein_distance` computes it. ValueError: values not finite; fewer than 2.
     """
     fake = _sample(fake, "fake", finite=True)
     n = fake.shape[-1]
@@ -217,7 +219,7 @@ def wasserstein_1(real: Distribution | ArrayLike, fake: ArrayLike) -> Array:
         points = real.ppf((np.arange(n) + 0.5) / n)
     else:
         points = _sample(real, "real", ndim=1, finite=True)
-    if len(points) % n == 0:  # each fake counts as often as these real points, and the k-th stands for the k-th
+    if len(points) % n == 0:  # repeat each fake, so that both sides have as many, and compare them in order
         return np.abs(np.sort(points) - np.sort(fake).repeat(len(points) // n, axis=-1)).mean(axis=-1)[()]
     return _per_row(lambda row: stats.wasserstein_distance(points, row), fake)
 
@@ -282,20 +284,20 @@ def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.
     return np.where(missing, p, 0.0).sum(axis=-1)[()]
 
 
-# ------------------------------------------------------------------- floors of a law of which we have a sample alone
+# -------------------------------------------------------- floors of a distribution of which we have a sample alone
 
 
 def smoothed_scores(
     metric: Callable[[Array, Array], Any], sample: ArrayLike, n_real: int, n: int, draws: int = 100, seed: int = 0
 ) -> Array:
-    """Scores [draws, ...] of perfect samplers: metric(n_real real rows, n fakes), both drawn from the sample's law.
+    """Scores [draws, ...] of perfect samplers: metric(n_real real rows, n fakes), of a sample's distribution.
 
-    Nobody knows the law of a sample [N] or [N, d]; `smoothed_bootstrap` estimates it, and both sides are drawn from
-    this estimate, independently. `metric` may give several numbers. This is for distances that depend on the sizes in
-    no simple way, as a histogram KL whose edges are those of its real side; `halves_floor` is for others. If N = 2
-    n_real, the mean lies within 10% of the truth for normal, exponential and Gumbel numbers and n_real from 50 to
-    10,000 (benchmarks/quality_floors.py). There are fewer draws, down to 20, if they take more than 10 million rows.
-    A draw to which the metric objects, as a histogram does to equal numbers, is left out.
+    Nobody knows the distribution of a sample [N] or [N, d]; `smoothed_bootstrap` estimates it, and both sides are
+    drawn from this estimate, independently. `metric` may give several numbers. This is for distances that depend on
+    the sizes in no simple way, as a histogram KL whose edges are those of its real side; `halves_floor` is for
+    others. If N = 2 n_real, the mean lies within 10% of the truth for normal, exponential and Gumbel numbers and
+    n_real from 50 to 10,000 (benchmarks/quality_floors.py). There are fewer draws, down to 20, if they take more than
+    10 million rows. A draw to which the metric objects, as a histogram does to equal numbers, is left out.
     ValueError: n_real, n or draws < 1; values not finite; fewer than 2 rows; a metric that objects to every draw.
     """
     require_at_least(1, n_real=n_real, n=n, draws=draws)
@@ -315,14 +317,14 @@ def smoothed_scores(
 def halves_floor(
     metric: Callable[[Array, Array], Any], sample: ArrayLike, n_real: int, n: int, splits: int = 50, seed: int = 0
 ) -> float:
-    """The mean of metric(n_real real rows, n fakes of a perfect sampler), from a sample [N] or [N, d] of the law.
+    """The mean of metric(n_real real rows, n fakes of a perfect sampler), from one sample [N] or [N, d].
 
     The sample is split into two random halves of k = N // 2 rows, at most 20,000, again and again. Each time they are
-    two independent samples of the law. Distances between empirical distribution functions, as Wasserstein-1 (sliced,
-    too) and Kolmogorov-Smirnov, shrink like the root of 1/n_real + 1/n, and so the mean over the splits is multiplied
-    by sqrt((1/n_real + 1/n) / (2/k)). It lies within 7% of the truth on average for n_real from 50 to 10,000
-    (benchmarks/quality_floors.py). A resample of the real side itself would get less than a perfect sampler: its
-    values are already there.
+    two independent samples. Distances between empirical distribution functions, as Wasserstein-1 (sliced, too) and
+    Kolmogorov-Smirnov, shrink like the root of 1/n_real + 1/n, and so the mean over the splits is multiplied by
+    sqrt((1/n_real + 1/n) / (2/k)). It lies within 7% of the truth on average for n_real from 50 to 10,000
+    (benchmarks/quality_floors.py). Resampling the real side itself would score too low, because it repeats the same
+    values.
     ValueError: n_real, n or splits < 1; values not finite; fewer than 4 rows.
     """
     require_at_least(1, n_real=n_real, n=n, splits=splits)
@@ -334,12 +336,12 @@ def halves_floor(
 
 
 def smoothed_bootstrap(sample: ArrayLike, rng: np.random.Generator) -> Callable[[int], Array]:
-    """n -> n draws from an estimate of the law behind a sample [N] or [N, d] (Silverman and Young 1987).
+    """n -> n draws from an estimate of the distribution behind a sample [N] or [N, d] (Silverman and Young 1987).
 
-    Of numbers it is the quantile function, straight between neighbours: each gap between two of them in order has the
-    same probability, and so equal numbers keep theirs. In the plane each draw is a random point of the sample with
-    normal noise, whose widths `cross_validated_width` chooses. Plain draws with replacement would repeat what is
-    there and leave empty every bin that is empty; the KL floor of 50 numbers would be twice the truth.
+    For numbers it joins the sample's quantiles by straight lines: each gap between two neighbours has the same
+    probability, and numbers that occur often keep their weight. In the plane each draw is a random point of the
+    sample with normal noise, whose widths `cross_validated_width` chooses. Plain draws with replacement would repeat
+    what is there and leave empty every bin that is empty; the KL floor of 50 numbers would be twice the truth.
     ValueError: values not finite; fewer than 2 rows.
     """
     sample = _rows(sample, at_least=2)
@@ -376,13 +378,13 @@ def cross_validated_width(points: ArrayLike) -> Array:
 def kernel_width(sample: ArrayLike, cells: int = 4096) -> float:
     """Standard deviation of the normal noise of a kernel density estimate of numbers [n], in their unit.
 
-    It is the best of WIDTHS times Scott's, n^(-1/5) standard deviations, by the likelihood of `cross_validated_width`
-    on the first 10,000 numbers, whose order has to be random. They are counted in cells, and the counts are convolved
-    with the kernel by a fast Fourier transform (Silverman 1982), which takes 4 ms; no width is below a cell. Where
-    the density is as small as the rounding errors of the transform, that of the nearest other number is taken. The
-    width is 0, and the estimate the numbers themselves, if all occur twice or more, for then the likelihood has no
-    bound, and if there is only one. Normal noise suits neither sharp edges nor heavy tails: one far number makes the
-    best width a large one. ValueError: values not finite, not [n]; no values.
+    It is the best of WIDTHS times that of Scott's rule, n^(-1/5) standard deviations, by the likelihood of
+    `cross_validated_width` on the first 10,000 numbers, whose order has to be random. They are counted in cells, and
+    the counts are convolved with the kernel by a fast Fourier transform (Silverman 1982), which takes 4 ms; no width
+    is below a cell. Where the density is as small as the rounding errors of the transform, that of the nearest other
+    number is taken. If there is only one number, or each occurs twice or more (the likelihood then has no bound), the
+    width is 0 and the estimate repeats the numbers. Normal noise suits neither sharp edges nor heavy tails: one far
+    number makes the best width a large one. ValueError: values not finite, not [n]; no values.
     """
     sample = _sample(sample, "sample", ndim=1, at_least=1, finite=True)
     some = np.sort(sample[:10_000])

@@ -51,7 +51,7 @@ class Config:
     generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
     generator_activation: cli.Activation = "leaky_relu"
     generator_init: cli.Init = "he"
-    generator_skip: bool = False  # G adds a linear map of z to its network
+    generator_skip: bool = False  # whether G is its network plus a linear map of z
     discriminator_hidden: cli.Sizes = (64, 64, 64)  # units of D's hidden layers
     discriminator_activation: cli.Activation = "leaky_relu"  # if the network is mlp
     discriminator_init: cli.Init = "scattered_4"  # scattered_4: D sees very narrow modes from the start
@@ -68,9 +68,9 @@ class Config:
     seeds: cli.Count = 10  # GANs trained at once; their spread is the error bar
     seed: cli.Seed = 0  # the first of them
     steps: cli.Count = 100_000  # training steps; each updates D once and G once
-    batch: cli.Count = 128  # packs of real points, and of fakes, in a step; so many points each if --pack is 1
+    batch: cli.Count = 128  # packs of real points, and of fakes, in a step; with --pack 1 these are points
     learning_rate: cli.Rate = 2e-3  # of G's Adam
-    discriminator_rate: cli.Rate = 1.0  # D's first learning rate divided by G's
+    discriminator_rate: cli.Rate = 1.0  # D's first learning rate, as a multiple of G's
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: the noise of its updates dies out
     discriminator_schedule: cli.Schedule = "cosine"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
@@ -228,8 +228,8 @@ def final(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray]:
 def floors(real: targets.RealPoints, n: int) -> dict[str, float]:
     """What perfect samplers with n points get on average: 20 of them, or for a file an estimate.
 
-    Of a file the law is not known. Its floors are the mean distances between as many points of that law as are held
-    out and n fresh ones, estimated from all points of the file.
+    The distribution of a file is not known. Its floors are the mean distances between two samples of it, one as
+    large as the held-out half and one of n points, estimated from all points of the file.
     """
     if real.target:
         perfect = np.stack([real.draw(n, seed).T for seed in range(20)])

@@ -50,7 +50,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose a width for one score, parzen
+    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
     # networks
     latent_dim: cli.Count = 100  # numbers in z: first the category, if there is one, then standard normal numbers
     categories: cli.Categories = 10  # how many categories there are (draws.coded_latents); 0: z is normal throughout
@@ -128,7 +128,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
         z = tf.cast(draws.coded_latents(batch["z"], config.categories), config.precision)
-        images, g_moments = networks.dcgan_generator(z, g.weights)
+        images, g_moments = networks.dcgan_generator(z, g.weights)  # moments: means and variances of batch norm
         drawn = tf.cast(images, tf.float32)
     fake = tf.stop_gradient(drawn)  # for D fakes are constants
 
@@ -143,6 +143,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
             total = d_loss + weight * core.batch_mean(penalty)
+    # The formula of core.adam_update, with one kernel for each variable.
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
     new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None

@@ -58,10 +58,10 @@ class Config:
     # networks
     latent: cli.Latent = "uniform"  # distribution of z; mixed, half of it normal, leaves more fakes between peaks
     latent_dim: cli.Count = 8  # numbers in z
-    generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with each layer more G can be steeper
+    generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; each further layer lets G be steeper
     generator_activation: cli.Activation = "tanh"
-    generator_init: cli.Init = "small_end"  # first weights; small_end: G starts as almost a linear map of z
-    generator_skip: bool = True  # G adds a linear map of z to its network
+    generator_init: cli.Init = "small_end"  # first weights; small_end: G starts almost as its linear map, below
+    generator_skip: bool = True  # whether G is its network plus a linear map of z
     discriminator_hidden: cli.Sizes = (48,)  # units of D's hidden layers
     discriminator_activation: cli.Activation = "tanh"
     discriminator_init: cli.Init = "scattered"  # scattered: D can show sharp edges and broad shapes at once
@@ -77,10 +77,10 @@ class Config:
     seeds: cli.Count = 16  # GANs that train at once, one for each seed; their spread is the error bar
     seed: cli.Seed = 0  # the first of them; a seed sets the first weights, the batches, z and the target's samples
     steps: cli.Count = 8000  # training steps; each updates D once and G once
-    epochs: cli.Count | None = None  # in the place of --steps; one is ceil(samples / (pack batch)) steps
-    batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; so many samples each if --pack is 1
+    epochs: cli.Count | None = None  # instead of --steps; one is ceil(samples / (pack * batch)) steps
+    batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; with --pack 1 these are samples
     learning_rate: cli.Rate = 8e-3  # of G's Adam; at .002 G is too slow to empty the gaps between four peaks
-    discriminator_rate: cli.Rate = 2.5  # D's first learning rate divided by G's; D's .02 keeps it near its optimum
+    discriminator_rate: cli.Rate = 2.5  # D's first learning rate, as a multiple of G's; .02 keeps D near its optimum
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
@@ -102,7 +102,7 @@ class Config:
         else:
             words = f"no such flag beside --data {self.data}, whose numbers take its place"
             cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))  # the defaults
-            cli.require(self, "target_args", words, lambda v: False)  # any number is one too many
+            cli.require(self, "target_args", words, lambda v: False)  # called for each number
         if self.epochs:
             beside = f"no such flag beside --epochs {self.epochs}, which takes its place"
             cli.require(self, "steps", beside, lambda v: v in (Config.steps, CLASSIC.steps))  # not given
@@ -163,7 +163,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     memory.require(config, lambda config: points.bytes_needed(config, features=1, samples=in_file))
     seeds = range(config.seed, config.seed + config.seeds)
     real = targets.numbers(config.target, config.target_args, config.data, config.samples, seeds)
-    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or [S, 16 N] with noise
+    train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 noisy copies: [S, 16 N]
     shared = devices.for_blocks(run.devices)
     gans = points.Ensemble(config, train_on[:, None], shared)  # [S, 1, N]: S seeds with N numbers each
     run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
@@ -175,8 +175,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop, edges = core.compiled_periods(step, config.eval_every), metrics.histogram_edges(real.truth)
     with run.training({"games": gans.games}, config, together=points.periods_together(config, 1)) as periods:
         batches = draws.prefetched(gans.batches, periods.joined())
-        for period in periods:  # the steps between two evaluations
-            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]; one call may play several periods
+        for period in periods:  # the steps between two evaluations; one call of the loop may train several of them
+            losses = run.play(loop, gans.games, batches, period)  # [n, 2, S]
             fakes = gans.sample(period.last, run.average(period))[:, 0]  # [S, eval_samples]
             run.require_finite(period, fakes)
             kl = metrics.histogram_kl(real.truth, fakes, edges)  # [S]
@@ -202,6 +202,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     real_logits, fake_logits = (gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))
     d_loss = np.mean(loss.d(real_logits, fake_logits), axis=-1)  # [S]
     lost = metrics.lost_mass(real.truth, fakes)  # [S]
+    narrow = fakes.std(-1) < 0.5 * np.median(fresh.std(-1))  # [S]; of heavy tails one deviation may be huge
     result: dict[str, Any] = {
         "target": real.name,
         "seeds": config.seeds,
@@ -217,7 +218,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
         "game_value_optimal_floor": -LN4,
         "lost_mass": metrics.summary(lost),
-        "collapsed": int((fakes.std(-1) < 0.5 * np.median(fresh.std(-1))).sum()),  # the law may have no std
+        "collapsed": int(narrow.sum()),
         "lost_modes": int((lost > LOST).sum()),
     }
     result |= floors(real, config.eval_samples, masses) | without_gan(config, real, edges)
@@ -232,8 +233,8 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
 def floors(real: targets.RealNumbers, n: int, masses: np.ndarray) -> dict[str, float | None]:
     """What perfect samplers with n fakes get on average, for bins with the real probabilities `masses`.
 
-    Of a file the law is not known. Its floors are the mean distances between as many numbers of that law as are held
-    out and n fresh ones, estimated from all numbers of the file.
+    The distribution of a file is not known. Its floors are the mean distances between two samples of it, one as large
+    as the held-out half and one of n numbers, estimated from all numbers of the file.
     """
     if real.held_out is None:
         floor, gap = metrics.kl_floor(masses, n), masses.min() == 0
@@ -299,7 +300,7 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     logistic = core.LOSSES[config.loss].logistic
     x = np.linspace(1.1 * edges[0] - 0.1 * edges[-1], 1.1 * edges[-1] - 0.1 * edges[0], 300)
     p, q = real.density(x), np.stack([targets.kernel_density(row, x) for row in fakes])
-    reliable = p + q > 0.01 * p.max()  # where both are tiny, the estimate q is not
+    reliable = p + q > 0.01 * p.max()  # where both are tiny, the estimate q is poor
     optimal = np.where(reliable, metrics.optimal_discriminator(p, q), np.nan)
     fresh = np.stack([real.draw(1000, config.seed + k) for k in range(len(fakes))])
     d, d_real, d_fake = (expit(gans.d_logits(v[:, None])) for v in (np.tile(x, (len(fakes), 1)), fresh, fakes))
@@ -315,7 +316,7 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
-    """z as random bits `[S, n, latent_dim]` -> numbers `[S, n]` of every seed of the run, without its data."""
+    """z as random integers `[S, n, latent_dim]` -> numbers `[S, n]` of every seed of the run, without its data."""
     gans = points.restored(config, run)
     return lambda bits: gans.from_bits(np.moveaxis(bits, 2, 1))[:, 0]
 

@@ -19,8 +19,8 @@ and the layers differ in delta alone:
     D's last layer, y = 1 / (1 + e^-a)    delta = (y - t) / B
         with E = -mean(t log y + (1 - t) log(1 - y)): dE/dy = (y - t) / (y (1 - y)) / B, and dy/da = y (1 - y).
 
-(The tutorial that this script follows has a mistake in dE/dW: it multiplies delta by the transposed weights of D, and
-not by the transposed input of the layer, x^T.)
+(A tutorial with these networks has a mistake in dE/dW: it multiplies delta by the transposed weights of D, and not by
+the transposed input of the layer, x^T.)
 
     python experiments/numpy_gan.py                  8x8 digits: ten to twenty seconds
     python experiments/numpy_gan.py --data mnist     28x28: three times as long
@@ -40,7 +40,7 @@ from lab import cli, draws, image_metrics, memory, pictures, plots, runs
 
 Array = np.ndarray
 Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
-Rate = Annotated[float, cli.Accepted("above 0 and finite", lambda v: 0 < v < np.inf)]  # here in float64
+Rate = Annotated[float, cli.Accepted("above 0 and finite", lambda v: 0 < v < np.inf)]  # in float64
 LOGGED = ("fake_error", "fake_accuracy", "real_error", "real_accuracy", "generator_error")
 
 
@@ -50,7 +50,7 @@ class Config:
 
     # data
     data: str | None = "digits"  # `digits`: 8x8, in scikit-learn; `mnist`; an .npz, or a folder of IDX files
-    train_images: cli.Count = 60_000  # the first images of the training set, as many as there are
+    train_images: cli.Count = 60_000  # at most so many images of the training set, from the first one
     # networks
     latent_dim: cli.Count = 32  # numbers in z, which is standard normal
     # training
@@ -136,7 +136,7 @@ def forward(network: Sequence[Layer], x: Array) -> Array:
 
 
 def backward(network: Sequence[Layer], from_above: Array) -> Array:
-    """Leave the gradients in every layer; returns the gradient of the error by the network's input."""
+    """Leave the gradients in every layer; returns the gradient of the error with respect to the network's input."""
     for layer in reversed(network):
         from_above = layer.backward(from_above)
     return from_above
@@ -198,7 +198,9 @@ def bytes_needed(config: Config, side: int, images: int = 0) -> int:
     drawn = config.batch * (steps * latent * 39 + 16 * (2 * 96 + 2 * pixels))  # latents; inputs and outputs of layers
     scored = fakes * (26 * latent + 8 * 96 + 40 * pixels)
     real = 16 * min(config.train_images, images) * pixels
-    return 64 * weights + 300 * config.eval_every + max(drawn, scored) + real  # weights to gradients; losses of steps
+    # Of each weight up to eight numbers: itself, its gradient, Adam's moments, and what a step computes in between;
+    # of each step since the last record its losses.
+    return 64 * weights + 300 * config.eval_every + max(drawn, scored) + real
 
 
 def adversarial_step(game: Game, x: Array, z: Array) -> tuple[float, ...]:
@@ -237,7 +239,8 @@ def generate(game: Game, bits: Array) -> Array:
 def distances(real: pictures.Images, fakes: Array) -> dict[str, float]:
     """How far the fakes are from real images; each floor is what real training images score in their place.
 
-    There are as many of them as fakes, or all: with fewer images than fakes the floor of `to_fake` is too high.
+    The floors use as many training images as there are fakes, or all: with fewer of them the floor of `to_fake` is
+    too high.
     `pixel_kl`: KL divergence of the grey levels, in nats. `to_real`: mean distance of a fake to the nearest test
     image, which is large for blur and noise. `to_fake`: mean distance of a test image to the nearest fake, which is
     large where digits are missing. Both distances are Euclidean, of images with pixels in [0, 1].

@@ -398,7 +398,7 @@ def test_result_holds_the_times(tmp_path):
 
 
 def test_times_of_a_resumed_run_add_up(tmp_path, monkeypatch):
-    spent = iter([10.0, 5.0, 12.0])  # of the first process at its checkpoint; of the second one at its own and its end
+    spent = iter([10.0, 5.0, 12.0])  # at the checkpoint of the first process, at that of the second one, at its end
     monkeypatch.setattr(runs, "seconds_spent", lambda: np.array([1, 0.5]) * next(spent))
     train(Counter(), runs.Run(tmp_path), Config(steps=2))
     resumed = runs.Run(tmp_path, resume=True)
