@@ -43,10 +43,12 @@ from rich import box
 from rich import table as rich_table
 
 from lab import cells, cli, files, paired, plots, screen, signals
+from lab.cells import Cell
 
 DATA = ("target", "target_args", "data", "pairs", "domain_a", "domain_b")  # settings that choose the data
 UNCHANGED = "as it is"  # the label of the recipe with --one-at-a-time
-FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real")  # of metrics
+FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real", "l1", "cycle_a")  # of metrics
+OF_DIGITS = {"agreement", "accuracy", "frechet_digit_distance"}
 HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
 HIGHER |= {"agreement", "accuracy"}
 NEITHER = {"kl_kde", "discriminator_loss", "game_value"}  # numbers that do not tell which GAN is better
@@ -170,10 +172,15 @@ def _words(recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> l
         raise files.BadInput(f"--vary {name}={text}: {files.why(error).lower()}") from None
 
 
-def metric_of(config: Config) -> tuple[str, str]:
-    """The key of result.json that decides, and what it is called; BadInput: not all of the scripts have it."""
+def metric_of(config: Config, own_images: bool) -> tuple[str, str]:
+    """The key of result.json that decides, and what it is called; BadInput: not all of the scripts have it.
+
+    `own_images`: the images are the user's own, and no digits.
+    """
     tables = [{key: label.strip() for label, (key, _) in cli.script(s).TABLE.rows.items()} for s in config.scripts]
     known = [key for key in tables[0] if key not in NEITHER and all(key in table for table in tables)]
+    if own_images:
+        known = [key for key in known if key not in OF_DIGITS]
     name = config.metric if config.metric is not None else next((key for key in FIRST_CHOICE if key in known), "")
     if name not in known:
         raise files.BadInput(f"--metric {name or repr('')}: expected one of {', '.join(known)}")
@@ -195,16 +202,17 @@ class Study:
     def __init__(self, config: Config, flags: list[str], command: Sequence[str] = ()):
         self.config, self.command = config, shlex.join(["python", "experiments/compare.py", *command])
         self.settings = settings_of(config, flags)
-        self.metric, self.metric_label = metric_of(config)
+        own = any(getattr(s.config, name, None) for s in self.settings for name in ("pairs", "domain_a"))
+        self.metric, self.metric_label = metric_of(config, own)
         self.better = "more" if self.metric in HIGHER else "less"
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
         if alone := [data for data in self.data if len(self.of(data)) == 1]:
             words = shlex.join(["--vary", *config.vary]) + f" {alone[0]}".rstrip()
             raise files.BadInput(f"{words}: every value is the recipe's own; expected one that differs")
-        names = "-".join([*config.scripts, *(values_of(word)[0] for word in config.vary), *flags])
-        names = re.sub(r"[^\w.=]+", "-", names)[:200]  # another study, with other flags, has another folder
-        self.folder = Path(config.out or Path("runs/compare", names))
+        typed = [*config.scripts, *config.vary, *flags]  # for other words another folder
+        name, differs = re.sub(r"[^\w.=]+", "-", "-".join(typed)), files.fingerprint((np.array(typed),))[:6]
+        self.folder = Path(config.out or Path("runs/compare", f"{name[:150]}-{differs}"))
         self.rungs = [config.seeds]
         if config.budget:
             self.rungs = rungs(max(len(self.of(data)) for data in self.data), config.seeds)
@@ -233,18 +241,22 @@ class Study:
     def train(self) -> None:
         """Make all runs that are not there yet; with a budget the worse half is dropped after each round."""
         begun, before, done, playing = time.monotonic(), 0, 0, self.settings
+        for first in [self.of(data)[0] for data in self.data] if len(self.data) > 1 else []:
+            names = [getattr(first.config, name, None) for name in DATA]
+            if any(isinstance(name, str) and not name.isidentifier() for name in names):  # a file, and no `ring`
+                cells.require_data(self.cells(first, 0, 1)[0])  # now, and not after the others have trained for hours
         for seeds in self.rungs:
             if done:
                 playing = [setting for data in self.data for setting in self.better_half(playing, data)]
             new = {setting: self.cells(setting, before, seeds) for setting in playing}
             every = [cell for made in new.values() for cell in made]
             spent, share = self.spent(begun), len(playing) * (seeds - before)  # runs of one seed
-            missing = any(not (cell.folder / "result.json").exists() for cell in every)
+            missing = not all(map(cells.is_finished, every))
             if done and missing and spent + spent * share / done > self.config.seconds():
                 screen.say(f"--budget {self.config.budget}: another round would take longer; this is the table")
                 return
             self.dropped |= {setting for setting in self.settings if setting not in playing}
-            results = iter(cells.run(every, self.where))
+            results = iter(cells.run(every, self.where, see=self.require_metric))
             for setting, made in new.items():
                 self.found[setting] += [(cell, next(results)) for cell in made]
             self.separate(new)
@@ -273,7 +285,7 @@ class Study:
         if self.config.address:  # nobody knows how many runs at the same time
             return since
         wall = sum(result.get("wall_seconds", 0) for found in self.found.values() for _, result in found)
-        return max(since, wall / (self.config.workers or files.cores()))
+        return max(since, wall / cells.at_once(self.where, max(1, sum(map(len, self.found.values())))))
 
     def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
         """Those with the lower medians of the settings that still train on the same data."""
@@ -293,14 +305,17 @@ class Study:
             made.append(cells.Cell(setting.script, setting.recipe, own, folder))
         return made
 
+    def require_metric(self, cell: Cell, result: dict[str, Any]) -> None:
+        """BadInput: a finished run lacks the metric, so that no others need to be made."""
+        if result.get(self.metric) is None and "stopped" not in result:
+            words = "has none; the run is kept; expected another metric"
+            raise files.BadInput(f"--metric {self.metric}: {cell.folder.name} {words}")
+
     def values(self, setting: Setting, name: str | None = None) -> np.ndarray:
         """A number of every seed `[S]`; unnamed, the metric: negated if more is better, inf if training diverged."""
         found: list[Any] = []
         for cell, result in self.found[setting]:
             value = result.get(name or self.metric)
-            if value is None and not name and "stopped" not in result:
-                words = "the runs are kept; expected another metric"
-                raise files.BadInput(f"--metric {self.metric}: {setting.data or setting.label} has none; {words}")
             seeds = getattr(cell.config, "seeds", 1)
             found += value["per_seed"] if isinstance(value, dict) else [value] * seeds
         if name:
@@ -368,6 +383,9 @@ class Study:
             half = f"at {at} seeds the worse half was dropped, as far as the budget of {self.config.budget} allowed"
             looks = f"Tests are corrected for {len(self.rungs)} looks at a pair."
             notes.append(f"Successive halving: {half}. {looks}")
+            if self.rungs[0] < self.enough:
+                early = f"A setting that was dropped at fewer than {self.enough} seeds cannot be beaten beyond chance"
+                notes.append(f"{early}: its seeds are too few.")
         notes += self.too_few()
         return notes
 

@@ -269,7 +269,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     size = a.train.shape[1:]  # H, W, C
     held_out = max(len(a.test), len(b.test))
     memory.require(config, lambda config: bytes_needed(config, size, held_out))
-    run.keep_data(name=f"{a.name} to {b.name}", size=size)
+    run.keep_data(name=f"{a.name} to {b.name}", size=size, fingerprint=files.fingerprint(a, b))
     if not digits:
         for domain in (a, b):
             screen.say(f"{domain.name}: {pictures.described(domain.train, domain.test)}")

@@ -62,6 +62,8 @@ def main(args: list[str]) -> None:
         if named is None:  # the folder that the script would choose; all workers need to know it
             named = str(storage.folder_for(path.stem, value_of(words, "--seed") or "0"))
             words += ["--out", named]
+        elif value_of(words, "--resume") is None:
+            storage.folder_for(path.stem, 0, named)  # raises BadInput; the other workers would wait for the chief
         folder = Path(named)
         for restart in range(flags.restarts + 1):
             code = run(flags.workers, [str(path), *words])

@@ -90,11 +90,11 @@ class Config:
             cli.require(self, "batch", "at least 2 with --network pacgan, for batch norm", lambda v: v >= 2)
         if self.standardise:
             cli.require(self, "samples", "at least 2, which have a standard deviation", lambda v: v >= 2)
-        target = targets.PLANE_TARGETS.get(self.target, lambda: None)()
+        target = targets.plane_target(self.target)  # raises BadInput for an unknown one
         if isinstance(target, targets.Modes):
             enough = f"at least one for each of the {len(target.centres)} modes of {self.target}"
             cli.require(self, "samples eval_samples", enough, lambda v: v >= len(target.centres))
-        if target is None and Path(self.target).suffix:
+        if target is None:
             words = f"no such flag beside --target {self.target}, half of whose points are trained on"
             cli.require(self, "samples", words, lambda v: v == Config.samples)
 
@@ -163,7 +163,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     shared = devices.for_blocks(run.devices)
     gans = points.Ensemble(config, real.train, shared)  # [S, 2, N]: every seed has its own samples and networks
     mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
-    run.keep_data(name=real.name, samples=real.train.shape[2], features=2, **mean_and_std)
+    facts = {"name": real.name, "samples": real.train.shape[2], "features": 2, "fingerprint": real.fingerprint}
+    run.keep_data(**facts, **mean_and_std)
     game_rules = rules(config, gans)
 
     def step(game, batch):

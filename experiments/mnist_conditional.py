@@ -24,7 +24,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs
 
 DIGITS = 10
 TAKES_LABEL = True  # the generator of a run can be asked for a digit
@@ -197,7 +197,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
     labels = real.train_labels[: config.train_images]
     class_frequencies = np.bincount(labels, minlength=DIGITS) / len(labels)
-    run.keep_data(name=real.name, side=side, class_frequencies=class_frequencies.tolist())
+    facts = {"name": real.name, "side": side, "fingerprint": files.fingerprint(real)}
+    run.keep_data(**facts, class_frequencies=class_frequencies.tolist())
     shared, game = devices.start(run.devices, config.batch), new_game(config, side)
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})
     generate, scorer = generator(config, game, class_frequencies), classifier.ImageScorer(real, config)

@@ -207,7 +207,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         reason = "TensorFlow does not compute all gradients of a convolution over one pixel"
         raise files.BadInput(f"--precision bfloat16: expected images larger than {side} x {side} pixels: {reason}")
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
-    run.keep_data(name=real.name, side=side)
+    run.keep_data(name=real.name, side=side, fingerprint=files.fingerprint(real))
     shared = devices.start(run.devices, config.batch)
     images, game = real.train[: config.train_images], new_game(config, side)
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})

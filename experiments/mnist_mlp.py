@@ -27,7 +27,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, memory, pictures, plots, runs
+from lab import classifier, cli, draws, files, memory, pictures, plots, runs
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
-    run.keep_data(name=real.name, side=side)
+    run.keep_data(name=real.name, side=side, fingerprint=files.fingerprint(real))
     pixels = tf.constant(real.train[: config.train_images].reshape(-1, side**2))  # [N, pixels] uint8
     d, g = networks(config)
     schedule = core.SCHEDULES[config.schedule](config.steps)

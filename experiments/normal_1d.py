@@ -166,7 +166,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     train_on = targets.jittered(real.train, config.jitter, seeds)  # [S, N], or 16 noisy copies: [S, 16 N]
     shared = devices.for_blocks(run.devices)
     gans = points.Ensemble(config, train_on[:, None], shared)  # [S, 1, N]: S seeds with N numbers each
-    run.keep_data(name=real.name, features=1, mean=gans.mean.tolist(), std=gans.std.tolist())
+    mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
+    run.keep_data(name=real.name, features=1, fingerprint=real.fingerprint, **mean_and_std)
     game_rules = rules(config, gans)
 
     def step(game, batch):

@@ -36,7 +36,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from lab import cli, draws, image_metrics, memory, pictures, plots, runs
+from lab import cli, draws, files, image_metrics, memory, pictures, plots, runs
 
 Array = np.ndarray
 Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
@@ -263,7 +263,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     run, real = run or runs.Run(), pictures.load(config.data)
     side = pictures.square_side(real, config.data)
     memory.require(config, lambda config: bytes_needed(config, side, len(real.train)))
-    run.keep_data(name=real.name, side=side)
+    run.keep_data(name=real.name, side=side, fingerprint=files.fingerprint(real))
     images = real.train[: config.train_images].reshape(-1, side**2).T / 127.5 - 1  # [pixels, N], as tanh in [-1, 1]
     game, half = new_game(config, side), config.batch // 2
 
@@ -293,6 +293,8 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers: distances of the fakes with their floors, errors and accuracies of the last period."""
     config, record = trained.config, trained.run.records[-1]
+    if "fake_accuracy" not in record:
+        raise files.BadInput(f"{trained.run.folder}: nothing was recorded since training began; resume the run first")
     fakes = generate(trained.game, draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
     result |= {name: record[name] for name in LOGGED} | distances(trained.real, fakes)

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs, screen
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
 
 SHOWN = 10  # held-out pairs in the pictures
 LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
@@ -214,7 +214,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     a, b = read_pairs(config, digits)
     size = a.train.shape[1:]  # H, W, C
     memory.require(config, lambda config: bytes_needed(config, size, len(a.test)))
-    run.keep_data(name=a.name, size=size)
+    run.keep_data(name=a.name, size=size, fingerprint=files.fingerprint(a, b))
     if not digits:
         screen.say(f"{a.name}: {pictures.described(a.train, a.test)}")
     shared = devices.start(run.devices, config.batch)

@@ -51,6 +51,8 @@ def draw_again(folder: Path) -> Path:
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     with storage.only_writer(folder, "RUN"):
         result, trained = read_result(folder), module.train(config, runs.Run(folder, reopen=True))
+        if not trained.run.records:
+            raise files.BadInput(f"RUN {folder}: log.jsonl has no line that can be read")
         older = trained.run.step not in (0, config.steps)  # interrupted; or its newest checkpoint is damaged
         if result is None or result["steps"] != config.steps or older:
             with screen.waiting("evaluating"):
@@ -60,11 +62,14 @@ def draw_again(folder: Path) -> Path:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """result.json of a run, or None if it is not finished."""
+    """result.json of a run, or None if it is not finished. BadInput: the file is damaged, or training diverged."""
     try:
-        return storage.read_result(folder)
+        result = storage.read_result(folder)
     except (OSError, ValueError) as error:
         raise files.BadInput(f"RUN {folder}: result.json cannot be used: {files.why(error)}") from None
+    if result and "stopped" in result:
+        raise files.BadInput(f"RUN {folder}: {result['stopped']}")
+    return result
 
 
 # ------------------------------------------------------------------------------------------------ several

@@ -122,9 +122,11 @@ def bytes_needed(command: Command, module: Any, config: Any, data: dict[str, Any
     return points.bytes_needed(alone, data["features"]) + command.count * config.seeds * of_sample
 
 
-def require_fitting(gan: Restored, label: int | None, seed_index: int | None) -> None:
+def require_fitting(gan: Restored, label: int | None, seed_index: int | None, out: str | None = None) -> None:
     """BadInput for a flag that is wrong for this run."""
     experiment = gan.run.about["experiment"]
+    if out and gan.has_images and Path(out).suffix == ".csv":
+        raise files.BadInput(f"--out {out}: expected a .png or .npy file for images")
     if label is not None and not getattr(gan.module, "TAKES_LABEL", False):
         raise files.BadInput(f"--label {label}: a run of {experiment} is trained without labels")
     if seed_index is not None and gan.has_images:
@@ -166,8 +168,6 @@ def drawn(gan: Restored, count: int, seed: int, label: int | None, seed_index: i
 
 def write_images(out: Path, images: np.ndarray) -> None:
     """Images in [0, 1] side by side in one picture (.png), or as uint8 (.npy)."""
-    if out.suffix == ".csv":
-        raise files.BadInput(f"--out {out}: expected a .png or .npy file for images")
     if out.suffix == ".png":
         plots.save_sheet(out, images, columns=int(np.ceil(len(images) ** 0.5)))
     else:
@@ -285,7 +285,7 @@ def main(args: list[str]) -> None:
     with cli.one_line_errors():
         command = cli.parse(Command, __doc__, args).checked()
         gan = restored(Path(command.run), command)
-        require_fitting(gan, command.label, command.seed_index)
+        require_fitting(gan, command.label, command.seed_index, command.out)
         if command.out:
             write_samples(Path(command.out), gan, command)
         if command.export:

@@ -35,7 +35,7 @@ import numpy as np
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import classifier, cli, devices, draws, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs
 
 COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
@@ -316,7 +316,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     real = pictures.load(config.data)
     side = pictures.square_side(real, config.data, multiple_of=4)
     memory.require(config, lambda config: bytes_needed(config, side))
-    run.keep_data(name=real.name, side=side)
+    run.keep_data(name=real.name, side=side, fingerprint=files.fingerprint(real))
     grey = real.train[: config.train_images]
     triples = pictures.random_triples(config.stacked_images, len(grey), config.seed)
     shared = devices.start(run.devices, config.batch)

@@ -33,6 +33,7 @@ from lab import cli, files, programs, runs, screen, storage
 from lab.files import BadInput
 
 RETRIES = 3  # how often a cell is started again after its worker died
+PLACES = "MNIST_NPZ", "GAN_LABORATORY_CACHE", "KERAS_HOME"  # variables with paths, which hold for workers as well
 INSTALL = "in the project's folder, pip install -e '.[ray]' -c constraints.txt"
 
 
@@ -85,6 +86,9 @@ def play(cell: Cell) -> None:
                 return
             if not resume:
                 storage.save_config(folder, cell.experiment, cell.recipe, cell.config)
+            elif storage.changes_since(saved := storage.read_config(folder, "--out")):
+                storage.save_config(folder, cell.experiment, cell.recipe, cell.config, saved)
+            files.sweep(folder)  # what a killed worker has left
             run = runs.Run(folder, resume, own_process=False)
             run.finish(module.evaluate(module.train(cell.config, run)))
     except BadInput:  # of the data, which are read only now
@@ -97,20 +101,58 @@ def play(cell: Cell) -> None:
         files.write_json(folder / "result.json", {"steps": cell.config.steps, "stopped": str(stop)})
 
 
-def run(cells: Sequence[Cell], where: Where, work: Callable[[Cell], None] = play) -> list[dict[str, Any]]:
+def run(
+    cells: Sequence[Cell],
+    where: Where,
+    work: Callable[[Cell], None] = play,
+    see: Callable[[Cell, dict[str, Any]], None] = lambda *_: None,
+) -> list[dict[str, Any]]:
     """The results of all cells, in their order; those that are not there yet are made.
 
-    `work`: makes the run of a cell, so that its folder then holds a result.json.
+    Args:
+        work: makes the run of a cell, so that its folder then holds a result.json.
+        see: is called with each cell that is finished, and its result; it may raise BadInput, which ends the others.
     """
-    todo = [cell for cell in cells if not (cell.folder / "result.json").exists()]
-    workers = min(where.workers or files.cores(), len(todo))
-    if where.address is None and where.workers is None and workers > 1 and not importlib.util.find_spec("ray"):
+    todo = []
+    for cell in cells:
+        if is_finished(cell):
+            see(cell, files.read_json(cell.folder / "result.json"))
+        else:
+            todo.append(cell)
+    workers = at_once(where, len(todo))
+    if where.address is None and where.workers is None and min(files.cores(), len(todo)) > workers:
         screen.say(f"cells run one after the other in this process; at the same time with ray: {INSTALL}")
-        workers = 1
-    done = _on_ray(todo, where, workers, work) if where.address or workers > 1 else _in_process(todo, work)
+    on_ray = todo and (where.address or workers > 1)
+    done = _on_ray(todo, where, workers, work) if on_ray else _in_process(todo, work)
     for count, cell in enumerate(done, start=1 + len(cells) - len(todo)):
         screen.say(f"cell {count} of {len(cells)}: {cell.folder.name}")
+        see(cell, files.read_json(cell.folder / "result.json"))
     return [files.read_json(cell.folder / "result.json") for cell in cells]
+
+
+def is_finished(cell: Cell) -> bool:
+    """Whether the run of a cell is finished; a result.json that cannot be read is set aside."""
+    return cli.is_finished(cell.folder, cell.config)
+
+
+def at_once(where: Where, count: int) -> int:
+    """How many of so many cells this machine makes at the same time."""
+    most = where.workers or (files.cores() if importlib.util.find_spec("ray") else 1)
+    return min(most, count)
+
+
+def require_data(cell: Cell) -> None:
+    """BadInput: the data of a cell cannot be used. Its script finds that out, and is stopped before it trains."""
+
+    class Ready(Exception):
+        pass
+
+    class Unstarted(runs.Run):
+        def training(self, *_: Any, **__: Any) -> Any:
+            raise Ready
+
+    with contextlib.suppress(Ready):
+        cli.script(cell.experiment).train(cell.config, Unstarted())
 
 
 def _in_process(todo: Sequence[Cell], work: Callable[[Cell], None]) -> Iterator[Cell]:
@@ -221,12 +263,16 @@ def _connected(where: Where, workers: int) -> Any:
     import ray
 
     if ray.is_initialized():
-        return ray
+        if where.address or ray.cluster_resources()["CPU"] >= workers:
+            return ray
+        ray.shutdown()  # it was started for fewer cells
     share = "1" if where.address else str(max(1, files.cores() // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     root = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    settings: dict[str, Any] = {"runtime_env": {"env_vars": dict.fromkeys(names, share) | {"PYTHONPATH": paths}}}
+    variables = dict.fromkeys(names, share) | {"PYTHONPATH": paths}
+    variables |= {name: os.path.abspath(os.environ[name]) for name in PLACES if os.environ.get(name)}
+    settings: dict[str, Any] = {"runtime_env": {"env_vars": variables}}
     if where.address is None:  # "local", or RAY_ADDRESS would be taken
         settings |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         settings |= {"object_store_memory": 100_000_000}

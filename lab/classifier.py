@@ -129,7 +129,7 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
     if config.shift >= min(height, width):
         raise files.BadInput(f"--shift {config.shift}: expected less than the images' side, {min(height, width)}")
     memory.require(config, lambda config: bytes_needed(config, images))
-    run.keep_data(name=images.name, height=height, width=width)
+    run.keep_data(name=images.name, height=height, width=width, fingerprint=files.fingerprint(images))
     places = shifted(images.train, config.shift)
 
     def step(learner: Learner, batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -198,7 +198,7 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
     try:
         folder = cache or files.cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"judge-{pictures.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
+        path = folder / f"judge-{files.fingerprint(images)}-v{VERSION}.npz"  # so named since the first version
         return _kept(path, images)
     except FileNotFoundError:
         fate = f"once; kept in {path}"
@@ -342,7 +342,7 @@ class ImageScorer:
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
         """The floors of `scores` of n fakes; they depend on real images alone, and are kept in the cache folder."""
-        key = hashlib.sha256(f"{VERSION} {FLOORS} {pictures.fingerprint(self.real)} {n} {final}".encode())
+        key = hashlib.sha256(f"{VERSION} {FLOORS} {files.fingerprint(self.real)} {n} {final}".encode())
         for weight in self.classifier.weights:
             key.update(weight.numpy().tobytes())
         name = f"floors-{key.hexdigest()[:16]}.json"

@@ -143,8 +143,7 @@ def main(
             tensorboard.require()
         if command.resume is None:
             config, flag = shrunk(command.config), "--out"
-            folder = storage.folder_for(experiment, getattr(config, "seed", 0), command.out)
-            created = storage.create(folder)
+            folder, created = storage.new_folder(experiment, getattr(config, "seed", 0), command.out)
         else:
             folder, flag = _existing(command.resume), "--resume"
         stack.enter_context(storage.only_writer(folder, flag))
@@ -155,7 +154,9 @@ def main(
             screen.say(f"{experiment}, recipe {command.recipe}: {folder}")
         else:
             config = _resumed(experiment, command, args, folder)
-            if _is_finished(folder, config):
+            if is_finished(folder, config):
+                if (stopped := (storage.read_result(folder) or {}).get("stopped")) is not None:
+                    raise Stopped(f"{folder}: {stopped}", 1)
                 if not is_drawn(folder):
                     result = storage.read_result(folder) or {}
                     draw(figures, train(config, runs.Run(folder, reopen=True)), result, folder)
@@ -361,7 +362,7 @@ def _resumed(experiment: str, command: Command, args: list[str], folder: Path, w
     return config
 
 
-def _is_finished(folder: Path, config: Any) -> bool:
+def is_finished(folder: Path, config: Any) -> bool:
     """Whether result.json holds the result of all steps; one that cannot be read is set aside, and made again."""
     try:
         result = storage.read_result(folder)

@@ -43,6 +43,10 @@ MOST_PIXELS = 2**24  # of a PNG image
 DAMAGE = (ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
+class NoRoom(ValueError):
+    """A file cannot be read because its data do not fit into the free memory; it need not be damaged."""
+
+
 class BadInput(ValueError):
     """Invalid input: one line that names the flag or file, the value, and what is accepted. Exit code 2."""
 
@@ -387,7 +391,7 @@ def _damage_as_value_error() -> Iterator[None]:
     except ValueError:  # it says what is wrong
         raise
     except MemoryError:
-        raise ValueError("larger than the memory") from None
+        raise NoRoom("larger than the memory") from None
     except (*DAMAGE, gzip.BadGzipFile, SyntaxError, TypeError, OverflowError, tokenize.TokenError) as error:
         raise ValueError(f"damaged ({why(error)})") from None
 
@@ -400,9 +404,16 @@ def require_harmless(expanded: int, size: int) -> None:
 
 
 def require_room(size: int) -> None:
-    """ValueError if data of `size` bytes, and a copy of them, do not fit into the free memory."""
+    """NoRoom if data of `size` bytes, and a copy of them, do not fit into the free memory."""
     if 2 * size > (free := free_memory()):
-        raise ValueError(f"{in_words(size)} of data, and only {in_words(free)} of memory are free")
+        raise NoRoom(f"{in_words(size)} of data, and only {in_words(free)} of memory are free")
+
+
+def fingerprint(*data: tuple) -> str:
+    """16 hexadecimal digits (SHA-256) that change with any number and any shape of the arrays in these tuples."""
+    arrays = [part for parts in data for part in parts if isinstance(part, np.ndarray)]
+    content = b"".join(repr(array.shape).encode() + array.tobytes() for array in arrays)
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 # -------------------------------------------------------------------------------------------------- memory

@@ -65,12 +65,6 @@ def square_side(images: Images, source: str | None = None, multiple_of: int = 1)
     return height
 
 
-def fingerprint(images: Images) -> str:
-    """16 hexadecimal digits (SHA-256) that change with any pixel, any label and the split."""
-    content = b"".join(repr(array.shape).encode() + array.tobytes() for array in images[:4])
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
 def random_triples(n: int, images: int, seed: int, stream: int = draws.STACK) -> np.ndarray:
     """Which images are the three colour channels of n stacked ones: int32 `[n, 3]` below `images`, with replacement.
 

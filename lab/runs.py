@@ -180,9 +180,16 @@ class Run:
         return self.folder / name if self.folder else None
 
     def keep_data(self, **facts: Any) -> None:
-        """Keep what is known of the data in data.json and the checkpoints, for those who use the run without them."""
+        """Keep what is known of the data in data.json and the checkpoints, for those who use the run without them.
+
+        BadInput: their `fingerprint` is not that of the data that a resumed run was trained on before.
+        """
         if self.reopened:  # it knows them from its checkpoint
             return
+        before, now = self.data.get("fingerprint"), facts.get("fingerprint")
+        if before and now and before != now:
+            words = f"the data are not those of its first {self._restored.step} steps" if self._restored else ""
+            raise BadInput(f"{self._source}: {words}: fingerprint {now}, and {before} before")
         self.data = facts
         if self.folder:
             files.write_json(self.folder / "data.json", facts)
@@ -345,6 +352,8 @@ class Run:
                 self._require_finite_losses(part[: period.last - self._step], self._step)
                 self._unrecorded.append(part)
                 self._step += len(part)
+                if self._step < period.last and self._periods.is_due(self._saved, self._step):
+                    self._save(self._step)
                 if self._step > period.last:  # a signal waits until all periods of the call are recorded
                     self._deferral = deferral.pop_all()
             self._progress.move(self._step)
@@ -441,7 +450,9 @@ class Run:
         if self.folder and not self.reopened:
             if self._step > self._saved and not signal.within:
                 self._save(self._step)
-            saved = "saved" if self._saved == self._step else f"the checkpoint of step {self._saved} is kept"
+            saved = f"the checkpoint of step {self._saved} is kept"
+            if self._saved == self._step:
+                saved = "saved" if self._step else "nothing is lost"
             where += f", {saved}; continue with --resume {self.folder}"
         return Stopped(where, signal.code)
 

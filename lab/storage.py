@@ -48,10 +48,12 @@ LOCK = "writer.lock"
 
 
 def folder_for(experiment: str, seed: int | str, out: str | None = None) -> Path:
-    """The folder of a new run: `out`, or runs/<experiment>/<UTC time>-seed<seed>. BadInput: it is not empty."""
+    """The folder of a new run: `out`, or runs/<experiment>/<UTC time>-seed<seed>. BadInput: `out` is not empty."""
     if out == "":
         raise BadInput("--out '': expected a folder")
-    folder = Path(out) if out else Path("runs") / experiment / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-seed{seed}"
+    if out is None:
+        return Path("runs") / experiment / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-seed{seed}"
+    folder = Path(out)
     try:
         if (folder / "config.json").exists():
             raise BadInput(
@@ -64,12 +66,28 @@ def folder_for(experiment: str, seed: int | str, out: str | None = None) -> Path
     return folder
 
 
-def create(folder: Path) -> list[Path]:
-    """Create a folder; returns those of the folder and its parents that did not exist, the innermost first."""
+def new_folder(experiment: str, seed: int | str, out: str | None = None) -> tuple[Path, list[Path]]:
+    """`folder_for` and `create`; of runs that start in the same second, each has a folder of its own."""
+    folder = first = folder_for(experiment, seed, out)
+    number = 1
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return folder, create(folder, exist_ok=bool(out))
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+
+
+def create(folder: Path, exist_ok: bool = True) -> list[Path]:
+    """Create a folder; returns those of the folder and its parents that did not exist, the innermost first.
+
+    FileExistsError: the folder is there, and `exist_ok` is False.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except (FileExistsError, NotADirectoryError):
+        if folder.is_dir():
+            raise
         raise BadInput(f"--out {folder}: a file is in the way; expected a new or an empty folder") from None
     except OSError as error:
         raise BadInput(f"--out {folder}: {files.why(error)}") from None
@@ -423,6 +441,8 @@ class Checkpoints:
                 found = _read_sealed(path)
                 if found.step != step:
                     raise ValueError(f"of step {found.step}")
+            except (files.NoRoom, PermissionError) as error:  # it may be intact
+                raise BadInput(f"{path}: {files.why(error)}") from None
             except (OSError, ValueError) as error:
                 damaged.append(path)
                 screen.say(f"{path} is damaged ({files.why(error)}): trying the one before")

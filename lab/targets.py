@@ -33,6 +33,11 @@ class RealNumbers(NamedTuple):
     name: str
 
     @property
+    def fingerprint(self) -> str | None:
+        """What changes with the numbers of a file; None if there is no file."""
+        return None if self.held_out is None else files.fingerprint(self)
+
+    @property
     def held_out(self) -> int | None:
         """Size of the held-out sample, or None if the distribution is known."""
         return len(self.truth) if isinstance(self.truth, np.ndarray) else None
@@ -244,6 +249,11 @@ class RealPoints(NamedTuple):
     name: str
 
     @property
+    def fingerprint(self) -> str | None:
+        """What changes with the points of a file; None if there is no file."""
+        return None if self.target else files.fingerprint(self)
+
+    @property
     def modes(self) -> Modes | None:
         """The modes of the target, or None if it has none."""
         return self.target if isinstance(self.target, Modes) else None
@@ -259,19 +269,25 @@ class RealPoints(NamedTuple):
         return self.target.draw(n, rng) if self.target else rng.choice(self.test, n)
 
 
+def plane_target(target: str) -> Any | None:
+    """One of PLANE_TARGETS by its name; None if the word names a file. BadInput: it is neither."""
+    if target in PLANE_TARGETS:
+        return PLANE_TARGETS[target]()
+    if not Path(target).suffix:
+        given, named = f"--target {target or repr(target)}", ", ".join(PLANE_TARGETS)
+        raise BadInput(f"{given}: expected {named}, or a .npy, .csv or .txt file")
+    return None
+
+
 def points(target: str, samples: int, seeds: Sequence[int]) -> RealPoints:
     """Draws from one of PLANE_TARGETS, or the points in a file.
 
     From a target each seed has `samples` draws of its own, and 100,000 more are held out. Of a file, one random half
     is the training set of all seeds, and the other half is held out. BadInput: an unknown name; as `read_points`.
     """
-    if target in PLANE_TARGETS:
-        known = PLANE_TARGETS[target]()
+    if known := plane_target(target):
         train = np.stack([known.draw(samples, draws.generator(seed, draws.REAL)).T for seed in seeds])
         return RealPoints(train, known.draw(100_000, draws.generator(0, draws.SPLIT)), known, target)
-    if not Path(target).suffix:
-        given, named = f"--target {target or repr(target)}", ", ".join(PLANE_TARGETS)
-        raise BadInput(f"{given}: expected {named}, or a .npy, .csv or .txt file")
     train, held_out = _halves(f"--target {target}", read_points(target), seeds[0])
     return RealPoints(np.tile(train.T, (len(seeds), 1, 1)), held_out, None, Path(target).name)
 

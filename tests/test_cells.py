@@ -93,6 +93,33 @@ def test_times_count_from_the_start_of_the_run(tmp_path):
     assert 0 < result["cpu_seconds"] < time.process_time()
 
 
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
+    a = cell(tmp_path / "a")
+    (first,) = cells.run([a], HERE)
+    (a.folder / "result.json").write_text('{"steps')
+    (again,) = cells.run([a], HERE)
+    assert again["to_real"] == first["to_real"] and (a.folder / "result.json.damaged").exists()
+
+
+def test_a_cell_that_goes_on_under_another_commit_notes_it(tmp_path, monkeypatch):
+    a = cell(tmp_path / "a")
+    storage.save_config(a.folder, a.experiment, a.recipe, a.config)
+    (a.folder / ".left.tmp").touch()  # by a worker that was killed
+    now = storage.provenance() | {"commit": "c" * 40}
+    monkeypatch.setattr(storage, "provenance", lambda: now)
+    cells.play(a)
+    assert "ccccccc" in cells.commits(a.folder) and len(cells.commits(a.folder)) == 2
+    assert not list(a.folder.glob(".*"))
+
+
+def test_a_finished_study_needs_no_cluster(tmp_path):
+    results = cells.run([cell(tmp_path / "a")], HERE)
+    nobody = cells.Where.__new__(cells.Where)  # without the check that ray is installed
+    for name, value in {"workers": None, "address": "127.0.0.1:1", "shared": False}.items():
+        object.__setattr__(nobody, name, value)
+    assert cells.run([cell(tmp_path / "a")], nobody) == results
+
+
 def test_commits_of_a_run(tmp_path):
     files.write_json(tmp_path / "config.json", {"commit": "a" * 40, "resumed": [{"commit": "b" * 40 + "-dirty"}]})
     assert cells.commits(tmp_path) == {"aaaaaaa", "bbbbbbb + changes"}

@@ -41,9 +41,12 @@ def stub(monkeypatch, results):
     """Let `results(config)` be the numbers of a run, instead of training; returns the cells that were made."""
     made = []
 
-    def run_all(every, where):
+    def run_all(every, where, see=lambda *_: None):
         made.extend(every)
-        return [{"steps": 1} | results(cell.config) for cell in every]
+        found = [{"steps": 1} | results(cell.config) for cell in every]
+        for cell, result in zip(every, found, strict=True):
+            see(cell, result)
+        return found
 
     monkeypatch.setattr(cells, "run", run_all)
     monkeypatch.setattr(cells, "commits", lambda folder: {"abcdef0"})
@@ -83,7 +86,7 @@ def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
 
 def test_finished_runs_are_not_made_again(finished, monkeypatch):
     monkeypatch.setattr(cells, "play", lambda cell: pytest.fail("trained again"))
-    monkeypatch.setattr(cells.run, "__defaults__", (cells.play,))
+    monkeypatch.setattr(cells.run, "__defaults__", (cells.play, *cells.run.__defaults__[1:]))
     before = (finished / "compare.csv").read_bytes()
     assert run(FLAGS, "--out", finished) == 0 and (finished / "compare.csv").read_bytes() == before
 
@@ -194,8 +197,45 @@ def test_a_number_that_a_result_does_not_have_is_no_divergence(tmp_path, monkeyp
         monkeypatch, lambda config: {"modes": None} if config.target == "spiral" else {"modes": {"per_seed": [8] * 6}}
     )
     words = f"mixture_2d --vary target=ring,spiral r1=0,1 --metric modes --seeds 6 --out {tmp_path}"
-    with pytest.raises(files.BadInput, match="^--metric modes: target=spiral has none; the runs are kept"):
+    with pytest.raises(files.BadInput, match="^--metric modes: .*target=spiral.* has none; the run is kept"):
         study(words).run()
+
+
+def test_a_run_without_the_metric_ends_the_study_before_the_next_one(tmp_path, monkeypatch):
+    played = []
+
+    def play(cell):
+        played.append(cell)
+        files.write_json(cell.folder / "result.json", {"steps": cell.config.steps, "modes": None})
+
+    monkeypatch.setattr(cells.run, "__defaults__", (play, *cells.run.__defaults__[1:]))
+    words = f"mixture_2d --vary r1=0,1 --target spiral --metric modes --seeds 6 --workers 1 --out {tmp_path}"
+    for _ in range(2):  # the second time the run is there already
+        with pytest.raises(files.BadInput, match="^--metric modes: "):
+            study(words).run()
+    assert len(played) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "metric"),
+    [
+        ("pix2pix --vary l1=10,100 --pairs facades", "l1"),
+        ("cyclegan --vary cycle=1,10 --domain-a a --domain-b b", "cycle_a"),
+        ("cyclegan --vary cycle=1,10", "frechet_digit_distance"),
+    ],
+)
+def test_your_own_images_are_compared_by_a_number_that_needs_no_digits(words, metric):
+    assert study(words).metric == metric
+
+
+def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "run", lambda *_, **__: pytest.fail("trained"))
+    np.savetxt(tmp_path / "points.csv", np.random.default_rng(0).normal(size=(100, 2)))
+    words = f"mixture_2d --vary target={tmp_path}/points.csv,nowhere.csv loss=hinge,minimax --out {tmp_path / 'out'}"
+    with pytest.raises(files.BadInput, match="^--target nowhere.csv"):
+        study(words).run()
+    with pytest.raises(files.BadInput, match="^--target rnig: expected ring, grid, spiral"):
+        study("mixture_2d --vary target=ring,rnig r1=0,1")
 
 
 def test_values_stand_in_the_lines_as_they_were_typed_where_the_settings_no_longer_hold_them(tmp_path, monkeypatch):
@@ -286,8 +326,12 @@ def test_a_budget_counts_what_the_runs_of_an_earlier_command_took(tmp_path, monk
 
 
 def test_studies_with_other_flags_have_other_folders():
-    folders = {study(f"mixture_2d --vary r1=0,1 {flags}").folder for flags in ("", "--target grid", "--target ring")}
-    assert len(folders) == 3 and all(folder.parent == Path("runs/compare") for folder in folders)
+    words = ["r1=0,1", "r1=2,3", "r1=0,1 --target grid", "r1=0,1 --target ring"]
+    words += [f"r1=0,1 --generator-hidden {'8 ' * 100} {last}" for last in (8, 9)]
+    folders = {study(f"mixture_2d --vary {w}").folder for w in words}
+    folders |= {study(f"normal_1d --vary r1=0,1 --target-args {a} 1").folder for a in (-5, 5)}
+    assert len(folders) == 8 and all(folder.parent == Path("runs/compare") for folder in folders)
+    assert study("mixture_2d --vary r1=0,1").folder == study("mixture_2d --vary r1=0,1 --metric modes").folder
 
 
 # ---- too few seeds

@@ -264,7 +264,9 @@ def test_a_batch_must_be_shared_equally(monkeypatch, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "at least 1"), ("many", "a whole number"), (512, "no GPU, and")])
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "at least 1"), ("many", "a whole number"), (512, "this machine has")]
+)
 def test_more_devices_than_there_are(count, words, capsys, tmp_path):
     assert command(mnist_dcgan, *SMALL, "--batch", 512, "--devices", count, "--out", tmp_path / "run") == 2
     line = one_line(capsys)
@@ -293,6 +295,14 @@ def test_wrong_input_of_launch_is_one_line(words, complaint, capsys):
     with pytest.raises(SystemExit) as stop:
         launch.main(words.split())
     assert stop.value.code == 2 and complaint in one_line(capsys)
+
+
+def test_launch_refuses_a_folder_that_holds_a_run_before_it_starts_workers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "run", lambda *_: pytest.fail("started"))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(SystemExit) as stop:
+        launch.main(["--", "mnist_dcgan.py", "--out", str(tmp_path)])
+    assert stop.value.code == 2 and f"--out {tmp_path}: already holds a run" in one_line(capsys)
 
 
 def test_rows_of_a_batch_on_one_device_are_all_of_them():

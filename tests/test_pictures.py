@@ -73,7 +73,7 @@ def test_digits_are_the_1797_of_scikit_learn_in_full_contrast_split_once_and_for
     assert images.train.shape == (1437, 8, 8) and images.test.shape == (360, 8, 8) and images.name == "digits"
     assert {a.dtype for a in images[:4]} == {np.dtype(np.uint8)}
     assert (images.train.min(), images.train.max()) == (0, 255)
-    assert pictures.fingerprint(images) == "92356a22e7d71180"
+    assert files.fingerprint(images) == "92356a22e7d71180"
     for labels in (images.train_labels, images.test_labels):  # every digit in its share, within 4 standard errors
         share = np.bincount(labels, minlength=10) / len(labels)
         assert np.abs(share - 0.1).max() < 4 * np.sqrt(0.09 / len(labels))
@@ -106,9 +106,9 @@ def test_fingerprint_sees_every_pixel_label_and_the_split(tmp_path):
     others = [images._replace(test=pixels), images._replace(test_labels=labels)]
     split = [np.concatenate([images.train, images.test])[i] for i in (slice(31), slice(31, None))]
     others.append(images._replace(train=split[0], test=split[1]))
-    prints = [pictures.fingerprint(i) for i in (images, *others)]
+    prints = [files.fingerprint(i) for i in (images, *others)]
     assert len(set(prints)) == 4 and all(len(p) == 16 for p in prints)
-    assert pictures.fingerprint(images._replace(name="y")) == prints[0]
+    assert files.fingerprint(images._replace(name="y")) == prints[0]
 
 
 def test_pixels_reach_from_0_to_1():
@@ -127,13 +127,15 @@ def test_side_of_square_images():
         pictures.square_side(images, multiple_of=4)
 
 
-def test_triples_are_drawn_with_replacement_by_seed_and_stream():
-    triples = pictures.random_triples(1000, 50, 3)
-    assert triples.shape == (1000, 3) and triples.dtype == np.int32
-    assert set(np.unique(triples)) == set(range(50))
-    assert (triples == pictures.random_triples(1000, 50, 3)).all()
-    for other in (pictures.random_triples(1000, 50, 4), pictures.random_triples(1000, 50, 3, draws.EVALUATION)):
-        assert (triples == other).mean() < 0.1  # 1 in 50 by chance
+def test_triples_are_independent_and_a_function_of_seed_and_stream():
+    first, again, other = (pictures.random_triples(128_000, 60_000, seed) for seed in (0, 0, 1))
+    assert first.dtype == np.int32 and first.shape == (128_000, 3) and (first == again).all()
+    assert (first != other).mean() > 0.99 and (first[:, 0] != first[:, 1]).mean() > 0.99
+    assert 0 <= first.min() < 10 and 59_990 <= first.max() < 60_000
+    correlation = np.corrcoef(first.T)[np.triu_indices(3, 1)]
+    assert np.abs(correlation).max() < 5 / 128_000**0.5
+    evaluation = pictures.random_triples(128_000, 60_000, 0, draws.EVALUATION)
+    assert (first != evaluation).mean() > 0.99
 
 
 # ---- MNIST: from the environment, or downloaded
@@ -417,26 +419,3 @@ def test_whatever_is_wrong_with_the_last_header_is_told_before_the_first_picture
     monkeypatch.setattr(files, "read_png", Mock(side_effect=AssertionError))
     with pytest.raises(BadInput, match="zzz.png: not a PNG image that can be read"):
         pictures.read_folder("--pairs", tmp_path, seed=0)
-
-
-# ---- minibatches
-
-
-def test_minibatch_indices_show_every_image_each_epoch_in_a_new_order():
-    chosen = draws.minibatch_indices(1000, 3, 0, 8, 300)  # two epochs of four steps
-    for epoch in (chosen[:4], chosen[4:]):
-        indices, counts = np.unique(epoch, return_counts=True)
-        assert (indices == np.arange(1000)).all() and (counts == 2).sum() == 200 and counts.max() == 2
-    assert not (chosen[:4] == chosen[4:]).all()
-    assert not (chosen == draws.minibatch_indices(1000, 4, 0, 8, 300)).all()
-
-
-def test_minibatch_indices_do_not_depend_on_where_the_chunk_starts():
-    whole = draws.minibatch_indices(1000, 3, 0, 12, 300)
-    parts = [draws.minibatch_indices(1000, 3, first, count, 300) for first, count in ((0, 3), (3, 6), (9, 3))]
-    assert (whole == np.concatenate(parts)).all()
-
-
-def test_minibatch_indices_are_the_order_of_minibatches():
-    rows = np.arange(1000.0)[None, None]
-    assert (draws.minibatches(rows, [3], 5, 4, 300)[:, 0, 0] == draws.minibatch_indices(1000, 3, 5, 4, 300)).all()

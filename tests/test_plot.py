@@ -75,6 +75,28 @@ def test_an_interrupted_run_is_evaluated_for_its_figures(finished, tmp_path):
     assert not (folder / "result.json").exists()
 
 
+def test_a_run_that_was_stopped_before_its_first_evaluation_is_one_line(tmp_path, monkeypatch, capsys):
+    step, played = numpy_gan.adversarial_step, []
+
+    def until_12(*args):
+        played.append(step(*args))
+        return played[-1] if len(played) < 12 else (np.nan,) * 5
+
+    monkeypatch.setattr(numpy_gan, "adversarial_step", until_12)
+    flags = [flag for flag in NUMPY if not flag.startswith("--eval-every")]
+    assert quiet_command(numpy_gan, *flags, "--out", tmp_path / "run")[0] == 1
+    assert storage.steps(tmp_path / "run") == [10]
+    capsys.readouterr()
+    assert command(tmp_path / "run") == 2
+    assert "nothing was recorded since training began; resume the run first" in one_line(capsys)
+
+
+def test_training_that_diverged_has_no_figures(finished, tmp_path, capsys):
+    shutil.copytree(finished("by_hand"), tmp_path / "run")
+    files.write_json(tmp_path / "run" / "result.json", {"steps": 20, "stopped": "step 2: fake_error is nan"})
+    assert command(tmp_path / "run") == 2 and one_line(capsys).endswith("run: step 2: fake_error is nan\n")
+
+
 def test_a_result_of_fewer_steps_is_not_taken_for_the_runs(finished, tmp_path, monkeypatch):
     """A run that was finished, continued and interrupted has the result of its first part."""
     folder = tmp_path / "copy"

@@ -12,7 +12,7 @@ from helpers import without_times
 
 import gan_core as core
 from gan_core import tf
-from lab import files, runs, storage
+from lab import files, runs, signals, storage
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,24 @@ def test_signal_while_evaluating_stops_at_once_and_the_record_is_made_after_resu
     assert without_times(resumed.records) == without_times(whole.records)
 
 
+def test_checkpoints_are_saved_within_a_period_too_and_the_resumed_run_is_the_same(tmp_path):
+    """`--eval-every 6 --checkpoint-every 2`, and a kill in step 5."""
+    config, whole = Config(eval_every=6, checkpoint_every=2), runs.Run()
+    train(Counter(), whole, config)
+    with pytest.raises(runs.Stopped, match="the checkpoint of step 4 is kept"):
+        train(Counter(bad=4), runs.Run(tmp_path), config)
+    resumed = runs.Run(tmp_path, resume=True)
+    assert train(Counter(), resumed, config) == 15
+    assert without_times(resumed.records) == without_times(whole.records)
+
+
+def test_an_interruption_before_the_first_step_claims_no_checkpoint(tmp_path):
+    run = runs.Run(tmp_path)
+    expected = pytest.raises(runs.Stopped, match="interrupted at step 0 of 6, nothing is lost")
+    with expected, run.training(Counter().state, Config()):
+        raise signals.Interrupted(signal.SIGINT)
+
+
 def test_interrupt_outside_the_main_thread_is_not_caught():
     thread = threading.Thread(target=train, args=(Counter(), runs.Run()))  # signal.signal would raise there
     thread.start()
@@ -382,6 +400,15 @@ def test_what_is_known_of_the_data_is_kept(tmp_path):
     train(Counter(), run)
     (tmp_path / "data.json").write_text("garbage")
     assert runs.Run(tmp_path, reopen=True).data == {"name": "digits", "side": 8}  # the checkpoints keep it, too
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    counter, run = Counter(), runs.Run(tmp_path)
+    run.keep_data(name="digits", fingerprint="abc")
+    train(counter, run, Config(steps=2))
+    runs.Run(tmp_path, resume=True).keep_data(name="digits", fingerprint="abc")
+    with pytest.raises(files.BadInput, match="the data are not those of its first 2 steps: fingerprint abd"):
+        runs.Run(tmp_path, resume=True).keep_data(name="digits", fingerprint="abd")
 
 
 # ---- the result

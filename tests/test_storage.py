@@ -115,6 +115,14 @@ def test_every_checkpoint_damaged_is_bad_input_and_nothing_is_touched(saved):
     assert sorted(saved.rglob("*")) == before
 
 
+def test_a_checkpoint_for_which_there_is_no_memory_now_is_not_damaged(saved, monkeypatch):
+    monkeypatch.setattr(files, "free_memory", lambda: 10)
+    before = sorted(saved.rglob("*"))
+    with pytest.raises(BadInput, match=r"ckpt-40.npz: .* and only 10 bytes of memory are free"):
+        storage.Checkpoints(saved).newest()
+    assert sorted(saved.rglob("*")) == before
+
+
 def test_checkpoint_under_another_name_is_damaged(saved):
     path_of(saved, 40).rename(path_of(saved, 50))
     assert storage.Checkpoints(saved).newest().step == 30
@@ -351,6 +359,14 @@ def test_new_folder_is_empty_and_never_another_runs(tmp_path):
         storage.folder_for("x", 3, str(folder))
     with pytest.raises(BadInput, match="--out ''"):
         storage.folder_for("x", 3, "")
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = storage.folder_for("normal_1d", 3)
+    monkeypatch.setattr(storage, "folder_for", lambda *_: first)
+    folders = [storage.new_folder("normal_1d", 3)[0] for _ in range(3)]
+    assert [folder.name.removeprefix(first.name) for folder in folders] == ["", "-2", "-3"]
 
 
 def test_default_folder_names_experiment_time_and_seed():
