@@ -1,6 +1,6 @@
 """What methods without a GAN score on MNIST, by the metrics of the GANs: rows of docs/results/mnist.md.
 
-Each method makes 10,000 images from the first 50,000 training images; the last 10,000 choose the window of the KDE.
+Each method makes 10,000 images from the first 50,000 training images; the next 1000 choose the window of the KDE.
 Its result is kept in runs/quality_mnist/, and a method whose result is there is not run again.
 """
 

@@ -7,6 +7,8 @@ Each fault hits a run as a user starts it. The run is then resumed, as often as 
 was never disturbed: every array of the last checkpoint, log.jsonl, result.json and every snapshot have to hold the
 same bits, times aside. Between the two nothing may be torn, and no more than one interval between checkpoints may be
 lost; at the end no temporary file, lock or damaged file may be left.
+
+A full disk is one that the study mounts itself. This needs Linux, where every user may do so in a user namespace.
 """
 
 from __future__ import annotations
@@ -60,15 +62,18 @@ def go_on(name: str, folder: Path) -> subprocess.Popen:
     return start(name, folder, resume=(folder / "config.json").exists())
 
 
-def finish(name: str, folder: Path) -> str:
-    """Resume until the end; returns what was said on standard error. A settings file that is refused is deleted."""
-    said = ""
+def finish(name: str, folder: Path) -> tuple[str, str]:
+    """Resume until the end; returns what was said on standard output and on standard error.
+
+    A settings file that is refused is deleted.
+    """
+    screen = said = ""
     for _ in range(3):
         process = go_on(name, folder) if not said else start(name, folder, resume=True)
-        _, error = process.communicate()
-        said += error
+        output, error = process.communicate()
+        screen, said = screen + output, said + error
         if process.returncode == 0:
-            return said
+            return screen, said
         if "Traceback" in error or error.count("\n") != 1 or "delete it" not in error:
             raise AssertionError(f"resuming ended with {process.returncode}: {error}")
         (folder / "config.json").unlink()  # what the line on the screen advises
@@ -216,6 +221,13 @@ def full_disk(name: str, whole: Whole, folder: Path, rng: random.Random) -> int:
     return 1
 
 
+def require_disks() -> None:
+    """SystemExit if `full_disk` cannot mount its disk here."""
+    mount = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()]
+    if not shutil.which(mount[0]) or subprocess.run(mount, capture_output=True).returncode:
+        sys.exit("disk full: needs Linux with user namespaces in which `unshare` may mount a disk; try --only")
+
+
 MAKING = threading.Lock()
 
 
@@ -285,10 +297,11 @@ def study(title: str, kind: Kind, wholes: dict[str, Whole], wanted: int, jobs: i
         name, rng = kind.scripts[k % len(kind.scripts)], random.Random(f"{title} {k}")
         folder = work / f"{kind.fault.__name__}-{k}"
         hits = kind.fault(name, wholes[name], folder, rng)
-        said = finish(name, folder)
+        screen, said = finish(name, folder)
         lost = compare(wholes[name].contents, folder)
         if not kind.damages:
             assert not lost, f"{folder}: lost {lost}"
+        assert not lost or "damaged" in screen, f"{folder}: lost {lost}, and nothing on the screen says so"
         require_no_litter(folder, [p.name for p in folder.rglob("*.damaged*")] if kind.damages else ())
         total.update(hits=hits, runs=1, lost=len(lost))
         told.update(refused=bool(said), aside=any(folder.rglob("*.damaged*")))
@@ -340,6 +353,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time (default: 2)")
     parser.add_argument("--only", choices=[kind.fault.__name__ for kind in KINDS.values()], help="one kind of fault")
     args = parser.parse_args()
+    if args.only in (None, full_disk.__name__):
+        require_disks()
     made, began = pages.line(__file__), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         work, wholes = Path(temporary), {}

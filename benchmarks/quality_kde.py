@@ -48,7 +48,8 @@ the 10% and the 90% quantile of the GAN's. The width of the estimate's kernel is
 cross-validation; "Scott" is the default of `scipy.stats.gaussian_kde`. Which of the GAN and the first estimate is
 better is decided seed by seed, by Wilcoxon's signed-rank test at the level .05; a tie is what it cannot tell apart.
 "Lost modes" counts the seeds that lose more than 5% of the real mass. A column is split once, and its seeds differ in
-the first weights, batches and latents alone.
+the first weights, batches and latents alone. On a column, better means on this split. Each test has the level .05: of
+35, one or two may claim a difference by chance.
 """
 
 

@@ -3,6 +3,8 @@
     MNIST_NPZ=mnist.npz python benchmarks/quality_mnist.py > docs/results/mnist.md     five hours on two cores
 
 Each row is made of runs in runs/quality_mnist/: finished ones are not run again, interrupted ones resume.
+Install the package ray first: the minutes on the page are those of runs that have a core each. Without ray one run
+after the other has all cores.
 """
 
 from pathlib import Path

@@ -5,6 +5,8 @@
 An hour on two cores.
 
 Each column is made of runs in runs/quality_translation/: finished ones are not run again, interrupted ones resume.
+Install the package ray first: the minutes on the page are those of runs that have a core each. Without ray one run
+after the other has all cores.
 """
 
 import numpy as np

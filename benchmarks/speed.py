@@ -1,26 +1,30 @@
 """All times as one page: runs the speed_*.py programs one after the other, as Markdown for docs/results/speed.md.
 
-    python benchmarks/speed.py > docs/results/speed.md             about half an hour on two cores
+    python benchmarks/speed.py > docs/results/speed.md             more than an hour on two cores
     python benchmarks/speed.py --only speed_numpy_gan.py           one section, or several
 
-jax and torch are worth installing: where they are missing, the tables say that a contender was skipped. The texts
-below the tables hold numbers that no program prints; look at them again when the tables have moved.
+It needs chromium for the live page and the package ray for the workers of compare.py. jax and torch are worth
+installing: where they are missing, the tables say that a contender was skipped. The texts below the tables hold
+numbers that no program prints; look at them again when the tables have moved.
 """
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pages
+from browser import CHROMIUM
 
 HEAD = """# Times
 
-Each table was made by the command above it, all in one run on a shared server without a GPU. Every contender runs in
-a process of its own. They take turns, three times over (in the plane twice), and the tables hold medians and ranges,
-because absolute times swing on a shared machine. The numbers in the texts below the tables were measured by hand, on
-two cores of an Intel Xeon with AVX-512 and AMX, at commit af00cfb.
+Each table was made by the command above it, all in one run on a shared server without a GPU. In the tables with a
+column "spread" every contender runs in a process of its own. They take turns, three times over (in the plane twice),
+and the tables hold medians and ranges, because absolute times swing on a shared machine. Times of whole commands are
+medians of three runs; how the cost grows was measured once. The numbers in the texts below the tables were measured
+by hand, on two cores of an Intel Xeon with AVX-512 and AMX, at commit af00cfb.
 """
 SECTIONS = {  # program and flags -> its part of the page
     "speed_commands.py": """
@@ -95,8 +99,8 @@ devices ([gpu.md](../gpu.md)).
 
 {table}
 
-Many seeds share the fixed cost of a step; from 16 on two cores train, and a third thread draws. Small batches and
-narrow layers pay for the start of each operation. With 256 units the step reached 68 GFLOP/s, with 512 it reached 89.
+Many seeds share the fixed cost of a step; from 8 on two cores train, and a third thread draws. Small batches and
+narrow layers pay for the start of each operation.
 """,
     "speed_numpy_gan.py": """
 ## The GAN with gradients by hand
@@ -105,7 +109,7 @@ narrow layers pay for the start of each operation. With 256 units the step reach
 
 {table}
 
-Keras in a compiled function is as fast or faster; the code by hand is there to be read.
+Keras in a compiled function takes about as long; the code by hand is there to be read.
 """,
 }
 
@@ -131,6 +135,10 @@ def main() -> None:
     names = [command.split()[0] for command in SECTIONS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="run these programs (default: all)")
     only = parser.parse_args().only
+    missing = {"speed_live.py": not CHROMIUM, "speed_cells.py": not importlib.util.find_spec("ray")}
+    for name, what in (("speed_live.py", "chromium"), ("speed_cells.py", "the package ray")):
+        if name in only and missing[name]:
+            sys.exit(f"{name} needs {what}; install it, or name the other programs with --only")
     made = pages.line(__file__)
     print(HEAD, end="", flush=True)
     for command, text in SECTIONS.items():

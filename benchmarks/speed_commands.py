@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import processor
+from pages import ROOT, processor
 
 TRAININGS = (
     "normal_1d.py",
@@ -29,10 +29,8 @@ TRAININGS = (
     "mnist_dcgan.py --data digits --steps 200",
     "numpy_gan.py --steps 2000",
 )
-COMMANDS = {
-    "`normal_1d.py`, its help": "normal_1d.py --help",
-    "`normal_1d.py`, a wrong flag": "normal_1d.py --steps no",
-}
+WRONG = "normal_1d.py --steps no"
+COMMANDS = {"`normal_1d.py`, its help": "normal_1d.py --help", "`normal_1d.py`, a wrong flag": WRONG}
 COMMANDS |= {f"`{words}`": words for words in TRAININGS}
 
 
@@ -46,20 +44,25 @@ class Cost(NamedTuple):
 
 
 def measured(words: str, cache: Path) -> Cost:
-    """Run a command once."""
+    """Run a command once. SystemExit: it failed; what it said is shown."""
     script, *flags = words.split()
     with tempfile.TemporaryDirectory() as folder:
         out = [] if "--help" in flags else ["--out", f"{folder}/run"]
-        command = [sys.executable, "-u", f"experiments/{script}", *flags, *out]
+        command = [sys.executable, "-u", str(ROOT / "experiments" / script), *flags, *out]
         environment = os.environ | {"GAN_LABORATORY_CACHE": str(cache)}
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         assert process.stdout
-        process.stdout.readline()
-        first_line = time.perf_counter() - start
-        process.stdout.read()
-        _, _, usage = os.wait4(process.pid, 0)
-    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, first_line, usage.ru_maxrss / 1000)
+        with process.stdout as screen:
+            said = screen.readline()
+            first_line = time.perf_counter() - start
+            said += screen.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != (2 if words == WRONG else 0):
+        sys.exit(f"{words} failed with exit code {process.returncode}:\n{said.decode()}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, first_line, usage.ru_maxrss / 1000)
 
 
 def main() -> None:

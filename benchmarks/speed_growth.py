@@ -1,11 +1,15 @@
 """How the cost grows with the work: seeds, steps, batch and width, in one figure, docs/figures/growth.png.
 
-    python benchmarks/speed_growth.py               about 5 minutes
+    python benchmarks/speed_growth.py               about 8 minutes
 
 Measured is the training of `normal_1d.py --recipe classic` (the width: of `mixture_2d.py --recipe classic`), without
 compilation and with next to no evaluation: microseconds for each unit of work, which is flat where nothing is wasted.
+Each point is measured once, in a process of its own: small games hold their whole process to one core.
 """
 
+import argparse
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +29,9 @@ def by_seeds(seeds: int) -> float:
 
 
 def by_steps(steps: int) -> float:
-    """Microseconds of a step in a run of so many steps."""
-    return 1e6 * many_seeds.ours(normal_1d, ONE, steps)
+    """Microseconds of a step in a run of so many steps, the first ones included."""
+    config = replace(ONE, steps=steps, eval_every=steps, eval_samples=100, checkpoint_every=steps)
+    return 1e6 * normal_1d.train(config).run.train_seconds / steps
 
 
 def by_batch(batch: int) -> float:
@@ -50,11 +55,25 @@ PANELS: dict[str, tuple[Callable[[int], float], tuple[int, ...], str]] = {
 }
 
 
+def alone(name: str, value: int) -> float:
+    """A point of a panel, measured in a process of its own. SystemExit: it failed, and has said why."""
+    command = [sys.executable, __file__, "--only", name, str(value)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return float(done.stdout.split()[-1])
+
+
 def main() -> None:
     """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)  # what `alone` starts
+    if only := parser.parse_args().only:
+        print(PANELS[only[0]][0](int(only[1])))
+        return
     fig, axes = style.panels(len(PANELS), 4, 3.0, 2.7)
-    for ax, (name, (measure, values, unit)) in zip(axes, PANELS.items(), strict=True):
-        costs = [measure(value) for value in values]
+    for ax, (name, (_, values, unit)) in zip(axes, PANELS.items(), strict=True):
+        costs = [alone(name, value) for value in values]
         print(
             f"{name} ({unit}): " + ", ".join(f"{v:,}: {c:.3g}" for v, c in zip(values, costs, strict=True)),
             flush=True,

@@ -10,6 +10,7 @@ its change to the first picture that shows it, while the game plays on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -42,7 +43,7 @@ def played(browser: Browser, seconds: float) -> tuple[float, float, float, float
 
 
 def latencies(browser: Browser) -> list[float]:
-    """Milliseconds from a change of learning rate, R1 or seed to the first picture that shows it."""
+    """Milliseconds from a change of G's learning rate, R1 or D's rate to the first picture that shows it."""
     change = """(name, value) => { const e = document.querySelector(`[name="${name}"]`); e.value = value;
         e.dispatchEvent(new Event("input", {bubbles: true})); }"""
     for k in range(10):
@@ -68,10 +69,12 @@ def main() -> None:
         began = time.perf_counter()
         command = [sys.executable, str(ROOT / "experiments/live.py"), "--no-browser", "--port", "0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert server.stdout
-        address = next(line.strip() for line in server.stdout if line.startswith("http"))
-        browser = Browser(Path(folder, "browser"))
-        try:
+        with contextlib.ExitStack() as stack:
+            assert server.stdout
+            for end in (server.stdout.close, server.wait, server.terminate):  # the last one first
+                stack.callback(end)
+            address = next(line.strip() for line in server.stdout if line.startswith("http"))
+            browser = stack.enter_context(contextlib.closing(Browser(Path(folder, "browser"))))
             browser.open(address)
             browser.until("live.frames > 0")
             first = time.perf_counter() - began
@@ -89,11 +92,6 @@ def main() -> None:
             played(browser, 60 * minutes)
             grown = memory(process) / start - 1
             answered = latencies(browser)
-        finally:
-            browser.close()
-            server.terminate()
-            server.wait()
-            server.stdout.close()
         after = script_rate(Path(folder, "after"))
     ratio = rate / statistics.mean((before, after))
     print(f"first frame {first:.1f} s after the command, ready to play {compiled:.1f} s")

@@ -6,8 +6,9 @@
 Networks of three sizes, all with ReLU, G with four hidden layers and D with three: 16 units in a layer, as in GANs
 that run in a browser; 64, as in the script; 400, as in PacGAN. The same work on both sides: non-saturating loss, Adam
 1e-4, one update of each player per step on 100 of 100,000 real points and 100 fakes; drawing random numbers is
-included. Each contender runs in a process of its own. They take turns, `repeats` times, and the table holds medians
-and ratios, because absolute times swing on a shared machine.
+included: 16 bits each and shuffled epochs in ours, 32 bits and draws with replacement in JAX. Each contender runs in
+a process of its own. They take turns, `repeats` times, and the table holds medians and ratios, because absolute times
+swing on a shared machine.
 """
 
 import itertools

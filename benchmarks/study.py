@@ -17,7 +17,8 @@ def runs_of(
 ) -> list[dict]:
     """The results of runs of an experiment's script, one for each seed; those that are not there yet are made.
 
-    With the package ray as many are made at the same time as there are cores, otherwise one after the other.
+    With the package ray as many are made at the same time as there are cores, otherwise one after the other. A run
+    that diverged ends the program in one line.
 
     Args:
         study: the folder of the runs, within runs/.
@@ -32,7 +33,9 @@ def runs_of(
             config = cli.shrunk(cli.parsed(module.RECIPES, "", flags).config)
             made.append(cells.Cell(script, recipe, config, Path("runs", study, f"{script}-{recipe}-{seed}")))
         found = cells.run(made, cells.Where())
-    for cell in made:
+    for cell, result in zip(made, found, strict=True):
+        if "stopped" in result:
+            sys.exit(f"{cell.folder}: {result['stopped']}")
         note_commits(cell.folder)
     return found
 
@@ -60,5 +63,5 @@ def row(*cells: object) -> str:
 
 
 def minutes(results: Sequence[dict]) -> str:
-    """Training time of the fastest run, because the others shared their core."""
+    """Training time of the fastest run. With ray each has a core, which it may share with other programs."""
     return f"{min(r['train_seconds'] for r in results) / 60:.1f}"

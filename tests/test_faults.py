@@ -1,10 +1,15 @@
-"""Faults of a whole run, by its command line: signals, damage, a second writer, figures that cannot be drawn."""
+"""Faults of a whole run, by its command line: signals, damage, a second writer, figures that cannot be drawn.
+
+At the end: what the study of benchmarks/faults.py asks for.
+"""
 
 import errno
 import os
 import signal
+import subprocess
 import sys
 
+import faults
 import numpy as np
 import pytest
 from helpers import command, one_line, without_times
@@ -205,3 +210,49 @@ def test_closed_screen_is_one_line(half, monkeypatch, capsys):
         patch.setattr(sys, "stdout", Closed())
         assert resume(half) == 1
     assert one_line(capsys) == f"standard output: broken pipe; continue with --resume {half}\n"
+
+
+# ---- the study
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_study_ends_where_something_is_lost_and_nothing_says_so(said, tmp_path, monkeypatch):
+    words = "log.jsonl: line 3 damaged; 8 lines are kept" if said else "resuming at step 20 of 40"
+    printing = [sys.executable, "-S", "-c", f"print({words!r})"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    monkeypatch.setattr(faults, "start", lambda *_, **__: subprocess.Popen(printing, **pipes))
+    monkeypatch.setattr(faults, "compare", lambda whole, folder: {"log of step 3"})
+
+    def fault(name, whole, folder, rng):
+        folder.mkdir()
+        return 1
+
+    kind = faults.Kind(fault, ("numpy_gan",), 1, damages=True)
+    whole = faults.Whole({}, 1.0, tmp_path / "whole")
+
+    def row():
+        return faults.study("damage", kind, {"numpy_gan": whole}, 1, 1, tmp_path)
+
+    if said:
+        assert row().startswith("| damage | 1 | 1 | 1 of 1 | 1 log lines or snapshots, each said on the screen;")
+    else:
+        with pytest.raises(AssertionError, match="log of step 3.*nothing on the screen says so"):
+            row()
+
+
+def test_study_says_at_once_that_it_cannot_mount_a_disk(tmp_path, monkeypatch):
+    def start(*_, **__):
+        raise RuntimeError("a run was started")
+
+    monkeypatch.setattr(faults, "start", start)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["faults.py"])
+    for unshare in (None, "#!/bin/sh\nexit 1\n"):  # it is missing; it is forbidden
+        if unshare:
+            (tmp_path / "unshare").write_text(unshare)
+            (tmp_path / "unshare").chmod(0o755)
+        with pytest.raises(SystemExit, match="^disk full: needs Linux .*--only$"):
+            faults.main()
+    monkeypatch.setattr(sys, "argv", ["faults.py", "--only", "kills"])
+    with pytest.raises(RuntimeError, match="a run was started"):
+        faults.main()

@@ -1,15 +1,25 @@
-"""Which pages of results are stale: benchmarks/pages.py in a small repository, and that every page has a command."""
+"""Which pages of results are stale: benchmarks/pages.py in a small repository, and that every page has a command.
 
+Also what makes the page of times, and the runs behind a page.
+"""
+
+import io
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
+import many_seeds
 import pages
 import pytest
 import quality_losses
 import speed
+import speed_commands
+import speed_growth
+import speed_live
 import study
 
 from experiments import compare, normal_1d
@@ -231,17 +241,29 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
     monkeypatch.setattr(study, "COMMITS", set())
     monkeypatch.chdir(tmp_path)
     first, second = {"commit": "a" * 40}, {"commit": "b" * 40 + "-dirty", "step": 5}
+    result = {"steps": normal_1d.Config.steps, "kl": 1}
 
     def line_after(seed, config):
         run = f"runs/table/normal_1d-stable-{seed}"
-        write(tmp_path, {f"{run}/config.json": json.dumps(config), f"{run}/result.json": '{"kl": 1}'})
-        assert study.runs_of("table", normal_1d, [seed]) == [{"kl": 1}]  # it is finished
+        write(tmp_path, {f"{run}/config.json": json.dumps(config), f"{run}/result.json": json.dumps(result)})
+        assert study.runs_of("table", normal_1d, [seed]) == [result]  # it is finished
         return study.runs_line()
 
     assert line_after(0, first) == "The runs were made at commit aaaaaaa."
     assert line_after(1, first | {"resumed": [second]}) == "The runs were made at commits aaaaaaa, bbbbbbb + changes."
     assert pages.RUNS.findall(line_after(2, {"commit": None})) == ["aaaaaaa, bbbbbbb + changes, unknown"]
     assert not pages.COMMIT.fullmatch("unknown")
+
+
+def test_run_that_diverged_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.chdir(tmp_path)
+    for seed, fate in enumerate(({}, {"stopped": "step 7: generator_loss is nan"})):
+        result = {"steps": normal_1d.Config.steps} | fate
+        run = f"runs/table/normal_1d-stable-{seed}"
+        write(tmp_path, {f"{run}/config.json": '{"commit": null}', f"{run}/result.json": json.dumps(result)})
+    with pytest.raises(SystemExit, match=r"^runs/table/normal_1d-stable-1: step 7: generator_loss is nan$"):
+        study.runs_of("table", normal_1d, range(2))
 
 
 def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path, monkeypatch):
@@ -320,3 +342,90 @@ def test_every_speed_program_is_in_the_page_of_times():
     programs = {path.name for path in (PROJECT / "benchmarks").glob("speed_*.py")}
     assert {command.split()[0] for command in speed.SECTIONS} == programs
     assert all({"{command}", "{table}"} <= set(re.findall(r"{\w+}", text)) for text in speed.SECTIONS.values())
+
+
+# ---- the programs of the page of times
+
+
+def test_speed_says_at_once_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "CHROMIUM", None)
+    monkeypatch.setattr(sys, "argv", ["speed.py"])
+    with pytest.raises(SystemExit, match=r"^speed_live\.py needs chromium; .*--only$"):
+        speed.main()
+    monkeypatch.setattr(speed.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--only", "speed_cells.py"])
+    with pytest.raises(SystemExit, match=r"^speed_cells\.py needs the package ray; .*--only$"):
+        speed.main()
+    assert capsys.readouterr().out == ""
+
+
+def test_live_page_that_is_measured_ends_if_there_is_no_browser(monkeypatch):
+    class Server:
+        stdout, ended = io.StringIO("http://127.0.0.1:1\n"), []
+
+        def terminate(self):
+            self.ended.append("terminate")
+
+        def wait(self):
+            self.ended.append("wait")
+
+    def none(folder):
+        raise TypeError("no chromium")
+
+    server = Server()
+    monkeypatch.setattr(speed_live, "script_rate", lambda folder: 1.0)
+    monkeypatch.setattr(speed_live.subprocess, "Popen", lambda *_, **__: server)
+    monkeypatch.setattr(speed_live, "Browser", none)
+    monkeypatch.setattr(sys, "argv", ["speed_live.py"])
+    with pytest.raises(TypeError, match="no chromium"):
+        speed_live.main()
+    assert server.ended == ["terminate", "wait"] and server.stdout.closed
+
+
+@pytest.mark.parametrize(("words", "code", "works"), [("a.py", 0, True), ("a.py", 3, False), ("wrong", 2, True)])
+def test_command_that_fails_is_not_timed(words, code, works, tmp_path, monkeypatch):
+    write(tmp_path, {"experiments/a.py": f"import sys\nprint('one')\nprint('two')\nsys.exit({code})\n"})
+    monkeypatch.setattr(speed_commands, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    if words == "wrong":
+        words = "a.py --steps no"
+        monkeypatch.setattr(speed_commands, "WRONG", words)
+    if works:
+        cost = speed_commands.measured(words, tmp_path)
+        assert 0 < cost.first_line <= cost.wall
+    else:
+        with pytest.raises(SystemExit, match="^a.py failed with exit code 3:\none\ntwo\n$"):
+            speed_commands.measured(words, tmp_path)
+
+
+def test_each_point_of_the_growth_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch, capsys):
+    program = tmp_path / "growth.py"
+    program.write_text(
+        "import sys\nassert sys.argv[1:3] == ['--only', 'steps']\nprint('words')\nprint(sys.argv[3])\n"
+    )
+    monkeypatch.setattr(speed_growth, "PANELS", {"steps": (lambda value: 2.0 * value, (1, 7), "us")})
+    monkeypatch.setattr(speed_growth, "plots", MagicMock())
+    monkeypatch.setattr(speed_growth, "style", MagicMock(panels=lambda *_: (None, [MagicMock()])))
+    monkeypatch.setattr(sys, "argv", ["speed_growth.py", "--only", "steps", "7"])
+    speed_growth.main()
+    assert capsys.readouterr().out == "14.0\n"
+    monkeypatch.setattr(speed_growth, "__file__", str(program))
+    monkeypatch.setattr(sys, "argv", ["speed_growth.py"])
+    speed_growth.main()
+    assert capsys.readouterr().out == "steps (us): 1: 1, 7: 7\n"
+    program.write_text("import sys\nsys.exit(3)\n")
+    with pytest.raises(SystemExit, match="3"):
+        speed_growth.main()
+
+
+def test_the_middle_third_of_the_steps_is_timed():
+    """Before it batches are drawn outside the clock, after it there are none left to draw."""
+    records = [{"step": 100 * k, "train_seconds": seconds} for k, seconds in enumerate((0, 5, 7, 20))]
+    asked = []
+
+    def train(config):
+        asked.append(config)
+        return SimpleNamespace(run=SimpleNamespace(records=records, train_seconds=20))
+
+    assert many_seeds.ours(SimpleNamespace(train=train), normal_1d.CLASSIC, 100) == 0.02
+    assert [(c.steps, c.eval_every, c.checkpoint_every) for c in asked] == [(300, 100, 100)]
