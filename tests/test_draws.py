@@ -9,6 +9,14 @@ from scipy import stats
 from lab import draws
 
 
+def test_streams_and_random_numbers_are_those_of_published_runs():
+    streams = draws.REAL, draws.WEIGHTS, draws.ORDER, draws.LATENT, draws.MIX, draws.EVALUATION, draws.SPLIT
+    assert (*streams, draws.SHIFT, draws.DROPOUT, draws.STACK, draws.JITTER) == tuple(range(11))
+    assert draws.random_bits(1, draws.LATENT, 5, 1, 4).tolist() == [[1876, 48783, 34040, 18472]]
+    assert draws.minibatch_indices(10, 1, 3, 1, 4).tolist() == [[0, 5, 8, 6]]
+    assert draws.generator(1, draws.WEIGHTS).integers(100, size=4).tolist() == [21, 7, 28, 98]
+
+
 def test_random_bits_of_a_step_do_not_depend_on_where_the_chunk_starts():
     whole = draws.random_bits(3, draws.LATENT, 0, 20, 37)
     parts = [draws.random_bits(3, draws.LATENT, first, 5, 37) for first in (0, 5, 10, 15)]
@@ -51,6 +59,11 @@ def test_minibatches_do_not_depend_on_where_the_chunk_starts():
     whole = draws.minibatches(rows, [0, 1], 0, 12, 300)
     parts = [draws.minibatches(rows, [0, 1], first, count, 300) for first, count in ((0, 3), (3, 6), (9, 3))]
     assert (whole == np.concatenate(parts)).all()
+
+
+def test_minibatch_indices_are_the_order_of_minibatches():
+    rows = np.arange(1000.0)[None, None]
+    assert (draws.minibatches(rows, [3], 5, 4, 300)[:, 0, 0] == draws.minibatch_indices(1000, 3, 5, 4, 300)).all()
 
 
 def test_batch_larger_than_the_data_repeats_it():
@@ -109,7 +122,7 @@ def test_latent_lattice_of_mixed_latents_has_the_quantiles_of_each_coordinate(la
         np.testing.assert_allclose([row.min(), row.max()], ends, atol=0.15)
 
 
-# ---- points from files
+# ---- interpolation, parts, categories
 
 
 def test_interpolation_keeps_the_length_of_latents():

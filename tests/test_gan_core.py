@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import assert_first_gradients
 from scipy.special import expit
 from scipy.stats import norm
 
@@ -82,13 +83,6 @@ def test_mlp_is_the_matrix_product_written_out():
     expected = w2 @ np.maximum(w1 @ x + b1, 0) + b2
     assert np.allclose(core.mlp(x, weights, tf.nn.relu), expected, rtol=1e-5)
     assert [w.shape for w in weights] == [(3, 2), (3, 1), (1, 3), (1, 1)]
-
-
-@pytest.mark.parametrize(("init", "scale", "bias"), [("normal", 1, 1), ("he", 0.2, 0)])
-def test_initialisation_has_the_standard_deviations_it_says(init, scale, bias):
-    w, b = core.mlp_weights(np.random.default_rng(0), (50, 400), init)
-    assert w.numpy().std() == pytest.approx(scale, rel=4 / np.sqrt(2 * 20_000))  # 4 standard errors
-    assert b.numpy().std() == pytest.approx(bias, rel=4 / np.sqrt(2 * 400))
 
 
 def test_latents_have_the_distribution_they_say():
@@ -222,28 +216,26 @@ def test_xla_and_graph_mode_agree():
 )
 def test_penalty_in_the_step_looks_at_its_own_samples(name, expected):
     """D(x) = 3 x^2 has slope 6 x: 6 and 2 on the real samples, 18 and 6 on the fakes, 12 and 4 half-way."""
-    wasserstein = core.LOSSES["wasserstein"]
-    rules = core.Rules(lambda x, w: w[0] * x * x, None, wasserstein, None, None, **{name: 0.7})
+    settings = {name: 0.7, "penalty_schedule": lambda step: tf.cast(step, tf.float32)}
+    rules = core.Rules(lambda x, w: w[0] * x * x, None, core.LOSSES["wasserstein"], None, None, **settings)
     real, fake = tf.constant([[1.0, 1 / 3]]), tf.constant([[3.0, 1.0]])
     batch = {"x": real, "mix": tf.constant([[0.5, 0.5]])}
-    loss, total = core.discriminator_loss(rules, [tf.constant(3.0)], batch, fake, tf.constant(1))
+    loss, total = core.discriminator_loss(rules, [tf.constant(3.0)], batch, fake, tf.constant(3))
     assert float(tf.squeeze(loss)) == pytest.approx(3 * (5 - 5 / 9), rel=1e-6)  # without the penalty
-    assert float(total - tf.squeeze(loss)) == pytest.approx(0.7 * expected, rel=1e-6)
+    assert float(total - tf.squeeze(loss)) == pytest.approx(3 * 0.7 * expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("schedule", "rests"), [("rate_schedule_g", "generator"), ("rate_schedule_d", "discriminator")]
 )
 def test_rate_schedule_is_one_players_alone(schedule, rests):
-    games = {n: play(steps=n, jit_compile=False, **{schedule: lambda step: tf.zeros([])})[0] for n in (1, 20)}
-    moving, _ = play(steps=20, jit_compile=False)
-    for first, still, moved in zip(
-        *(getattr(game, rests).weights for game in (*games.values(), moving)), strict=True
-    ):
-        assert (first.numpy() == still.numpy()).all() and (still.numpy() != moved.numpy()).all()
-    (other,) = {"generator", "discriminator"} - {rests}
-    for first, later in zip(*(getattr(game, other).weights[::2] for game in games.values()), strict=True):
-        assert (first.numpy() != later.numpy()).any()
+    """The factor is 0 from step 1 on, which is the first one."""
+    settings = {"jit_compile": False, schedule: lambda step: tf.cast(step < 1, tf.float32)}
+    game, _ = play(seeds=(0,), steps=2, only=0, **settings)
+    rng = np.random.default_rng([0, 2])
+    for player, sizes in (("discriminator", (1, 4, 1)), ("generator", (2, 3, 1))):
+        for first, weight in zip(core.mlp_weights(rng, sizes, "normal"), getattr(game, player).weights, strict=True):
+            assert np.array_equal(first, weight) == (player == rests)
 
 
 @pytest.mark.parametrize("settings", [{}, {"r1": 0.3}, {"r2": 0.3}, {"gradient_penalty": 0.3}], ids=str)
@@ -284,25 +276,33 @@ def test_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient
     assert game.step.numpy() == 1
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("simultaneous", [False, True])
-def test_generator_plays_against_the_discriminator_it_sees_and_minimises_its_own_loss(simultaneous, jit_compile):
+@pytest.mark.parametrize(
+    ("name", "simultaneous", "jit_compile"),
+    [
+        ("minimax", False, False),
+        ("minimax", True, False),
+        ("minimax", True, True),  # what XLA compiles without `simultaneous` is compared with a graph above
+        ("relativistic_paired", False, False),
+    ],
+)
+def test_generator_plays_against_the_discriminator_it_sees_and_minimises_its_own_loss(
+    name, simultaneous, jit_compile
+):
     """D after its update or, if both move at once, before it."""
-    game, losses = play(seeds=(0,), steps=1, only=0, jit_compile=jit_compile, simultaneous=simultaneous)
+    game, losses = play(name, seeds=(0,), steps=1, only=0, jit_compile=jit_compile, simultaneous=simultaneous)
     rng = np.random.default_rng([0, 1])
-    rng.normal(1, 1, (1, 1, 16))
-    z = rng.normal(0, 1, (1, 2, 16))[0].astype("f")
+    x, z = (rng.normal(mean, 1, (1, n, 16))[0].astype("f") for mean, n in ((1, 1), (0, 2)))
     rng = np.random.default_rng([0, 2])
     d, g = (core.mlp_weights(rng, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1)))
     seen = d if simultaneous else game.discriminator.weights
 
     def loss(weights):
         fake = core.mlp(z, weights, tf.nn.softplus)
-        logits = core.mlp(fake, seen, tf.nn.softplus)
-        return float(tf.reduce_mean(tf.math.log_sigmoid(-logits)))
+        real_logits, fake_logits = (core.mlp(v, seen, tf.nn.softplus) for v in (x, fake))
+        return float(tf.reduce_mean(core.LOSSES[name].g(real_logits, fake_logits)))
 
     assert losses[0, 1] == pytest.approx(loss(g), rel=1e-5)  # of G before its step
-    assert all((new != old).numpy().any() for new, old in zip(game.discriminator.weights, d, strict=True))
+    assert all((new != old).numpy().any() for new, old in zip(game.discriminator.weights[:3], d[:3], strict=True))
     assert loss(game.generator.weights) < loss(g)
     for average, new, old in zip(game.average, game.generator.weights, g, strict=True):
         assert np.allclose(average, 0.9 * old + 0.1 * new, atol=1e-6)
@@ -445,33 +445,36 @@ def test_geometric_goes_by_equal_ratios():
 
 
 def test_penalty_schedule_fades_the_penalty():
-    """With factor 0 throughout, a penalised game is the game without."""
+    """With factor 0 from step 1 on, a penalised game is the game without."""
     none, _ = play(steps=3, jit_compile=False)
-    faded, _ = play(steps=3, jit_compile=False, r1=5.0, penalty_schedule=lambda step: tf.zeros([]))
+    faded, _ = play(steps=3, jit_compile=False, r1=5.0, penalty_schedule=lambda step: tf.cast(step < 1, tf.float32))
     full, _ = play(steps=3, jit_compile=False, r1=5.0)
     weights = [game.discriminator.weights[0].numpy() for game in (none, faded, full)]
     assert np.allclose(weights[0], weights[1], atol=1e-7) and not np.allclose(weights[0], weights[2], atol=1e-4)
 
 
-def unrolled_by_hand(shift, z, x, d, k, rate=0.1, beta1=0.5, beta2=0.9, r1=0.0):
-    """log(1 - D(z + shift)) under a D(x) = a x + b that k steps of Adam have answered to it: plain NumPy."""
-    (a, b), mean, square, fake = d, np.zeros(2), np.zeros(2), z + shift
-    for t in range(1, k + 1):
+def unrolled_by_hand(shift, z, x, d, k, r1, mean, square, step, rate=0.1, beta1=0.5, beta2=0.9):
+    """log(1 - D(z + shift)) under a D(x) = a x + b that k more steps of Adam have answered to it: plain NumPy."""
+    (a, b), fake = d, z + shift
+    for t in range(step + 1, step + k + 1):
         on_real, on_fake = -expit(-(a * x + b)), expit(a * fake + b)  # slopes of D's loss in the logits
         g = np.array([np.mean(on_real * x + on_fake * fake) + r1 * a, np.mean(on_real + on_fake)])
         mean, square = beta1 * mean + (1 - beta1) * g, beta2 * square + (1 - beta2) * g * g
-        step = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t) * mean / (np.sqrt(square) + 1e-7)
-        a, b = a - step[0], b - step[1]
+        move = rate * np.sqrt(1 - beta2**t) / (1 - beta1**t) * mean / (np.sqrt(square) + 1e-7)
+        a, b = a - move[0], b - move[1]
     return np.mean(np.log(expit(-(a * fake + b))))
 
 
-@pytest.mark.parametrize(("k", "r1"), [(1, 0.0), (3, 0.0), (2, 0.4)])
-def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1):
+@pytest.mark.parametrize(
+    ("k", "r1", "mean", "square", "step"),
+    [(1, 0.0, (0, 0), (0, 0), 0), (3, 0.0, (0, 0), (0, 0), 0), (2, 0.4, (0.2, -0.1), (0.05, 0.02), 7)],
+)
+def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1, mean, square, step):
     rng = np.random.default_rng(0)
     z, x, d = rng.normal(size=8), rng.normal(1, 1, 8), (0.3, -0.2)
-    h = 1e-5
-    up, down = (unrolled_by_hand(0.5 + sign * h, z, x, d, k, r1=r1) for sign in (1, -1))
-    player = core.new_player([tf.Variable([[v]], dtype=tf.float32) for v in d])
+    h, moments = 1e-5, (np.array(mean), np.array(square))
+    up, middle, down = (unrolled_by_hand(0.5 + s, z, x, d, k, r1, *moments, step) for s in (h, 0, -h))
+    player = core.Player(*([tf.Variable([[v]], dtype=tf.float32) for v in values] for values in (d, mean, square)))
     rules = core.Rules(
         lambda v, w: w[0] * v + w[1],
         None,
@@ -484,11 +487,31 @@ def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1):
     shift = tf.Variable(0.5)
     with tf.GradientTape() as tape:
         fake = tf.constant(z[None], tf.float32) + shift
-        weights = core.unrolled(rules, player, {"x": tf.constant(x[None], tf.float32)}, fake, tf.constant(0))
+        weights = core.unrolled(rules, player, {"x": tf.constant(x[None], tf.float32)}, fake, tf.constant(step))
         loss = tf.reduce_mean(rules.loss.g(None, rules.discriminator(fake, weights)))
-    assert float(loss) == pytest.approx(unrolled_by_hand(0.5, z, x, d, k, r1=r1), rel=1e-4)  # float32
+    assert float(loss) == pytest.approx(middle, rel=1e-4)  # float32
     assert float(tape.gradient(loss, shift)) == pytest.approx((up - down) / (2 * h), rel=2e-3)
     assert player.weights[0].numpy() == np.float32(0.3)  # D itself has not moved
+
+
+def test_g_takes_into_account_how_d_would_answer_its_fakes():
+    """The gradient of a whole step also goes through D's updates to come, after D's own update."""
+
+    def network(x, weights):
+        return core.mlp(x, weights, tf.nn.softplus)
+
+    rng, adam = np.random.default_rng(0), core.Adam(0.1, 0.5)
+    x, z = (tf.constant(rng.standard_normal((n, 16)), tf.float32) for n in (1, 2))
+    game = core.new_game(*(core.mlp_weights(rng, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1))))
+    rules = core.Rules(network, network, core.LOSSES["minimax"], adam, adam, unroll=2)
+    g = [tf.identity(w) for w in game.generator.weights]
+    core.adversarial_step(game, rules, {"x": x, "z": z})
+    with tf.GradientTape() as tape:
+        tape.watch(g)
+        fake = network(z, g)
+        answered = core.unrolled(rules, game.discriminator, {"x": x}, fake, game.step)
+        loss = tf.reduce_mean(core.log_one_minus_d(network(fake, answered)))
+    assert_first_gradients(game.generator, tape.gradient(loss, g))
 
 
 def test_unrolling_a_d_with_a_dead_unit_stays_finite():

@@ -13,7 +13,7 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp, softmax
+from scipy.special import logsumexp, softmax, xlogy
 
 import metrics
 from lab import image_metrics
@@ -555,16 +555,15 @@ def test_tuples_worked_by_hand():
     assert image_metrics.tuple_counts(np.array([[9, 9, 9]], np.uint8)).argmax() == 999  # no overflow
 
 
-def test_perfect_triples_score_the_known_floor():
-    """.0194 +- .0009 at 26,000 samples, computed elsewhere; here both by drawing labels and by `kl_floor`."""
+def test_drawn_triples_score_the_floor_of_a_perfect_sampler():
+    """Its mean is exact: each mode is counted as often as a binomial number says."""
+    share = np.arange(26_001) / 26_000
+    exact = 1000 * stats.binom.pmf(np.arange(26_001), 26_000, 1 / 1000) @ xlogy(share, 1000 * share)  # .0194
     found = [
         metrics.uniform_kl(image_metrics.tuple_counts(np.random.default_rng(k).integers(10, size=(26_000, 3))))
         for k in range(20)
     ]
-    assert np.mean(found) == pytest.approx(0.0194, abs=5 * 0.0009 / 20**0.5)
-    floor = metrics.kl_floor(np.ones(1000), 26_000, smoothing=0, reverse=True)
-    assert floor.mean == pytest.approx(np.mean(found), abs=5 * 0.0009 / 20**0.5)
-    assert floor.std == pytest.approx(0.0009, abs=0.0001)
+    assert np.mean(found) == pytest.approx(exact, abs=5 * 0.0009 / 20**0.5)  # .0009: of a single one
 
 
 @pytest.mark.parametrize(

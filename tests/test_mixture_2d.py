@@ -111,6 +111,7 @@ def test_every_flag_reaches_the_rules_of_the_game(monkeypatch):
     config = replace(
         TINY, loss="minimax", unroll=3, r1=0.1, r2=0.2, gradient_penalty=0.3, penalty_end=0.01, average=0.4, pack=2
     )
+    config = replace(config, discriminator_rate=3.0, schedule="constant", discriminator_schedule="cosine")
     with pytest.raises(Compiled):
         mixture_2d.train(config)
     batch = {"x": np.zeros((2, 20), "f"), "z": np.zeros((2, 20), "u2"), "mix": np.zeros((1, 10), "u2")}
@@ -119,9 +120,9 @@ def test_every_flag_reaches_the_rules_of_the_game(monkeypatch):
     assert (rules.unroll, rules.r1, rules.r2, rules.gradient_penalty, rules.average_decay) == (3, 0.1, 0.2, 0.3, 0.4)
     assert rules.loss is core.LOSSES["minimax"]
     assert float(rules.penalty_schedule(config.steps)) == pytest.approx(0.01)
-    for schedule in (rules.rate_schedule_d, rules.rate_schedule_g):
-        assert float(schedule(0)) == 1 and float(schedule(config.steps)) == pytest.approx(0, abs=1e-6)
-    assert (rules.adam_d.learning_rate, rules.adam_d.beta1, rules.adam_d.beta2) == (2e-3, 0.0, 0.99)
+    for schedule, end in ((rules.rate_schedule_d, 0), (rules.rate_schedule_g, 1)):
+        assert float(schedule(0)) == 1 and float(schedule(config.steps)) == pytest.approx(end, abs=1e-6)
+    assert rules.adam_g == core.Adam(2e-3, 0.0, 0.99) and rules.adam_d == core.Adam(6e-3, 0.0, 0.99)
     assert batch["x"].shape == (4, 10) and 0 <= float(batch["mix"][0, 0]) < 1e-4
     weights = [w.numpy()[0] for w in points.new_game(config, range(1), 2).generator.weights]
     assert rules.generator(batch["z"] * 0, weights).shape == (4, 10)

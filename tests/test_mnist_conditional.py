@@ -46,15 +46,17 @@ def test_label_reaches_both_players_and_nothing_else_changes():
 
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.25}, {"r1": 2.0, "loss": "relativistic_paired"}], ids=str)
 def test_without_its_label_the_step_is_that_of_the_dcgan(real, settings, monkeypatch):
+    """Two steps: the second has other factors of the learning rate and of R1."""
     config = replace(CONFIG, **settings)
-    batch = next(conditional.batches(config, real, runs.Period(0, 1)))
-    batch = {name: values[0] for name, values in batch.items()}
+    batches = next(conditional.batches(config, real, runs.Period(0, 2)))
     plain = dcgan.Config(**vars(config), categories=0)
     ours, theirs = (dcgan.new_game(plain, 8) for _ in range(2))
     monkeypatch.setattr(conditional, "with_label", lambda x, label: x)
     monkeypatch.setattr(conditional, "generator_inputs", lambda bits, label: draws.latents(bits, "normal"))
-    losses = conditional.adversarial_step(ours, config, batch), dcgan.adversarial_step(theirs, plain, batch)
-    np.testing.assert_array_equal(*losses)
+    for step in range(2):
+        batch = {name: values[step] for name, values in batches.items()}
+        losses = conditional.adversarial_step(ours, config, batch), dcgan.adversarial_step(theirs, plain, batch)
+        np.testing.assert_array_equal(*losses)
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
         np.testing.assert_array_equal(a, b)
 

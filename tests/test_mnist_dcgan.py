@@ -157,23 +157,6 @@ def test_cosine_schedule_ends_at_rest_and_no_dropout_draws_no_masks():
     assert all((a == b).all() for a, b in zip(seen[1], seen[2], strict=True))  # none at step 2 of 2
 
 
-def test_each_player_moves_only_itself(monkeypatch):
-    """D's update leaves G alone and the reverse: with one of the two updates taken out, that player stands still."""
-    update = networks.fused_adam_update
-    for still, moving in (("generator", "discriminator"), ("discriminator", "generator")):
-        game = dcgan.new_game(CONFIG, SIDE)
-        frozen = getattr(game, still)
-        monkeypatch.setattr(
-            networks,
-            "fused_adam_update",
-            lambda player, *rest, f=frozen: None if player is f else update(player, *rest),
-        )
-        before = copies(frozen.weights), copies(getattr(game, moving).weights)
-        dcgan.adversarial_step(game, CONFIG, one_batch())
-        assert all((a == b).all() for a, b in zip(before[0], copies(frozen.weights), strict=True))
-        assert any((a != b).any() for a, b in zip(before[1], copies(getattr(game, moving).weights), strict=True))
-
-
 def test_draws_are_a_function_of_seed_and_step():
     whole, part = batches(CONFIG, 0, 5), batches(CONFIG, 3, 2)
     for name in ("x", "z", "masks"):
@@ -181,7 +164,7 @@ def test_draws_are_a_function_of_seed_and_step():
     assert whole["masks"].shape == (5, 3, 8, 1152) and whole["masks"].dtype == tf.uint8
     kinds = whole["masks"].numpy().reshape(15, -1)
     assert len(np.unique(kinds, axis=0)) == 15  # each step and each of its three passes has masks of its own
-    assert (kinds < 64).mean() == pytest.approx(0.25, abs=0.01)
+    assert (kinds < 64).mean() == pytest.approx(0.25, abs=0.005)  # 138,240 numbers: standard error .0012
     assert (batches(replace(CONFIG, seed=1))["masks"].numpy() != whole["masks"][:1].numpy()).mean() > 0.9
 
 
@@ -210,7 +193,26 @@ def test_classic_recipe_is_the_tutorials():
     g = game.generator.weights + game.generator_statistics
     d = game.discriminator.weights + game.discriminator_statistics
     assert runs.count_parameters(g=g, d=d) == {"g": 856_193, "d": 390_657}
-    assert (dcgan.CLASSIC.steps, dcgan.CLASSIC.batch, dcgan.CLASSIC.dropout) == (4001, 32, 0.25)
+    published = {
+        "train_images": 60_000,
+        "latent_dim": 100,
+        "categories": 0,
+        "generator_maps": (128, 128, 64),
+        "discriminator_maps": (32, 64, 128, 256),
+        "discriminator_norm": "batch",
+        "momentum": 0.8,
+        "loss": "non_saturating",
+        "r1": 0.0,
+        "dropout": 0.25,
+        "steps": 4001,
+        "batch": 32,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "average": 0.0,
+    }
+    assert vars(dcgan.CLASSIC) == vars(dcgan.CLASSIC) | published
 
 
 def test_images_of_another_side_are_refused(tmp_path):

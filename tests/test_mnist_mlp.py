@@ -22,6 +22,32 @@ def test_parameters_are_the_tutorials(recipe, sizes):
     assert tuple(counts.values()) == sizes
 
 
+def test_dnn_recipe_is_the_tutorials():
+    published = {
+        "train_images": 60_000,
+        "latent_dim": 100,
+        "categories": 0,
+        "generator_hidden": (128, 128),
+        "discriminator_hidden": (128,),
+        "generator_activation": "leaky_relu_01",
+        "discriminator_activation": "leaky_relu_01",
+        "init": "glorot",
+        "output": "tanh",
+        "loss": "non_saturating",
+        "r1": 0.0,
+        "r2": 0.0,
+        "steps": 5000,
+        "batch": 300,
+        "learning_rate": 1e-3,
+        "discriminator_rate": 1.0,
+        "schedule": "constant",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "average": 0.0,
+    }
+    assert vars(mnist_mlp.DNN) == vars(mnist_mlp.DNN) | published
+
+
 def test_raw_recipe_is_the_tutorials():
     raw = mnist_mlp.RAW
     assert raw.steps == 100 * 550 and raw.train_images == 550 * raw.batch and raw.steps // raw.eval_every == 10

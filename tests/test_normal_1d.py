@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import command, one_line
+from helpers import command
 from scipy import stats
 
 import gan_core as core
@@ -132,35 +132,6 @@ def test_a_file_of_few_numbers_works_and_says_that_its_floor_is_wide(tmp_path):
     assert all(np.isfinite(result[f"{name}_floor"]) for name in ("kl", "kl_reverse", "wasserstein"))
 
 
-# ---- bad data: one line, exit code 2, nothing written
-
-
-FILES = {
-    "empty.csv": "",
-    "words.txt": "one\ntwo\nthree",
-    "nan.csv": "nan\n" + "1\n2\n" * 20,
-    "constant.txt": "5\n" * 30,
-    "few.csv": "1\n2\n3\n",
-    "columns.csv": "1,2\n" * 30,
-    "numbers.dat": "1\n2\n" * 30,
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_bad_data_file_is_one_line_and_exit_code_2(name, tmp_path, capsys):
-    (tmp_path / name).write_text(FILES[name])
-    assert command(normal_1d, "--data", tmp_path / name, "--out", tmp_path / "run") == 2
-    assert name in one_line(capsys)
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("array", [np.ones((30, 2)), np.array([None, "a"], object), np.array([]), np.full(30, 1j)])
-def test_bad_npy_is_one_line_and_exit_code_2(array, tmp_path, capsys):
-    np.save(tmp_path / "x.npy", array, allow_pickle=True)
-    assert command(normal_1d, "--data", tmp_path / "x.npy", "--out", tmp_path / "run") == 2
-    assert "x.npy" in one_line(capsys)
-
-
 def test_a_seed_is_collapsed_below_half_the_real_standard_deviation(monkeypatch):
     trained = normal_1d.train(replace(TINY, steps=20, eval_samples=2000))
     normal = np.random.default_rng(0).normal(size=2000)
@@ -181,19 +152,20 @@ def test_a_seed_that_lacks_a_peak_has_lost_modes_though_it_spreads_widely(monkey
 
 
 def test_the_kernel_density_estimate_is_scipys_and_needs_no_gan():
-    """`kl_kde_scott` is the KL of what `gaussian_kde` resamples; the references have been computed elsewhere."""
+    """The KL is that of what `gaussian_kde` resamples, with its own width (Scott's) or the cross-validated one."""
     config = replace(normal_1d.Config(), seeds=8)
-    references = {("norm", ()): (0.0056, 0.0057), ("expon", ()): (0.067, 0.114)}
-    for (target, args), (cross_validated, scott) in references.items():
-        real = targets.numbers(target, args, None, 1000, range(8))
+    for target in ("norm", "expon"):
+        real = targets.numbers(target, (), None, 1000, range(8))
         edges = metrics.histogram_edges(real.truth)
         result = normal_1d.without_gan(config, real, edges)
-        of_scipy = [stats.gaussian_kde(row).resample(10_000, seed=k)[0] for k, row in enumerate(real.train)]
-        kl = metrics.histogram_kl(real.truth, of_scipy, edges)
-        # a KL of 10,000 fakes varies by .0005 on N(0, 1), by 5% on the other, and by more between samples
-        np.testing.assert_allclose(result["kl_kde_scott"]["per_seed"], kl, rtol=0.2, atol=0.003)
-        assert result["kl_kde_scott"]["median"] == pytest.approx(scott, rel=0.3)
-        assert result["kl_kde"]["median"] == pytest.approx(cross_validated, rel=0.3)
+        for name in ("kl_kde", "kl_kde_scott"):
+            of_scipy = []
+            for k, row in enumerate(real.train):
+                width = metrics.kernel_width(row) / row.std(ddof=1) if name == "kl_kde" else None
+                of_scipy.append(stats.gaussian_kde(row, width).resample(10_000, seed=k)[0])
+            kl = metrics.histogram_kl(real.truth, of_scipy, edges)
+            # a KL of 10,000 fakes varies by .0005 on N(0, 1), and by 5% on the other
+            np.testing.assert_allclose(result[name]["per_seed"], kl, rtol=0.2, atol=0.003)
 
 
 @pytest.mark.parametrize("numbers", [[3.0], [3.0, 3.0, 3.0], [1.0, 1.0, 2.0, 2.0], [1.0, 2.0]])

@@ -1,6 +1,5 @@
-"""The GAN written by hand: every gradient against central differences and GradientTape, its run, its bad input."""
+"""The GAN written by hand: every gradient against central differences and GradientTape, its game and its run."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import DyingRun, Killed, command, one_line, without_times
 
 import gan_core as core
 from experiments import numpy_gan
-from lab import draws, pictures, runs, storage
+from lab import draws, pictures, runs
 
 SMALL = {"steps": 20, "eval_every": 10, "checkpoint_every": 10, "eval_samples": 100, "log_samples": 100}
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -112,16 +110,18 @@ def test_error_is_exact_where_the_sigmoid_saturates():
 # ---- the game
 
 
-def test_adam_under_a_constant_gradient_moves_by_the_rate():
-    """Both moments, corrected for their start at 0, are then g and g^2: every step is the rate times g's sign."""
-    game = numpy_gan.new_game(TINY, side=8)
-    before = [w.copy() for w in game.adam_d.weights]
-    for layer in game.discriminator:
-        layer.gradients = np.full_like(layer.W, 0.3), np.full_like(layer.b, -0.3)
-    for _ in range(7):
-        game.adam_d.step()
-    for k, (old, new) in enumerate(zip(before, game.adam_d.weights, strict=True)):
-        np.testing.assert_allclose(new - old, (7e-3 if k % 2 else -7e-3), rtol=1e-6)
+def test_adam_is_algorithm_1_of_its_paper():
+    rng = np.random.default_rng(0)
+    layer = numpy_gan.Hidden(rng, 3, 2)
+    adam = numpy_gan.Adam([layer], replace(TINY, learning_rate=0.01, beta1=0.3, beta2=0.8))
+    expected, m, v = np.hstack([layer.W, layer.b]), 0.0, 0.0
+    for t in range(1, 21):
+        g = rng.standard_normal((2, 4))
+        layer.gradients = g[:, :3], g[:, 3:]
+        adam.step()
+        m, v = 0.3 * m + 0.7 * g, 0.8 * v + 0.2 * g**2
+        expected -= 0.01 * (m / (1 - 0.3**t)) / (np.sqrt(v / (1 - 0.8**t)) + 1e-8)
+    np.testing.assert_allclose(np.hstack([layer.W, layer.b]), expected, rtol=1e-12)
 
 
 def played(steps, learning_rate=1e-3):
@@ -132,13 +132,14 @@ def played(steps, learning_rate=1e-3):
 
 
 def test_step_reports_errors_and_accuracies_of_the_two_halves():
-    game, x, z, ((fake_error, fake_accuracy, real_error, real_accuracy, _),) = played(1)
+    game, x, z, (step,) = played(1)
+    found = dict(zip(numpy_gan.LOGGED, step, strict=True))
     game, *_ = played(0)  # as it was before
     fakes = numpy_gan.forward(game.generator, z[:, :8])
     p_fake, p_real = (numpy_gan.forward(game.discriminator, a).copy() for a in (fakes, x))
-    assert fake_error == pytest.approx(-np.log(1 - p_fake).mean())
-    assert real_error == pytest.approx(-np.log(p_real).mean())
-    assert (fake_accuracy, real_accuracy) == ((p_fake < 0.5).mean(), (p_real > 0.5).mean())
+    assert found["fake_error"] == pytest.approx(-np.log(1 - p_fake).mean())
+    assert found["real_error"] == pytest.approx(-np.log(p_real).mean())
+    assert (found["fake_accuracy"], found["real_accuracy"]) == ((p_fake < 0.5).mean(), (p_real > 0.5).mean())
 
 
 def test_each_player_gains_from_its_own_step():
@@ -154,10 +155,11 @@ def test_each_player_gains_from_its_own_step():
 
 
 def test_training_separates_the_digits_from_noise():
+    """Seeds 0 to 7: `to_real` .41 to .44 of the first one, `to_fake` .44 to .47, accuracy on fakes .67 to .71."""
     trained = numpy_gan.train(replace(numpy_gan.Config(), steps=1500, eval_every=500))
     first, last = trained.run.records[0], trained.run.records[-1]
-    assert last["to_real"] < 0.7 * first["to_real"] and last["to_fake"] < 0.7 * first["to_fake"]
-    assert 0.4 < last["fake_accuracy"] < 0.9 and last["to_real"] > last["to_real_floor"]
+    assert last["to_real"] < 0.6 * first["to_real"] and last["to_fake"] < 0.6 * first["to_fake"]
+    assert 0.55 < last["fake_accuracy"] < 0.85 and last["to_real"] > last["to_real_floor"]
 
 
 # ---- the run
@@ -169,27 +171,14 @@ def test_runs_in_a_fresh_process_where_tensorflow_cannot_be_imported(tmp_path):
     script = [sys.executable, "-c", code, numpy_gan.__file__, *FLAGS, "--out", "run"]
     done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    for key, _ in numpy_gan.TABLE.rows.values():
-        assert np.isfinite(result[key]) and np.isfinite(result[f"{key}_floor"])
-    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    assert figures == {"samples.png", "curves.png", "training.gif"}
-    assert set(numpy_gan.LOGGED) <= set(storage.read_log(tmp_path / "run")[-1])
+    assert {"result.json", "figures"} <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
-def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
-    uninterrupted = numpy_gan.train(TINY)
-    storage.save_config(tmp_path, "numpy_gan", "stable", TINY)
-    with pytest.raises(Killed):
-        numpy_gan.train(TINY, DyingRun(tmp_path, at=20))
-    resumed = numpy_gan.train(TINY, runs.Run(tmp_path, resume=True))
+def test_a_loaded_generator_draws_what_the_trained_one_draws(tmp_path):
+    trained = numpy_gan.train(TINY, runs.Run(tmp_path))
+    loaded = numpy_gan.load_generator(TINY, runs.Run(tmp_path, reopen=True))
     bits = draws.latent_bits(7, 50, TINY.latent_dim)
-    expected = numpy_gan.generate(uninterrupted.game, bits)
-    assert (numpy_gan.generate(resumed.game, bits) == expected).all()
-    assert without_times(resumed.run.records) == without_times(uninterrupted.run.records)
-    assert len(resumed.run.records) == 3
-    restored = numpy_gan.load_generator(TINY, runs.Run(tmp_path, reopen=True))
-    assert (restored(bits) == expected).all()
+    assert (loaded(bits) == numpy_gan.generate(trained.game, bits)).all()
 
 
 def test_step_is_the_same_in_periods_of_any_length():
@@ -197,11 +186,6 @@ def test_step_is_the_same_in_periods_of_any_length():
     for name in game_a:
         for a, b in zip(game_a[name], game_b[name], strict=True):
             assert (a == b).all()
-
-
-def test_diverging_training_stops_with_the_step_and_the_loss(tmp_path, capsys):
-    assert command(numpy_gan, *FLAGS, "--learning-rate=1e200", "--out", tmp_path / "run") == 1
-    assert "step 1: generator_error is nan" in one_line(capsys)
 
 
 def test_a_single_real_image_is_near_and_leaves_most_images_without_a_neighbour():

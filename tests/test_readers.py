@@ -141,31 +141,6 @@ def test_damaged_files_are_refused_in_one_line_or_give_right_data(name, folder, 
 
 
 @pytest.mark.parametrize(
-    "module, settings, line",
-    [
-        (
-            normal_1d,
-            {"data": "x.csv", "target": "laplace"},
-            "--target laplace: expected no such flag beside --data x.csv",
-        ),
-        (normal_1d, {"data": "x.csv", "target_args": (1.0,)}, "--target-args 1: expected no such flag beside --data"),
-        (normal_1d, {"data": "x.csv", "samples": 7}, "--samples 7: expected no such flag beside --data x.csv"),
-        (normal_1d, {"data": "", "samples": 7}, "--samples 7: expected no such flag beside --data"),
-        (mixture_2d, {"target": "x.csv", "samples": 70}, "--samples 70: expected no such flag beside --target x.csv"),
-        (pix2pix, {"pairs": "x", "data": "digits"}, "--data digits: expected no such flag beside --pairs x"),
-        (cyclegan, {"data": "digits"}, "--data digits: expected no such flag beside --domain-a and --domain-b"),
-        (cyclegan, {"frame": "mnist"}, "--frame mnist: expected no such flag beside --domain-a and --domain-b"),
-        (cyclegan, {"train_images": 9}, "--train-images 9: expected no such flag beside --domain-a and --domain-b"),
-    ],
-)
-def test_flags_that_a_file_replaces_are_refused(module, settings, line):
-    folders = {"domain_a": "a", "domain_b": "b"} if module is cyclegan else {}
-    with pytest.raises(BadInput) as error:
-        module.Config(**settings, **folders)
-    assert str(error.value).startswith(line)
-
-
-@pytest.mark.parametrize(
     "module, settings",
     [
         (normal_1d, {"data": "x.csv"}),
@@ -175,5 +150,5 @@ def test_flags_that_a_file_replaces_are_refused(module, settings, line):
         (cyclegan, {"data": "digits", "frame": "mnist", "train_images": 9}),
     ],
 )
-def test_other_flags_are_taken(module, settings):
+def test_flags_that_a_file_does_not_replace_are_taken(module, settings):
     assert module.Config(**settings)
