@@ -188,8 +188,8 @@ class Run:
             return
         before, now = self.data.get("fingerprint"), facts.get("fingerprint")
         if before and now and before != now:
-            words = f"the data are not those of its first {self._restored.step} steps" if self._restored else ""
-            raise BadInput(f"{self._source}: {words}: fingerprint {now}, and {before} before")
+            words = f"was trained on other data so far, with the fingerprint {before}, and not {now}"
+            raise BadInput(f"{self._source}: {words}; expected the same data")
         self.data = facts
         if self.folder:
             files.write_json(self.folder / "data.json", facts)
