@@ -4,16 +4,20 @@ import json
 import queue
 import struct
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import gan_core as core
 from experiments import mixture_2d, normal_1d
-from lab import storage
+from lab import points, storage
 from lab.files import BadInput
-from lab.live import controls, curves, engine
+from lab.live import controls, curves, engine, scenes, server
+from lab.runs import Period
 
 SMALL = {"generator_hidden": (8,), "discriminator_hidden": (8,), "samples": 200, "eval_samples": 200, "batch": 32}
 
@@ -53,8 +57,9 @@ class Player:
 
     def until(self, good):
         """The first frame whose header is good."""
+        end = time.monotonic() + 60
         while not good((found := self.frame())[0]):
-            pass
+            assert time.monotonic() < end, f"no such frame within 60 s; the last one: {found[0]}"
         return found
 
     def ready(self):
@@ -137,10 +142,26 @@ def test_plays_and_pauses(player):
 
 def test_a_rate_changes_without_a_word_and_is_kept_in_the_list_of_changes(player):
     player.after(do="reset")
+    player.after(do="set", name="learning_rate", value=5e-4)
     player.after(do="step")
     header, _ = player.after(do="set", name="learning_rate", value=1e-3)
     assert header["settings"]["learning_rate"] == 1e-3 and header["busy"] == "" and header["changes"] == 1
     assert player.engine.changes == [{"step": 1, "setting": "learning_rate", "from": 5e-4, "to": 1e-3}]
+
+
+def test_a_drag_of_a_slider_is_one_change_and_none_if_it_ends_where_it_began(player):
+    player.after(do="reset")
+    player.after(do="set", name="learning_rate", value=5e-4)
+    player.after(do="step")
+    for value in (1e-3, 2e-3, 3e-3):
+        header, _ = player.after(do="set", name="learning_rate", value=value)
+    expected = {"step": 1, "setting": "learning_rate", "from": 5e-4, "to": 3e-3}
+    assert header["changes"] == 1 and player.engine.changes == [expected]
+    assert player.after(do="set", name="learning_rate", value=5e-4)[0]["changes"] == 0
+    for value in (1e-3, 5e-4):  # before a turn and after it: two changes, because the turn had the first one
+        player.after(do="set", name="learning_rate", value=value)
+        header, _ = player.after(do="step", players="G")
+    assert [change["to"] for change in player.engine.changes] == [1e-3, "G", 5e-4, "G"]
 
 
 @pytest.fixture
@@ -292,6 +313,88 @@ def test_slow_motion_plays_one_step_in_six_stages(player):
     player.after(do="speed", value="fast")
 
 
+def test_a_stage_pauses_a_game_that_plays(player):
+    player.after(do="reset")
+    player.do(do="play", value=True)
+    player.until(lambda header: header["step"] > 0)
+    player.do(do="stage")
+    header, _ = player.until(lambda header: header["stage"])
+    assert header["stage"]["name"] == "latents" and header["speed"] == "stages" and not header["playing"]
+    assert player.frame()[0]["step"] == header["step"]
+    player.after(do="speed", value="fast")
+
+
+def test_at_the_end_slow_motion_says_that_all_steps_are_played(tmp_path):
+    over = engine.Engine(*source_and_config(tmp_path, recipe="stable", steps=5), lambda message: None)
+    over._built = SimpleNamespace(program="a program", game=SimpleNamespace(step=5))
+    over.stage = len(engine.STAGES) - 1
+    over._next_stage()
+    assert over.stage == -1 and over.notice == "All 5 steps are played; Reset begins again."
+
+
+def test_turn_by_turn_the_page_says_why_it_is_slow_and_what_ends_it(player):
+    player.after(do="reset")
+    for _ in range(2):
+        header, _ = player.after(do="step", players="D")
+    assert header["notice"] == ""
+    player.do(do="play", value=True)
+    header, _ = player.until(lambda header: header["step"] > 2)
+    expected = "D is 2 turns ahead, so steps are played turn by turn, which is slower, until G alone has had 2 turns."
+    assert header["notice"] == expected
+    player.do(do="play", value=False)
+    assert player.until(lambda header: not header["playing"])[0]["notice"] == ""
+
+
+def test_a_picture_that_fails_is_said_and_the_next_one_comes(player, monkeypatch):
+    def fails():
+        raise OSError("no picture")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(player.engine, "frame", fails)
+        player.do(do="frame")
+        assert player.sent.get(timeout=60) == {"error": "OSError: no picture"}
+    assert player.frame()[0]["notice"] == "OSError: no picture"
+    player.after(do="reset")
+
+
+def test_a_seed_of_a_link_is_shown_once_so_many_seeds_play(tmp_path):
+    source, config = source_and_config(tmp_path)
+    playing = engine.Engine(source, config, lambda message: None)
+    playing._obey({"do": "seed", "value": 7})
+    assert playing.seed == 1  # of two seeds
+    playing.config = replace(config, seeds=10)
+    assert playing.seed == 7
+
+
+def test_the_losses_of_a_stage_are_those_of_the_packs_that_train(tmp_path):
+    source, config = source_and_config(tmp_path, pack=2)
+    gans = points.Ensemble(config, np.random.default_rng(0).normal(size=(2, 1, 50)))
+    (game,) = gans.games
+    batch = {name: values[0] for name, values in next(gans.batches(Period(0, 1))).items()}  # of the first step
+    rules, seen = normal_1d.rules(config, gans), points.inputs(config, batch)
+    fake = rules.generator(seen["z"], game.generator.weights)
+    d_loss, _ = core.discriminator_loss(rules, game.discriminator.weights, seen, fake, game.step)
+
+    playing = engine.Engine(source, config, lambda message: None)
+    playing._stage, playing.stage = scenes.stage_arrays(gans, 1, batch), 3
+    assert f"D's {float(d_loss[1, 0]):.4f}" in playing._caption()["caption"]
+
+
+def test_d_gives_a_probability_only_if_the_loss_is_logistic(tmp_path):
+    source, config = source_and_config(tmp_path)
+    playing = engine.Engine(source, config, lambda message: None)
+    playing._stage, playing.stage = dict.fromkeys(STAGE_LOGITS, np.float32([0, 0])), 2
+    for loss, words in (
+        ("minimax", "its probability of real is 0.50"),
+        ("hinge", "the sigmoid of its score is 0.50"),
+    ):
+        playing.config = replace(config, loss=loss)
+        assert words in playing._caption()["caption"]
+
+
+STAGE_LOGITS = ("stage_d_real", "stage_d_fake", "packs_d_real", "packs_d_fake")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -374,6 +477,21 @@ def test_a_saved_run_has_the_settings_of_the_page_and_the_list_of_its_changes(tm
     assert json.loads(Path(saved["folder"], "live.json").read_text()) == {"steps": 7, "changes": [change]}
 
 
+def test_a_game_without_an_end_is_saved_with_the_steps_that_were_played(player, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    player.after(do="reset")
+    for _ in range(3):
+        player.after(do="step")
+    config, saved = player.engine.config, {}
+    for steps in (2, 9):
+        player.engine.config = replace(config, steps=steps)
+        player.after(do="save")
+        saved[steps] = [m["saved"]["folder"] for m in player.messages if "saved" in m][-1]
+    player.engine.config = config
+    steps = [storage.load_config(Path(saved[n]), "RUN", normal_1d.Config).steps for n in (2, 9)]
+    assert steps == [3, 9] and player.engine.end is None
+
+
 def test_settings_from_a_link_do_nothing_if_they_are_the_present_ones(tmp_path):
     source, config = source_and_config(tmp_path)
     assert source.changed(config, controls.values(source, config)) == (source, config)
@@ -386,6 +504,21 @@ def test_every_target_of_the_list_is_shown_as_it_stands_there_and_keeps_the_step
     for target in controls.ON_LINE:
         other, changed = source.changed(config, {"target": target})
         assert controls.values(other, changed)["target"] == target and changed.steps == 70
+
+
+def test_every_digit_of_a_typed_number_is_shown(tmp_path):
+    source, config = controls.new_source("beta 2.123456789 5", "stable", 2, 0, None, tmp_path)
+    assert source.shown_target(config) == "beta 2.123456789 5"
+
+
+def test_what_is_compiled_is_said_in_the_words_of_the_panel(tmp_path):
+    playing = engine.Engine(*source_and_config(tmp_path), lambda message: None)
+    playing._made = lambda *job: None  # nothing is compiled here
+    playing._change({"generator_units": 64, "generator_layers": 2})
+    assert playing.busy == "Compiling for generator layers 2 and generator units 64."
+    playing._compiler.shutdown()
+    labels = {c["name"]: c["label"] for c in controls.hello(playing.source, playing.config)["controls"]}
+    assert labels["discriminator_rate"] == "D's rate / G's rate" and labels["generator_units"] == "generator units"
 
 
 def test_a_file_with_the_name_of_a_target_does_not_hide_it(tmp_path):
@@ -441,9 +574,12 @@ def test_bands_have_the_quantiles_of_the_log():
     np.testing.assert_allclose(np.moveaxis(curves.summarised(rows, 0)[..., :3], -1, 0), expected)
 
 
-def test_no_port_is_free(monkeypatch):
-    from lab.live import server
+def test_at_port_80_browsers_leave_the_port_out():
+    assert server.hosts(8017) == {"127.0.0.1:8017", "localhost:8017"}
+    assert {"localhost", "127.0.0.1", "localhost:80"} <= server.hosts(80)
 
+
+def test_no_port_is_free(monkeypatch):
     def taken(*args):
         raise OSError(98, "in use")
 

@@ -1,6 +1,7 @@
 """The live page's game: the script's bits in odd chunks, one player alone, changes without a new program."""
 
 import functools
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -171,3 +172,75 @@ def test_the_pictures_of_a_seed_are_its_own_and_those_of_the_ensemble(monkeypatc
     expected = *expected, gans.pushes(np.stack([fakes[:, :20]] * 2))[1]
     for a, b in zip((logits, sheet, pushes), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)  # float32, another order of sums
+
+
+class Perfect:
+    """A generator that draws from the real law, as a scene asks an `Ensemble`."""
+
+    def __init__(self, config, real):
+        self.config, self.real, self.seeds = config, real, range(1)
+
+    def alone(self, seed):
+        return self
+
+    def sample(self, step):
+        return np.stack([self.real.draw(self.config.eval_samples, 100 + k) for k in range(self.config.seeds)])[
+            :, None
+        ]
+
+    def images_of(self, z):
+        return self.real.draw(z.shape[1], 7)[None, None]
+
+    def d_logits_of_packs(self, x):
+        return np.zeros(x.shape[::2])
+
+
+def line(target="norm", pack=1, own=False):
+    """A scene of the line, and a perfect generator for it; with `own` numbers of which only a sample is known."""
+    config = replace(normal_1d.Config(), target=target, seeds=2, pack=pack)
+    real = targets.numbers(target, (), None, 1000, range(2))
+    gans = Perfect(config, real)
+    shown = real._replace(truth=real.truth.rvs(1000, random_state=0)) if own else real
+    return scenes.Line(normal_1d, config, shown), gans
+
+
+@pytest.mark.parametrize("target", ["mixture", "uniform"])
+def test_of_a_perfect_generator_the_densities_are_alike_and_the_best_d_says_one_half(target):
+    scene, gans = line(target)
+    _, pictures = scene.measure(gans, 0, 0)
+    x, best = scene.x, pictures["optimal"]
+    known = np.isfinite(best)
+    assert np.abs(best[known] - 0.5).max() < 0.1
+    assert 0.5 < known.mean() < 0.95 and not known[np.abs(x) > 4].any()  # nothing is said of places without numbers
+    seen = scene.look(gans.real.draw(2000, 0)[None], np.zeros((1, 150)), np.zeros(300), None)
+    distance = np.abs(seen["q"] - seen["p"]).sum() * (x[1] - x[0])
+    assert distance < {"mixture": 0.1, "uniform": 0.15}[target]  # a kernel cannot follow the edges of the uniform law
+    if target == "mixture":
+        peak = seen["p"].argmax()
+        assert seen["q"][peak] == pytest.approx(seen["p"][peak], rel=0.1)
+        assert pictures["thumbs"].max(axis=1) == pytest.approx(seen["p"][peak], rel=0.15)
+
+
+def test_the_best_d_is_shown_to_a_d_of_single_points_and_a_known_law_alone(monkeypatch):
+    for pack, own, shown in ((1, False, True), (2, False, False), (1, True, False)):
+        scene, gans = line(pack=pack, own=own)
+        numbers, pictures = scene.measure(gans, 0, 0)
+        assert ("optimal" in pictures) == shown and scene.estimated == own
+        assert ("game_value_optimal" in [m["name"] for m in scene.measures]) == (pack == 1)
+        assert numbers.shape == (len(scene.measures), 2)
+    monkeypatch.setattr(mixture_2d, "floors", lambda *real: defaultdict(float))
+    real = targets.points("ring", 200, range(2))
+    for pack in (1, 2):
+        scene = scenes.Plane(mixture_2d, replace(mixture_2d.Config(), pack=pack), real)
+        assert (scene.masses is None) == (pack == 2)
+
+
+@pytest.mark.parametrize("latent", draws.LATENTS)
+def test_latents_in_slow_motion_lie_where_they_are_on_the_flat_lattice(latent):
+    config = replace(mixture_2d.Config(), seeds=2, latent=latent, generator_hidden=(8,), discriminator_hidden=(8,))
+    gans = points.Ensemble(config, targets.points("ring", 200, range(2)).train)
+    bits = np.random.default_rng(0).integers(65536, size=(2, config.latent_dim, 30)).astype(np.uint16)
+    stage = scenes.stage_arrays(gans, 1, {"x": gans.points[:, :, :30], "z": bits})
+    corners = draws.latent_lattice(latent, config.latent_dim, 31, 1)[:2]  # in equal steps of probability
+    for z, place, axis in zip(stage["z"], stage["stage_z"], corners, strict=False):
+        np.testing.assert_allclose(place, np.interp(z, np.unique(axis), np.linspace(-0.99, 0.99, 31)), atol=0.03)

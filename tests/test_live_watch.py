@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import browser
@@ -301,9 +300,7 @@ async def status(url, **headers):
 def test_the_server(copied):
     """403 without the token, for another Host or Origin; growth is pushed; TensorFlow is not imported."""
     folder = copied(normal_1d)
-    began = time.monotonic()
     with Server(folder) as server:
-        started = time.monotonic() - began
         asked = f"?of=100&token={server.token}"
 
         async def talk():
@@ -336,15 +333,13 @@ def test_the_server(copied):
             line = json.dumps(storage.read_log(folder)[-1] | {"step": 150})
             with (folder / "log.jsonl").open("a") as log:
                 log.write(line + "\n")
-            written = time.monotonic()
             pushed = json.loads(await asyncio.wait_for(page.read_message(), 20))["state"]
-            assert pushed["step"] == 150 and time.monotonic() - written < 10  # half a second on a quiet machine
+            assert pushed["step"] == 150
             page.close()
 
         asyncio.run(talk())
         maps = Path(f"/proc/{server.process.pid}/maps")
         assert not maps.exists() or "tensorflow" not in maps.read_text()
-        assert started < 15  # a second on a quiet machine
 
 
 BAD = {
@@ -384,6 +379,20 @@ PIXELS = """(() => {
   context.drawImage(image, 0, 0);
   const rows = [3, 10, 17, 24, 31, 38, 45, 52]; // the middles of the first image's pixels
   return [image.naturalWidth, ...rows.map((y) => context.getImageData(24, y, 1, 1).data[0])];
+})()"""
+
+FORGETFUL = """(() => {
+  window.freed = 0; // pictures of the page whose memory was given back
+  const { fetch } = window;
+  const free = URL.revokeObjectURL;
+  window.fetch = (...words) => { // the next request fails
+    window.fetch = fetch;
+    return Promise.reject(new TypeError("no answer"));
+  };
+  URL.revokeObjectURL = (url) => {
+    freed += 1;
+    free.call(URL, url);
+  };
 })()"""
 
 
@@ -426,6 +435,15 @@ def test_the_page(copied, tmp_path):
             assert page.value(where) == "step 20"
             page.key("End", "End")  # follow the newest one again
             page.until(f'{shown} === "the run\'s picture of step 60"', 20)
+            page.value(FORGETFUL)
+            shutil.copy(folder / "figures" / "overview.png", folder / "figures" / "second.png")
+            page.until("[...document.querySelectorAll('.figures p')].length === 1", 20)  # the program did not answer
+            Image.new("RGB", (40, 20), "blue").save(tmp_path / "new.png")
+            (tmp_path / "new.png").rename(folder / "figures" / "overview.png")
+            page.until(
+                "[...document.querySelectorAll('.figures img')].map((x) => x.naturalWidth).join() === '40,30'", 20
+            )
+            assert page.value("freed") == 1  # the figure that was replaced
             snapshots[80].write_bytes(b"damaged")
             grow_log = json.dumps(storage.read_log(folder)[-1] | {"step": 80}) + "\n"
             with (folder / "log.jsonl").open("a") as log:

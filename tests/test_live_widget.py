@@ -131,6 +131,7 @@ def a_frame():
     header = {"kind": "line", "step": 7, "steps": None, "playing": False, "seed": 0, "seeds": 2, "first_seed": 0}
     header |= {"rate": 0.0, "speed": "fast", "view": [0.0, 1.0], "target": "norm", "modes": 0, "notice": ""}
     header |= {"busy": "", "settings": {}, "changes": 0, "turns": [7, 7], "measures": [], "stage": None}
+    header |= {"own": [], "estimated": False, "logistic": True}
     return engine.packed(header, arrays)
 
 

@@ -407,7 +407,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     run.keep_data(name="digits", fingerprint="abc")
     train(counter, run, Config(steps=2))
     runs.Run(tmp_path, resume=True).keep_data(name="digits", fingerprint="abc")
-    with pytest.raises(files.BadInput, match="was trained on other data so far, with the fingerprint abc, and not abd"):
+    with pytest.raises(files.BadInput, match="trained on other data so far, with the fingerprint abc, and not abd"):
         runs.Run(tmp_path, resume=True).keep_data(name="digits", fingerprint="abd")
 
 

@@ -171,7 +171,7 @@ class Source:
                 return name
         if self.features == 2:
             return config.target
-        return " ".join([config.target, *(f"{a:g}" for a in config.target_args)])
+        return " ".join([config.target, *(repr(a).removesuffix(".0") for a in config.target_args)])
 
     def changed(self, config: Any, values: dict[str, Any]) -> tuple[Source, Any]:
         """Source and config with other values of controls; BadInput names the first one that is not accepted."""
@@ -198,8 +198,7 @@ class Source:
 
     def save(self, config: Any, changes: list, step: int, exact: bool) -> dict[str, Any]:
         """A run folder with these settings; returns where it is, how to train it, and what differed in mid-run."""
-        folder = storage.folder_for(self.name, config.seed, None)
-        storage.create(folder)
+        folder, _ = storage.new_folder(self.name, config.seed)
         setting = "target" if self.features == 2 else "data"
         if (path := getattr(config, setting)) in dict(self.own).values():
             copy = folder / f"points{Path(path).suffix}"
@@ -208,7 +207,7 @@ class Source:
         storage.save_config(folder, self.name, self.recipe, config)
         notes = list(changes)
         if not exact and not changes:
-            why = "changed before the first step: rounding may differ"
+            why = "changed before the first step, or put back: rounding may differ"
             notes.append({"step": 0, "setting": "penalties", "to": why})
         if config.unroll:  # seen once in 16 settings that were drawn at random, and not explained
             notes.append({"step": 0, "setting": "unroll", "to": "rounding may differ"})
@@ -274,7 +273,7 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
     }
     for control in CONTROLS:
         entry = control._asdict()
-        entry["label"] = control.name.replace("_", " ")
+        entry["label"] = label(control.name)
         entry["help"] = EXPLAINED.get(control.name) or words[control.name]
         values_there = choices.get(control.name, control.values)
         if control.kind == "choice" and (present := now.get(control.name)) not in values_there:
@@ -286,6 +285,12 @@ def hello(source: Source, config: Any) -> dict[str, Any]:
     return {"kind": "plane" if source.features == 2 else "line", "controls": shown}
 
 
+def label(name: str) -> str:
+    """What the page calls a control."""
+    return LABELS.get(name) or name.replace("_", " ")
+
+
+LABELS = {"discriminator_rate": "D's rate / G's rate"}
 EXPLAINED = {
     "target": "what G has to learn; a change begins a new game",
     "distribution": "any continuous distribution of scipy.stats with its numbers, such as beta 2 5",

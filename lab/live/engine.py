@@ -7,6 +7,7 @@ before it plays on. No command may end the training: a wrong one is answered wit
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import queue
 import struct
@@ -29,8 +30,7 @@ from lab.live import controls, curves, game, scenes
 STAGES = {
     "latents": "Latents: {n} random points z, drawn anew for every step.",
     "fakes": "Fakes: G maps every latent z to a point G(z).",
-    "verdict": "D's verdict: it takes the real points for real with probability {d_real:.2f} on average, "
-    "the fakes with {d_fake:.2f}.",
+    "verdict": "D's verdict: on average {d_says} {d_real:.2f} for real points and {d_fake:.2f} for fakes.",
     "loss": "Losses of this minibatch: D's {d_loss:.4f}, G's {g_loss:.4f}; each player wants its own to fall.",
     "gradients": "Gradients: the arrows show where G's loss would make each fake move.",
     "update": "Update: D and then G have changed their weights by one step of Adam; the fakes have moved.",
@@ -74,7 +74,8 @@ class Engine(threading.Thread):
         super().__init__(daemon=True, name="engine")
         self.send, self.commands, self._later = send, queue.Queue[dict](), deque[dict]()
         self.source, self.config = source, config
-        self.playing, self.speed, self.seed = False, "fast", 0
+        self.playing, self.speed = False, "fast"
+        self.wished_seed = 0  # a game of more seeds that is still being compiled may have it
         self.notice = self.busy = ""
         self.wanted, self.ended = False, threading.Event()
         self.knobs = game.Knobs()
@@ -98,7 +99,8 @@ class Engine(threading.Thread):
             while True:  # pictures are made while the steps train
                 if self._wants_frame():
                     self.wanted, self._last_frame = False, time.perf_counter()
-                    self._guarded(self._show)
+                    if not self._guarded(self._show):
+                        self.send({"error": self.notice})  # in the place of the frame
                 if not training or training.future.done():
                     break
                 wait([training.future], timeout=0.008)
@@ -150,16 +152,19 @@ class Engine(threading.Thread):
     def _can_play(self) -> bool:
         return bool(self.playing and self.speed != "stages" and self._built and self._built.program)
 
-    def _guarded(self, action: Callable[[], Any]) -> None:
-        """No error of a command, of training or of a picture ends the thread."""
+    def _guarded(self, action: Callable[[], Any]) -> bool:
+        """No error of a command, of training or of a picture ends the thread; False if there was one."""
+        done = False
         try:
             action()
+            done = True
         except BadInput as error:
             self.notice = str(error).removeprefix("--")  # what is a flag of the command is a control here
         except Exception as error:  # of whatever kind: the page says it, and the game can be reset
             self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
         if self.notice and not self._built and not self.busy:  # the first game failed: no frame will show it
             self.send({"error": self.notice})
+        return done
 
     # ---------------------------------------------------------------------------------------- commands
 
@@ -186,7 +191,7 @@ class Engine(threading.Thread):
         elif do == "reset":
             self._reset()
         elif do == "seed":
-            self.seed = min(controls.whole("seed", command.get("value")), self.config.seeds - 1)
+            self.wished_seed = controls.whole("seed", command.get("value"))
             self._measured, self.stage = 0.0, -1  # the stages were those of the seed before
         elif do == "speed":
             self.speed = controls.one_of("speed", command.get("value"), ("stages", *PACE, "fast"))
@@ -271,12 +276,11 @@ class Engine(threading.Thread):
     def _build(self, source: Any, config: Any, present: game.Game | None, free: bool = False) -> None:
         """Load and compile in a second thread. `present`: the game that will go on, or None for a new one."""
         self._building += 1
-        job, before = self._building, self.config
+        job, before = self._building, controls.values(self.source, self.config)
         self._asked = source, config
-        changed = [n for n, v in vars(config).items() if v != getattr(before, n, None)]
-        names = dict.fromkeys("target" if n in ("target_args", "data") else n for n in changed)
-        shown = vars(config) | {"target": source.shown_target(config)}
-        what = " and ".join(f"{n} {shown[n]}" for n in [*names][:2]) or source.name
+        shown = controls.values(source, config)
+        names = [n for n, v in shown.items() if v != before.get(n) and n != "distribution"] or ["target"]
+        what = " and ".join(f"{controls.label(n)} {shown[n]}" for n in names[:2])
         self.busy = f"Compiling for {what}" + ("; the game before it plays on." if self._built else ".")
 
         def work() -> None:
@@ -358,21 +362,31 @@ class Engine(threading.Thread):
         self._measured_turns: list[int] = []
         self._looker: Any = None
         self._measured, self.stage, self._steps_of_call = 0.0, -1, 1
-        self.seed = min(self.seed, self.config.seeds - 1)
         self._mark, self._seed_steps = time.perf_counter(), 0
         if new_source:
             self.send({"hello": self.hello()})
 
     def _continue(self, built: Built) -> None:
         """The same game with other settings."""
-        names = [n for n, v in vars(built.config).items() if v != getattr(self.config, n)]
         if built.game.step:
-            old, new = vars(self.config), vars(built.config)
-            self.changes += [{"step": built.game.step, "setting": n, "from": old[n], "to": new[n]} for n in names]
+            for name, value in vars(built.config).items():
+                self._note_change(built.game.step, name, getattr(self.config, name), value)
         self.exact = not built.free_penalties and (self.exact or not built.game.step)
         self._built, self.config = built, built.config
         built.game.use(built.config)
         self._looker, self.stage = None, -1
+
+    def _note_change(self, step: int, name: str, before: Any, now: Any) -> None:
+        """Add a change to the list, as one with the last of the same setting if nothing was played since."""
+        for k in reversed(range(len(self.changes))):
+            change = self.changes[k]
+            if change["step"] != step or "from" not in change:  # a turn of one player alone has no "from"
+                break
+            if change["setting"] == name:
+                before = self.changes.pop(k)["from"]
+                break
+        if before != now:
+            self.changes.append({"step": step, "setting": name, "from": before, "to": now})
 
     # ------------------------------------------------------------------------------------------- training
 
@@ -387,11 +401,10 @@ class Engine(threading.Thread):
     def _start(self, count: int, players: str = "both") -> Training | None:
         """Begin to train in another thread; None at the end of training."""
         playing, end = self._built.game, self.end
-        if end is not None and playing.step + count > end:
-            count = end - playing.step
-            if count <= 0:
-                self.playing, self.notice = False, f"All {end} steps are played; Reset begins again."
-                return None
+        if self._is_over():
+            return None
+        if end is not None:
+            count = min(count, end - playing.step)
         alone = players != "both"
         if alone:
             self.changes.append({"step": playing.step, "setting": "turn of one player alone", "to": players})
@@ -419,6 +432,11 @@ class Engine(threading.Thread):
             self._finish(training)
 
     @property
+    def seed(self) -> int:
+        """The seed that is shown, counted from the first one."""
+        return min(self.wished_seed, self.config.seeds - 1)
+
+    @property
     def end(self) -> int | None:
         """The last step; None if nothing depends on the number of steps, and training can go on for ever."""
         constant = self.config.penalty_end == 1 or not any(getattr(self.config, n) for n in game.PENALTIES)
@@ -426,11 +444,22 @@ class Engine(threading.Thread):
         endless = constant and schedules == ("constant", "constant") and not self.source.ends
         return None if endless else self.config.steps
 
+    def _is_over(self) -> bool:
+        """Whether all steps are played, which the page then says."""
+        over = self.end is not None and self._built.game.step >= self.end
+        if over:
+            self.playing, self.notice = False, f"All {self.end} steps are played; Reset begins again."
+        return over
+
     def _next_stage(self) -> None:
         """Slow motion: the next of the six stages of a step; the step is played before the last one."""
         if not self._program():
             return
+        self.playing, self.speed = False, "stages"  # a game that plays on would move away from the shown step
         if self.stage in (-1, len(STAGES) - 1):
+            self.stage = -1
+            if self._is_over():
+                return
             playing = self._built.game
             self.stage = 0
             self._stage = scenes.stage_arrays(playing.gans, self.seed, playing.next_batch())
@@ -438,9 +467,7 @@ class Engine(threading.Thread):
             self.stage += 1
         if self.stage == len(STAGES) - 1:
             self._advance(1)
-            self._stage["stage_moved"] = scenes.fakes_in_training(
-                self._built.game.gans, self.seed, self._stage["all_z"]
-            )
+            self._stage["stage_moved"] = scenes.fakes_in_training(self._built.game.gans, self.seed, self._stage["z"])
 
     # ------------------------------------------------------------------------------------------- the frame
 
@@ -482,7 +509,7 @@ class Engine(threading.Thread):
             arrays.pop("optimal", None)
         arrays |= self.windows.arrays(self.seed) | self.measures.arrays(self.seed)
         if self.stage >= 0:
-            arrays |= {name: values for name, values in self._stage.items() if name != "all_z"}
+            arrays |= {name: values for name, values in self._stage.items() if name.startswith("stage_")}
         header = {
             "kind": scene.kind,
             "step": step,
@@ -495,8 +522,11 @@ class Engine(threading.Thread):
             "speed": self.speed,
             "view": scene.view,
             "target": self.source.shown_target(self.config),
+            "own": [name for name, _ in self.source.own],
+            "estimated": scene.estimated,
+            "logistic": core.LOSSES[self.config.loss].logistic,
             "modes": scene.modes,
-            "notice": self.notice,
+            "notice": self.notice or self._why_slow(*turns),
             "busy": self.busy,
             "settings": controls.values(self.source, self.config),
             "changes": len(self.changes),
@@ -506,22 +536,36 @@ class Engine(threading.Thread):
         }
         return packed(header, arrays)
 
+    def _why_slow(self, d: int, g: int) -> str:
+        """What is to be said of players that have had d and g turns, and play turn by turn if one is ahead."""
+        if not self.playing or d == g:
+            return ""
+        ahead, behind, count = "D" if d > g else "G", "G" if d > g else "D", abs(d - g)
+        turns = f"{count} turn{'s' * (count > 1)}"
+        words = "so steps are played turn by turn, which is slower, until"
+        return f"{ahead} is {turns} ahead, {words} {behind} alone has had {turns}."
+
     def _caption(self) -> dict[str, Any] | None:
         if self.stage < 0:
             return None
         name = list(STAGES)[self.stage]
         real, fake = self._stage["stage_d_real"], self._stage["stage_d_fake"]
+        packs = self._stage["packs_d_real"], self._stage["packs_d_fake"]
         loss = core.LOSSES[self.config.loss]
-        words = {
+        words: dict[str, Any] = {
             "n": len(fake),
+            "d_says": "its probability of real is" if loss.logistic else "the sigmoid of its score is",
             "d_real": expit(real).mean(),
             "d_fake": expit(fake).mean(),
         }
-        words |= {"d_loss": np.mean(loss.d(real, fake)), "g_loss": np.mean(loss.g(real, fake))}
+        words |= {"d_loss": np.mean(loss.d(*packs)), "g_loss": np.mean(loss.g(*packs))}
         return {"index": self.stage, "name": name, "caption": STAGES[name].format(**words)}
 
     def _save(self) -> None:
-        saved = self.source.save(self.config, self.changes, self._built.game.step, self.exact)
+        step, config = self._built.game.step, self.config
+        if self.end is None:  # the game may have gone on beyond the steps of its recipe
+            config = dataclasses.replace(config, steps=max(config.steps, step))
+        saved = self.source.save(config, self.changes, step, self.exact)
         self.send({"saved": saved})
 
 

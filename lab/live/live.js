@@ -74,7 +74,7 @@ function atMost(milliseconds, action) {
 const clamp = (value, low, high) => max(low, min(high, value));
 const ease = (t) => t * t * (3 - 2 * t);
 const whole = (value) => round(value).toLocaleString("en");
-const same = (a, b) => a === b || (typeof a === "number" && abs(a - b) <= 1e-3 * abs(a));
+const same = (a, b) => a === b || (typeof a === "number" && abs(a - b) <= 1e-9 * abs(a)); // .999 is not .9995
 
 /** A number of three digits, without an exponent where that is short: 0.00002, −0.15, 2,000. */
 function decimal(value) {
@@ -180,11 +180,19 @@ function choice({ values }, changed) {
 function field({ kind, low = "", high = "" }, changed) {
 	const input = make("input", { type: kind, min: low, max: high, step: "any", spellcheck: false });
 	input.placeholder = kind === "text" ? "such as beta 2 5" : "";
+	let sent = ""; // or shown
 	input.onchange = () => {
-		if (kind === "text") changed(input.value);
-		else if (input.value !== "") changed(+input.value);
+		if (input.value === sent) return;
+		sent = input.value;
+		if (kind === "text") changed(sent);
+		else if (sent !== "") changed(+sent);
 	};
-	return { elements: [input], held: () => document.activeElement === input, show: (value) => (input.value = value) };
+	input.onkeydown = ({ key }) => key === "Enter" && input.onchange(); // also of a text that was put back
+	return {
+		elements: [input], held: () => document.activeElement === input,
+		show: (value) => (sent = input.value = value),
+		unsent: () => (input.value === sent ? null : input.value),
+	};
 }
 
 /** All controls in their groups; `show(settings, pending)` leaves alone what the user holds or waits for. */
@@ -208,6 +216,19 @@ function controlPanel(controls, changed) {
 			for (const [name, part] of parts) {
 				if (name in settings && !part.held() && !pending(name)) part.show(settings[name]);
 			}
+		},
+		/** The focused control's name and its unsent text, which `restore` puts into the panel that replaces this one. */
+		released() {
+			const [name, part] = [...parts].find(([, { elements }]) => elements.at(-1).matches(":focus")) ?? [];
+			if (!name) return null;
+			const text = part.unsent?.();
+			part.elements.at(-1).onchange = null; // browsers call it when the field is taken away, in the middle of a word
+			return { name, text };
+		},
+		restore({ name, text }) {
+			const input = parts.get(name)?.elements.at(-1);
+			if (typeof text === "string" && input) input.value = text;
+			input?.focus({ preventScroll: true });
 		},
 	};
 }
@@ -355,8 +376,9 @@ function drawStage(ctx, index, at, arrays, { time, spread }, reach) {
 	}
 }
 
-/** Latents fill the square from -1 to 1, or a larger one if they are normal. */
-const latentReach = (z) => z.reduce((most, value) => max(most, abs(value)), 1);
+/** The words for the dots of the latents, whose places are from -1 to 1. */
+const latentWords = ({ latent }) =>
+	`the first two numbers of z${latent === "uniform" ? "" : ", in equal steps of probability"}`;
 
 // ---------- scene of the plane
 
@@ -411,7 +433,7 @@ function drawLattice(ctx, sheet, axes, bend) {
 function planeStage(arrays, axes) {
 	const z = arrays.stage_z;
 	const n = z.shape[1];
-	const [middle, half] = [axes.side / 2, (LATENT_SHARE * axes.side) / 2 / latentReach(z)];
+	const [middle, half] = [axes.side / 2, (LATENT_SHARE * axes.side) / 2];
 	const fakes = inPlane(arrays.stage_fakes, axes);
 	const real = inPlane(arrays.stage_real, axes);
 	return {
@@ -437,7 +459,7 @@ function drawPlane(canvas, { header, arrays }, look) {
 		if (stage === 0) {
 			ctx.strokeStyle = "#bbb";
 			ctx.strokeRect(edge, edge, side - 2 * edge, side - 2 * edge);
-			words(ctx, "latent square: the first two numbers of z", edge, edge - 7);
+			words(ctx, `latent square: ${latentWords(header.settings)}`, edge, edge - 7);
 		} else if (layers.real) squares(ctx, inPlane(arrays.stage_real, axes), REAL, 3, 0.5);
 		return drawStage(ctx, stage, planeStage(arrays, axes), arrays, look, 0.07 * side);
 	}
@@ -512,9 +534,8 @@ function drawTicks(ctx, { fakes, pushes }, axes, layers) {
 function lineStage(arrays, axes) {
 	const z = arrays.stage_z;
 	const [rows, n] = z.shape;
-	const reach = latentReach(z);
 	const middle = [(axes.left + axes.right) / 2, (axes.top + axes.base) / 2];
-	const half = [(0.47 * (axes.right - axes.left)) / reach, (0.4 * (axes.base - axes.top)) / reach];
+	const half = [0.47 * (axes.right - axes.left), 0.4 * (axes.base - axes.top)];
 	const on = (array, y) => places(array.length, (i) => axes.x(array[i]), y);
 	const below = (i) => axes.base + 6 + 4 * (i % 9);
 	const verdict = (logits) => (i) => axes.probability(sigmoid(logits[i]));
@@ -542,11 +563,12 @@ function drawLine(canvas, { header, arrays }, look) {
 	if (best) drawProbability(ctx, x, optimal, axes, "#555", [6, 4]);
 	if (d) drawProbability(ctx, x, probabilities, axes, OF_D);
 	let end = axes.left;
-	if (layers.real) end = words(ctx, "density of real", end, axes.top - 8, REAL);
+	if (layers.real) end = words(ctx, `${header.estimated ? "estimated " : ""}density of real`, end, axes.top - 8, REAL);
 	if (fakes) end = words(ctx, "density of fakes", end, axes.top - 8, FAKE);
-	if (stage === 0) words(ctx, "dots: the first two numbers of z", end, axes.top - 8, OF_G);
+	if (stage === 0) words(ctx, `dots: ${latentWords(header.settings)}`, end, axes.top - 8, OF_G);
 	end = axes.left;
-	if (d) end = words(ctx, "D(x): how probably x is real", end, axes.one - 7, OF_D);
+	const saysD = header.logistic ? "D(x): how probably x is real" : "sigmoid of D's score at x";
+	if (d) end = words(ctx, saysD, end, axes.one - 7, OF_D);
 	if (best) words(ctx, "dashed: D* = p / (p + q)", end, axes.one - 7, "#555");
 	if (stage < NONE) drawStage(ctx, stage, lineStage(arrays, axes), arrays, look, 0.07 * (axes.right - axes.left));
 	else drawTicks(ctx, arrays, axes, layers);
@@ -555,10 +577,11 @@ function drawLine(canvas, { header, arrays }, look) {
 // ---------- curves
 
 const LN2 = Math.LN2;
-/** Losses of D and of G at the equilibrium, for the games that have a number there. */
+const UNDECIDED = "if D = \u00bd everywhere"; // as at the equilibrium
+/** Losses of D and of G there, for the games that have a number. */
 const AT_EQUILIBRIUM = {
-	non_saturating: [["ln 4", 2 * LN2, OF_D], ["ln 2", LN2, OF_G]],
-	minimax: [["ln 4", 2 * LN2, OF_D], ["\u2212ln 2", -LN2, OF_G]],
+	non_saturating: [[UNDECIDED, 2 * LN2, OF_D], [UNDECIDED, LN2, OF_G]],
+	minimax: [[UNDECIDED, 2 * LN2, OF_D], [UNDECIDED, -LN2, OF_G]],
 };
 
 /** One line of a chart: `at(i, q)` is, in row i, the 10% value, the median, the 90% value, the shown seed's. */
@@ -576,15 +599,17 @@ function chartsOf({ header, arrays }) {
 		const colour = OTHERS[chart.lines.length % OTHERS.length];
 		chart.lines.push(lineOf(label, colour, arrays.measures, k));
 		chart.top = top ?? chart.top;
-		const text = abs(floor + 2 * LN2) < 1e-4 ? "\u2212ln 4" : "perfect sampler";
+		const text = abs(floor + 2 * LN2) < 1e-4 ? UNDECIDED : "perfect sampler";
 		if (typeof floor === "number") chart.floors.push([text, floor, colour]);
 	});
 	return Object.values(charts);
 }
 
-/** Another one: the chart has to be drawn again. */
-const signature = ({ steps, lines, floors }, seed, { clientWidth, clientHeight }) =>
-	[steps.length, steps.at(-1), lines.map(({ label }) => label), floors, seed, clientWidth, clientHeight].join();
+/** Another one: the chart has to be drawn again. A turn that leaves the step as it is changes the last numbers. */
+const signature = ({ steps, lines, floors }, seed, { clientWidth, clientHeight }) => {
+	const last = lines.map(({ label, at }) => [label, ...[0, 1, 2, 3].map((q) => at(steps.length - 1, q))]);
+	return [steps.length, steps.at(-1), last, floors, seed, clientWidth, clientHeight].join();
+};
 
 /** Lowest and highest value of a chart, with some room but no spikes; null without any. */
 function chartRange({ steps, lines, floors, log, top }) {
@@ -790,12 +815,15 @@ function valueOf({ kind, values }, text) {
 // ---------- the whole view
 
 const STAGE = 1200; // milliseconds that a stage of slow motion is shown
+const AGAIN = 1000; // milliseconds until a frame is asked for again after an error
 const MOTION = 700; // milliseconds that points take to move, and the lattice to unfold
 const LAYERS = { // labels in the plane and on the line, where some have none
 	heat: ["D's probability", "D"], stretched: ["colours stretched"], optimal: ["D* beside it", "D*"],
 	real: ["real", "real"], fakes: ["fakes", "fakes"], pushes: ["pushes on fakes", "pushes on fakes"],
 	lattice: ["G's lattice"], seeds: ["every seed", "every seed"],
 };
+/** What D's output is: for other losses than the logistic ones it is no probability. */
+const opinion = ({ logistic }) => (logistic ? "D's probability" : "sigmoid of D's score");
 const SKELETON = `
 <p class="banner" role="alert" hidden>The program has stopped. The page looks for it every 2 seconds.</p>
 <header>
@@ -804,8 +832,9 @@ const SKELETON = `
 	<button class="d">D alone</button>
 	<button class="g">G alone</button>
 	<button class="reset">Reset</button>
-	<span class="speeds" role="group" aria-label="speed"><button value="stages">slow motion</button><button
-		value="1">1 step</button><button value="10">10 steps</button><button value="fast">fast</button></span>
+	<span class="speeds" role="group" aria-label="speed"><i>speed</i><button
+		value="stages">slow motion</button><button value="1">20 steps/s</button><button
+		value="10">200 steps/s</button><button value="fast">fast</button></span>
 	<button class="next" hidden>Next stage</button>
 	<strong class="count"></strong>
 	<button class="save">Save as run</button>
@@ -816,7 +845,7 @@ const SKELETON = `
 <section class="saved" aria-live="polite" hidden></section>
 <div class="body">
 	<div class="view">
-		<div class="tools"><span class="layers"></span><button class="unfold">unfold</button></div>
+		<div class="tools"><span class="layers"></span><button class="unfold" aria-pressed="false">unfold</button></div>
 		<div class="pair"><canvas class="scene" role="img"></canvas>
 			<figure class="beside"><canvas class="best" role="img" aria-label="the best answer D*"></canvas>
 				<figcaption>D* = p / (p + q): the best answer to these fakes; grey: unknown</figcaption></figure></div>
@@ -854,7 +883,7 @@ export function mount(root, send, link = false) {
 	let [controls, panel, greeted] = [new Map(), null, false]; // of the program's greeting
 	let [speed, walking, walker] = ["", false, null]; // walking: slow motion plays, by this page's timer
 	let [stageKey, stageBegan, painted, scheduled] = ["", 0, 0, false];
-	let [unfolding, drawing] = [false, null];
+	let [pointedAt, pinned, drawing] = [false, false, null]; // how the lattice is kept unfolded; a drawing
 	let own = ""; // a sentence of the page itself, about a file or a drawing
 	let warned = false;
 
@@ -933,9 +962,12 @@ export function mount(root, send, link = false) {
 		history.replaceState(null, "", `${location.pathname}${location.search}#${hash}`);
 	});
 	function remember(name, value) {
-		if (!link || chosen.get(name) === String(value)) return;
-		chosen.set(name, String(value));
-		writeLink();
+		if (!link) return;
+		const before = chosen.get(name);
+		const isOwn = name === "target" && frame?.header.own.includes(value); // no other program has these points
+		if (isOwn) chosen.delete(name);
+		else chosen.set(name, String(value));
+		if (chosen.get(name) !== before) writeLink();
 	}
 	/** Tells the program what the address asked for. */
 	function obeyLink() {
@@ -950,7 +982,7 @@ export function mount(root, send, link = false) {
 		const on = asked.get("layers")?.split(",");
 		for (const name in layers) if (on) layers[name] = on.includes(name);
 		if (Object.keys(values).length) send({ do: "settings", values });
-		if (/^\d+$/.test(asked.get("seed"))) send({ do: "seed", value: +asked.get("seed") });
+		if (/^\d+$/.test(asked.get("seed"))) setSeed(+asked.get("seed"));
 		asked = new Map();
 		schedule();
 	}
@@ -969,10 +1001,11 @@ export function mount(root, send, link = false) {
 		for (const name of chosen.keys()) {
 			if (name in header.settings && !pending(name)) remember(name, header.settings[name]);
 		}
+		if (chosen.has("seed") && !pending("seed")) remember("seed", header.seed);
 	}
 	const showPlaying = () => write(e.play, isPlaying() ? "Pause" : "Play");
 	function showSpeed() {
-		for (const button of e.speeds.children) button.ariaPressed = button.value === speed;
+		for (const button of e.speeds.querySelectorAll("button")) button.ariaPressed = button.value === speed;
 		e.next.hidden = speed !== "stages";
 	}
 	function showHeader(header) {
@@ -986,6 +1019,7 @@ export function mount(root, send, link = false) {
 			walking = false;
 			showSpeed();
 		}
+		if (!stage && header.steps && header.step >= header.steps) walking = false; // all steps are played
 		showPlaying();
 		e.caption.hidden = !stage && speed !== "stages";
 		write(e.caption, stage?.caption ?? "Play or Next stage: a training step in six stages.");
@@ -1007,8 +1041,8 @@ export function mount(root, send, link = false) {
 		const at = `step ${whole(header.step)}`;
 		const sorted = look.probabilities.filter((p) => p >= 0).sort();
 		e.scene.ariaLabel = `Samples of ${header.target}, seed ${header.first_seed + header.seed}, ${at}: `
-			+ `D's probability from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}; ${chartsOf(frame).map(chartWords)}`;
-		write(e.spoken, `${at}, ${isPlaying() ? "playing" : "paused"}`);
+			+ `${opinion(header)} from ${decimal(sorted[0])} to ${decimal(sorted.at(-1))}; ${chartsOf(frame).map(chartWords)}`;
+		write(e.spoken, `${header.target}, ${isPlaying() ? "playing" : "paused"}`); // no step: it would never be quiet
 	}));
 	const say = (sentence) => write(e.notice, (own = sentence));
 
@@ -1032,6 +1066,7 @@ export function mount(root, send, link = false) {
 		for (const { firstChild: input } of e.layers.children) {
 			input.checked = layers[input.value];
 			input.disabled = input.value === "optimal" && !frame.arrays.optimal;
+			if (plane && input.value === "heat") write(input.nextSibling, opinion(frame.header));
 		}
 		root.classList.toggle("line", !plane);
 		e.beside.hidden = !plane || !layers.optimal || !frame.arrays.optimal || Boolean(drawing);
@@ -1043,8 +1078,9 @@ export function mount(root, send, link = false) {
 	function showBar() {
 		const digits = max(1, ceil(-log10(look.spread)));
 		const text = (p) => (p % 1 ? p.toFixed(digits) : p);
-		write(e.bar.firstChild, `D says fake: ${text(0.5 - look.spread)}`);
-		write(e.bar.lastChild, `${text(0.5 + look.spread)}: real`);
+		const { logistic } = frame.header;
+		write(e.bar.firstChild, `${logistic ? "D says fake" : opinion(frame.header)}: ${text(0.5 - look.spread)}`);
+		write(e.bar.lastChild, text(0.5 + look.spread) + (logistic ? ": real" : ""));
 	}
 
 	// ---- painting
@@ -1086,7 +1122,7 @@ export function mount(root, send, link = false) {
 	}
 	/** Draws the scene at this time; says whether something in it still moves. */
 	function paintScene(now) {
-		const goal = unfolding ? 1 : 0;
+		const goal = pointedAt || pinned ? 1 : 0;
 		const passed = min(50, now - painted) / MOTION;
 		painted = now;
 		look.time = stageTime(now);
@@ -1208,8 +1244,10 @@ export function mount(root, send, link = false) {
 
 	// ---- buttons and keys
 
-	const unfold = (value) => {
-		unfolding = value;
+	/** The mouse unfolds the lattice while it points at the button, and a click keeps it unfolded or folds it. */
+	const unfold = (pointing, pin = pinned) => {
+		[pointedAt, pinned] = [pointing, pin];
+		e.unfold.ariaPressed = pinned;
 		schedule();
 	};
 	const actions = {
@@ -1222,7 +1260,7 @@ export function mount(root, send, link = false) {
 	e.speeds.onclick = ({ target }) => target.value && setSpeed(target.value);
 	e.unfold.onpointerenter = ({ pointerType }) => pointerType === "mouse" && unfold(true);
 	e.unfold.onpointerleave = ({ pointerType }) => pointerType === "mouse" && unfold(false);
-	e.unfold.onclick = () => unfold(!unfolding);
+	e.unfold.onclick = () => unfold(false, !pinned);
 	root.addEventListener("click", ({ detail, target }) => { // the keys then act on the page, not on it
 		if (detail) target.closest("button, input[type=checkbox]")?.blur();
 	});
@@ -1238,24 +1276,27 @@ export function mount(root, send, link = false) {
 		const { seeds, first_seed: first } = frame.header;
 		const seed = (+key - (first % 10) + 10) % 10;
 		if (/^\d$/.test(key) && seed < seeds) setSeed(seed);
-		if (!Object.hasOwn(keys, key) || (event.repeat && key !== "ArrowRight" && key !== "s")) return;
-		event.preventDefault();
-		actions[keys[key]]();
+		if (!Object.hasOwn(keys, key)) return;
+		event.preventDefault(); // also if it repeats: the space would scroll the page
+		if (!event.repeat || key === "ArrowRight" || key === "s") actions[keys[key]]();
 	});
 	setDrawing(null);
 
 	// ---- messages of the program
 
 	function hello(list) {
+		const held = panel?.released(); // the user may be in the middle of a word
 		controls = new Map(list.map((control) => [control.name, control]));
 		panel = controlPanel(list, change);
 		const signs = make("p", { className: "soft", textContent: "\u2022 acts at once, \u21bb compiles first" });
 		e.panel.replaceChildren(signs, ...panel.elements);
 		if (frame) panel.show(frame.header.settings, pending);
+		if (held) panel.restore(held);
 		if (asked.size) obeyLink();
-		if (!greeted) send({ do: "frame" });
+		if (!greeted) ask();
 		greeted = true;
 	}
+	const ask = () => send({ do: "frame" });
 	function showSaved({ folder, command, changes = [] }) {
 		const line = (text, code) => make("p", { textContent: text }, make("code", { textContent: code }));
 		const close = make("button", { textContent: "Close", onclick: () => (e.saved.hidden = true) });
@@ -1268,7 +1309,9 @@ export function mount(root, send, link = false) {
 		text: (message) => timed(() => {
 			if (message.hello) hello(message.hello.controls);
 			if (message.saved) showSaved(message.saved);
-			if (message.error) say(message.error);
+			if (!message.error) return;
+			say(message.error);
+			setTimeout(ask, AGAIN); // it may have come in the place of a frame
 		}),
 		frame(buffer) {
 			timed(() => {
@@ -1276,9 +1319,8 @@ export function mount(root, send, link = false) {
 				fresh += buffer.byteLength;
 				schedule();
 			});
-			const ask = () => send({ do: "frame" }); // the next one is made while this one is painted
 			if (document.hidden) requestAnimationFrame(ask); // once somebody looks again
-			else ask();
+			else ask(); // the next one is made while this one is painted
 		},
 		closed(reason) {
 			walking = greeted = false;

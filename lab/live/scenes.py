@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.stats import norm
 
 import gan_core as core
@@ -18,7 +19,7 @@ from lab import draws, points, targets
 
 SHOWN, PUSHED = 500, 150  # fakes of the shown seed, and those with an arrow
 RASTER, LATTICE = 40, 31  # cells of D's heat map, and lines of G's lattice, along a side
-MANY = 20_000  # fakes whose shares of the raster's cells estimate G's density
+MANY = 20_000  # fakes whose shares of cells estimate G's density
 CURVE = 300  # places of the densities on the line
 LN4 = 2 * np.log(2)
 
@@ -76,7 +77,7 @@ class Looker:
 class Plane:
     """Points in the plane, of `mixture_2d`."""
 
-    kind = "plane"
+    kind, estimated = "plane", False
 
     def __init__(self, script: Any, config: Any, real: targets.RealPoints):
         self.script, self.config, self.real = script, config, real
@@ -93,7 +94,7 @@ class Plane:
         floors = script.floors(real, config.eval_samples)
         names = {"kl": "KL(real || fake), nats"}
         if self.modes:
-            names |= {"high_quality": "share of high quality", "modes": f"modes reached, of {self.modes}"}
+            names |= {"high_quality": "share within 3 sd of a mode", "modes": f"modes reached, of {self.modes}"}
         tops = {"kl": None, "high_quality": 1.0, "modes": float(self.modes)}
         self.measures: list[dict[str, Any]] = [
             {"name": n, "label": label, "log": n == "kl", "floor": floors[n], "top": tops[n], "charts": n}
@@ -102,8 +103,8 @@ class Plane:
         self.fixed: dict[str, np.ndarray] = {"real": real.test[:SHOWN].T.astype(np.float32)}
 
     def _real_masses(self) -> np.ndarray | None:
-        """The exact probability of each cell of the raster `[R, R]`; None if the density is not known."""
-        if not self.real.modes:
+        """The exact probability of each cell of the raster `[R, R]`; None if it is not known, or D sees packs."""
+        if not self.real.modes or self.config.pack > 1:  # p / (p + q) is the best answer to single points alone
             return None
         centres, std = self.real.modes
         x, y = (
@@ -126,9 +127,7 @@ class Plane:
         found = self.script.measure(self.real, fakes)
         pictures = {"thumbs": fakes[:, :, :PUSHED]}
         if self.masses is not None:
-            one = gans.alone(seed)
-            bits = draws.bits_for_seeds(one.seeds, draws.EVALUATION, 1, 1, (self.config.latent_dim, MANY))[0]
-            pictures["optimal"] = self.optimal(one.from_bits(bits)[0])
+            pictures["optimal"] = self.optimal(many_fakes(gans, seed))
         return np.stack([found[m["name"]] for m in self.measures]), pictures
 
     def optimal(self, fakes: np.ndarray) -> np.ndarray:
@@ -136,7 +135,7 @@ class Plane:
         assert self.masses is not None
         x, y = fakes - self.middle[:, None]
         q = np.histogram2d(y, x, (self.edges, self.edges))[0] / fakes.shape[1]
-        return np.where(self.masses + q > 5 / fakes.shape[1], metrics.optimal_discriminator(self.masses, q), np.nan)
+        return best_answer(self.masses, q, 5 / fakes.shape[1])
 
 
 class Line:
@@ -146,6 +145,7 @@ class Line:
 
     def __init__(self, script: Any, config: Any, real: targets.RealNumbers):
         self.script, self.config, self.real, self.name = script, config, real, real.name
+        self.estimated = bool(real.held_out)  # the real density is only known from the numbers of a file
         self.edges = metrics.histogram_edges(real.truth)
         low, high = 1.1 * self.edges[0] - 0.1 * self.edges[-1], 1.1 * self.edges[-1] - 0.1 * self.edges[0]
         self.view = [float(low), float(high)]
@@ -158,22 +158,23 @@ class Line:
             {"name": "kl", "label": "KL(real || fake), nats", "charts": "kl", "top": None},
             {"name": "lost_mass", "label": "share of the real mass that is lost", "charts": "lost", "top": None},
             {"name": "game_value", "label": "value of the game, nats", "charts": "value", "top": None},
-            {"name": "game_value_optimal", "label": "-ln 4 + 2 JSD, with D*", "charts": "value", "top": None},
         ]
+        if config.pack == 1:  # the best answer to packs is another one
+            label = f"-ln 4 + 2 JSD of {len(self.masses)} bins"
+            self.measures += [{"name": "game_value_optimal", "label": label, "charts": "value", "top": None}]
         found = {"kl": floors["kl_floor"], "lost_mass": floors["lost_mass_floor"], "game_value": -LN4}
         for measure in self.measures:
             measure |= {"log": measure["name"] == "kl", "floor": found.get(measure["name"])}
-        p = real.density(self.x)
-        self.p, self.small_x = p, np.linspace(low, high, 100)
-        self.fixed: dict[str, np.ndarray] = {"x": self.x, "p": p, "thumb_p": real.density(self.small_x)}
+        self.small_x = np.linspace(low, high, 100)
+        p, small_p = (
+            density(real.truth[:10_000], x) if self.estimated else real.density(x) for x in (self.x, self.small_x)
+        )
+        self.fixed: dict[str, np.ndarray] = {"x": self.x, "p": p, "thumb_p": small_p}
 
     def look(self, fakes: np.ndarray, pushes: np.ndarray, logits: np.ndarray, sheet: np.ndarray) -> dict:
         """The pictures of one seed, from the answers of a `Looker`."""
-        q = targets.kernel_density(fakes[0], self.x)
-        reliable = self.p + q > 0.01 * self.p.max()  # where both are tiny, the estimate q is not
-        optimal = np.where(reliable, metrics.optimal_discriminator(self.p, q), np.nan)
         few = {"fakes": fakes[0, :60], "pushes": pushes[0, :60]}
-        return self.fixed | few | {"q": q, "logits": logits, "optimal": optimal}
+        return self.fixed | few | {"q": density(fakes[0], self.x), "logits": logits}
 
     def measure(self, gans: points.Ensemble, step: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The numbers of every seed `[K, S]`, and the pictures that are renewed with them."""
@@ -182,31 +183,72 @@ class Line:
         fresh = np.stack([real.draw(fakes.shape[1], config.seed + k) for k in range(config.seeds)])
         loss = core.LOSSES[config.loss]
         d_loss = np.mean(loss.d(*(gans.d_logits_of_packs(x[:, None]) for x in (fresh, fakes))), axis=-1)
-        numbers = [
-            metrics.histogram_kl(real.truth, fakes, self.edges),
-            metrics.lost_mass(real.truth, fakes),
-            -d_loss if loss.logistic else np.full(len(fakes), np.nan),
-            metrics.game_value(metrics.jensen_shannon(self.masses, shares)),
-        ]
-        thumbs = np.stack([targets.kernel_density(row[:1000], self.small_x) for row in fakes])
-        return np.stack(numbers), {"thumbs": thumbs}
+        found = {
+            "kl": metrics.histogram_kl(real.truth, fakes, self.edges),
+            "lost_mass": metrics.lost_mass(real.truth, fakes),
+            "game_value": -d_loss if loss.logistic else np.full(len(fakes), np.nan),
+            "game_value_optimal": metrics.game_value(metrics.jensen_shannon(self.masses, shares)),
+        }
+        pictures = {"thumbs": np.stack([density(row[:1000], self.small_x) for row in fakes])}
+        if config.pack == 1 and not self.estimated:
+            pictures["optimal"] = self.optimal(many_fakes(gans, seed)[0])
+        return np.stack([found[m["name"]] for m in self.measures]), pictures
+
+    def optimal(self, fakes: np.ndarray) -> np.ndarray:
+        """D* at each x of the picture, from the exact mass and the share of the fakes in its bin of the KL.
+
+        NaN where both are tiny: of 50 numbers, half of them real, chance alone moves the answer by .05. An estimated
+        density would move it everywhere, because it is too low on peaks and too high between them.
+        """
+        q = metrics.bin_counts(fakes, self.edges) / len(fakes)
+        return best_answer(self.masses, q, 50 / len(fakes))[np.searchsorted(self.edges, self.x)]
 
 
 SCENES = {"mixture_2d": Plane, "normal_1d": Line}
 
 
+def many_fakes(gans: points.Ensemble, seed: int) -> np.ndarray:
+    """So many fakes `[F, MANY]` of one seed that their shares of cells are precise; of the same latents each time."""
+    one, config = gans.alone(seed), gans.config
+    bits = draws.bits_for_seeds(one.seeds, draws.EVALUATION, 1, 1, (config.latent_dim, MANY))[0, 0]
+    return one.images_of(np.asarray(draws.latents(bits, config.latent)))[0]
+
+
+def best_answer(p: np.ndarray, q: np.ndarray, least: float) -> np.ndarray:
+    """D* = p / (p + q) of the probabilities of cells; NaN where their sum is at most `least`: there q is chance."""
+    return np.where(p + q > least, metrics.optimal_discriminator(p, q), np.nan)
+
+
+def density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Kernel estimate of a density at evenly spaced x, for a picture. ValueError: values that are not finite.
+
+    The width of the kernel is cross-validated, because Scott's width makes the peaks of a mixture a quarter too low.
+    It is at least the distance of two x. The sample is counted in cells around the x and beyond both ends.
+    """
+    n, distance = len(x), x[1] - x[0]
+    width = np.clip(metrics.kernel_width(sample, 4 * n) / distance, 1, n)  # in cells
+    reach = (n + 0.5) * distance
+    counts, _ = np.histogram(sample, 3 * n, (x[0] - reach, x[-1] + reach))
+    return gaussian_filter1d(counts.astype(float), width, mode="constant")[n : 2 * n] / (len(sample) * distance)
+
+
 def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One minibatch of one seed for slow motion: latents, fakes, real points, D's logits and its push on the fakes.
 
-    `batch` holds `x [S, F, B]` and the random bits `z [S, Z, B]` of one step, of all seeds.
+    `batch` holds `x [S, F, B]` and the random bits `z [S, Z, B]` of one step, of all seeds. The page gets the arrays
+    whose names begin with `stage_`. Of the latents these are the first two numbers, as places from -1 to 1 in equal
+    steps of probability, like G's flat lattice. The losses are about the packs, which are what D sees in training.
     """
     one = gans.alone(seed)
-    z = np.asarray(draws.latents(np.asarray(batch["z"])[seed : seed + 1], gans.config.latent))
+    bits = np.asarray(batch["z"])[seed]
+    z = np.asarray(draws.latents(bits, gans.config.latent))
     real = np.asarray(batch["x"])[seed : seed + 1] * one.std + one.mean
-    fakes = fakes_in_training(gans, seed, z[0])[None]
+    fakes = fakes_in_training(gans, seed, z)[None]
     return {
-        "all_z": z[0],
-        "stage_z": z[0, :2],
+        "z": z,
+        "packs_d_fake": one.d_logits_of_packs(fakes)[0],
+        "packs_d_real": one.d_logits_of_packs(real)[0],
+        "stage_z": np.asarray(draws.latents(bits[:2], "uniform")),
         "stage_fakes": fakes[0],
         "stage_real": real[0],
         "stage_d_fake": one.d_logits(fakes)[0],

@@ -184,16 +184,21 @@ def listening(port: int) -> list[socket.socket]:
     raise BadInput(f"--port {port}: it and the ports above it are in use; expected a free one, or 0 for any")
 
 
+def hosts(port: int) -> set[str]:
+    """The names of this server, as the browser writes them: without the port if it is 80, the usual one."""
+    ends = (f":{port}", "") if port == 80 else (f":{port}",)
+    return {name + end for name in ("127.0.0.1", "localhost") for end in ends}
+
+
 async def serve(sockets: list[socket.socket], handlers: list, settings: dict[str, Any], show: bool) -> None:
     """Serve until a signal comes; print the address, and open it in the browser if `show`."""
     port, token = sockets[0].getsockname()[1], secrets.token_urlsafe(12)
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
     logging.getLogger("tornado.access").disabled = True
     logging.getLogger("tornado.general").setLevel(logging.CRITICAL)  # malformed requests are refused in silence
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
     app = tornado.web.Application(
         [*handlers, (r"/socket", Socket), (r"/(.*)", Page)],
-        hosts=hosts,
+        hosts=hosts(port),
         token=token,
         websocket_max_message_size=LARGEST,
         websocket_ping_interval=20,

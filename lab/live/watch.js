@@ -425,12 +425,15 @@ function goTo(index) {
 }
 
 const figuresShown = new Map(); // name -> version
+/** Frees the memory of a figure that is no longer shown. */
+const release = (box) => box.querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
 async function showFigures() {
   e.figureBox.hidden = !state.figures.length;
   const names = state.figures.map((figure) => figure.name);
   for (const box of [...e.figures.children]) {
     if (!names.includes(box.dataset.name)) {
       figuresShown.delete(box.dataset.name);
+      release(box);
       box.remove();
     }
   }
@@ -438,13 +441,16 @@ async function showFigures() {
     if (figuresShown.get(name) === version) continue;
     figuresShown.set(name, version);
     const { url, sentence } = await load("figure", name);
+    if (!url) figuresShown.delete(name); // it is asked for again with the next state
     const content = url ? make("img", { src: url, alt: `figure ${name}` })
       : make("p", { className: "problems", textContent: sentence });
     const box = make("figure", {}, make("figcaption", { className: "soft", textContent: name }), content);
     box.dataset.name = name;
     const old = [...e.figures.children].find((other) => other.dataset.name === name);
-    if (old) old.replaceWith(box);
-    else e.figures.append(box);
+    if (old) {
+      release(old);
+      old.replaceWith(box);
+    } else e.figures.append(box);
   }
 }
 

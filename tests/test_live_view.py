@@ -1,0 +1,232 @@
+"""The view of the live page without its program: what live.js makes of frames that are built here, in a browser."""
+
+import base64
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, Browser
+from PIL import Image
+
+from lab import player
+from lab.live import controls, engine, widget
+
+SETTINGS = {"target": "norm", "distribution": "norm", "average": 0.999, "loss": "minimax", "latent": "uniform"}
+MEASURE = {"name": "value", "label": "value", "charts": "value", "log": False, "floor": -2 * np.log(2), "top": None}
+MOUNT = """(async () => {
+    const view = await import("data:text/javascript;base64,LIVE");
+    window.texts = new Set(); // what is written on canvases
+    const { prototype } = CanvasRenderingContext2D, { fillText } = prototype;
+    prototype.fillText = function (...words) { texts.add(words[0]); fillText.apply(this, words); };
+    window.start = (link) => {
+        history.replaceState(null, "", location.pathname + "#" + link);
+        window.sent = [];
+        document.body.replaceChildren(document.createElement("div"));
+        window.page = view.mount(document.body.firstChild, (message) => sent.push(message), true);
+    };
+    window.$ = (selector) => document.querySelector(selector);
+    window.show = (bytes) => page.frame(Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)).buffer);
+    window.press = (key, more) => !document.body.firstChild.dispatchEvent(
+        new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more })); // whether it is taken
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A browser with the view's functions in an empty page."""
+    if not CHROMIUM:
+        (pytest.fail if os.environ.get("REQUIRE_CHROMIUM") else pytest.skip)("no chromium here")
+    folder = tmp_path_factory.mktemp("view")
+    (folder / "page.html").write_text("<!doctype html><title>view</title><body></body>")
+    opened = Browser(folder / "profile")
+    try:
+        opened.open(f"file://{folder}/page.html")
+        opened.until("document.title === 'view' && document.readyState === 'complete'")
+        opened.value(MOUNT.replace("LIVE", base64.b64encode((widget.HERE / "live.js").read_bytes()).decode()))
+        yield opened
+        assert opened.errors == []
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """A function: a fresh view that the program has greeted, with these words behind the # of its address."""
+    source, config = controls.new_source("norm", "classic", 2, 0, None, tmp_path)
+
+    def begin(link=""):
+        browser.value(f"start('{link}')")
+        for _ in range(2):  # the view before it is painted once more, when it is taken away
+            browser.value("new Promise(requestAnimationFrame)")
+        browser.value("texts.clear()")
+        browser.greet = lambda: browser.value(f"page.text({json.dumps({'hello': controls.hello(source, config)})})")
+        browser.greet()
+        return browser
+
+    return begin
+
+
+def show(page, kind="line", arrays=None, **header):
+    """Let the view paint a frame."""
+    rng = np.random.default_rng(0)
+    sizes = {"curve_steps": (2,), "curves": (2, 2, 4), "measure_steps": (2,), "measures": (2, 1, 4)}
+    if kind == "line":
+        sizes |= dict.fromkeys(("x", "p", "q", "logits", "optimal"), (300,))
+        sizes |= {"fakes": (60,), "pushes": (60,), "thumbs": (2, 100), "thumb_p": (100,)}
+    else:
+        sizes |= {"logits": (40, 40), "real": (2, 50), "fakes": (2, 50), "pushes": (2, 20), "thumbs": (2, 2, 20)}
+    values = {name: rng.random(shape) for name, shape in sizes.items()} | (arrays or {})
+    whole = {"kind": kind, "step": 7, "steps": None, "playing": False, "seed": 0, "seeds": 2, "first_seed": 0}
+    whole |= {"rate": 0.0, "speed": "fast", "view": [0.0, 1.0] if kind == "line" else [0.0, 0.0, 1.0]}
+    whole |= {"target": "norm", "own": ["drawing"], "estimated": False, "logistic": True, "modes": 0, "notice": ""}
+    whole |= {"busy": "", "settings": SETTINGS, "changes": 0, "turns": [7, 7], "measures": [MEASURE], "stage": None}
+    frame = base64.b64encode(engine.packed(whole | header, values)).decode()
+    page.value(f"show('{frame}')")
+    page.value("new Promise(requestAnimationFrame)")
+
+
+def test_a_panel_that_is_built_again_leaves_the_user_the_field_and_its_unsent_text(page):
+    view = page()
+    show(view)
+    view.value("$('[name=distribution]').focus(); $('[name=distribution]').select()")
+    view.call("Input.insertText", text="beta 2")
+    view.greet()  # as after a change of the target
+    focused = "document.activeElement.name + ': ' + document.activeElement.value"
+    assert view.value(focused) == "distribution: beta 2"
+    assert "set" not in view.value("sent.map((message) => message.do)")
+    view.key("Enter", "Enter", "\r")
+    assert view.value("sent.at(-1)") == {"do": "set", "name": "distribution", "value": "beta 2"}
+    view.value("$('[name=loss]').focus()")
+    view.greet()
+    assert view.value("document.activeElement.name") == "loss"
+
+
+def test_a_chart_is_drawn_again_if_only_its_last_numbers_are_others(page):
+    view = page()
+    numbers = np.random.default_rng(1).random((2, 1, 4))
+    show(view, arrays={"measures": numbers})
+    view.until("$('.charts').children.length === 2", 20)
+    before = view.value("$('.charts').lastChild.toDataURL()")
+    numbers[1] += 0.2
+    show(view, arrays={"measures": numbers})
+    view.until(f"$('.charts').lastChild.toDataURL() !== {json.dumps(before)}", 5)
+
+
+def test_a_link_holds_no_drawing_and_follows_the_seed_that_is_shown(page):
+    view = page("target=norm&loss=hinge&seed=20")
+    assert {"do": "seed", "value": 20} in view.value("sent")
+    settings = SETTINGS | {"loss": "hinge"}
+    show(view, seed=1, busy="Compiling", settings=settings)  # a game of more seeds is still being compiled
+    show(view, seed=20, seeds=32, settings=settings)
+    show(view, seed=20, seeds=32, settings=settings | {"target": "drawing"}, target="drawing")
+    view.until("location.hash === '#loss=hinge&seed=20'", 5)
+    show(view, seed=3, seeds=4, settings=settings | {"target": "drawing"}, target="drawing")
+    view.until("location.hash === '#loss=hinge&seed=3'", 5)
+    view.value("$('[name=target]').selectedIndex = 1; $('[name=target]').onchange()")
+    view.until("location.hash === '#loss=hinge&seed=3&target=grid'", 5)
+
+
+def test_d_gives_a_probability_only_if_the_loss_is_logistic(page):
+    words = "['.layers .heat', '.bar'].map((each) => $(each).textContent) + '|' + $('.scene').ariaLabel"
+    for logistic, in_plane, on_line in (
+        (True, "D's probability,D says fake: 01: real|", "D(x): how probably x is real"),
+        (False, "sigmoid of D's score,sigmoid of D's score: 01|", "sigmoid of D's score at x"),
+    ):
+        view = page()
+        show(view, "plane", logistic=logistic)
+        found = view.value(words)
+        assert found.startswith(in_plane) and ("D's probability from" in found) == logistic
+        show(view, logistic=logistic)
+        assert on_line in view.value("[...texts]")
+
+
+def test_words_on_the_pictures(page):
+    view = page()
+    show(view, estimated=True)
+    texts = view.value("[...texts]")
+    assert {"estimated density of real", "if D = \u00bd everywhere"} <= {*texts}
+    assert not {"density of real", "ln 4", "\u2212ln 4"} & {*texts}
+    assert view.value("[...$('.speeds').children].map((each) => each.textContent)") == [
+        *("speed", "slow motion", "20 steps/s", "200 steps/s", "fast")
+    ]
+
+
+def test_a_click_keeps_the_lattice_unfolded(page):
+    view = page()
+    show(view, "plane", arrays={"sheet": np.zeros((2, 31, 31))})
+    point = "$('.unfold').dispatchEvent(new PointerEvent('pointer{}', {{ pointerType: 'mouse' }}))"
+    view.value(point.format("enter"))
+    assert view.value("$('.unfold').ariaPressed") == "false"
+    view.value("$('.unfold').click()")
+    assert view.value("$('.unfold').ariaPressed") == "true"
+    view.value("$('.unfold').click()")
+    assert view.value("$('.unfold').ariaPressed") == "false"
+
+
+def test_a_slider_near_1_stays_where_it_is_put(page):
+    view = page()
+    show(view)
+    view.value("$('[name=average]').value = 170; $('[name=average]').dispatchEvent(new Event('input'))")
+    assert view.value("sent.find((message) => message.do === 'set').value") > 0.999
+    for _ in range(2):
+        show(view)  # made before the program has obeyed
+    assert view.value("$('[name=average]').value") == "170"
+
+
+def test_slow_motion_stops_at_the_end_of_training(page):
+    view = page()
+    show(view, speed="stages", step=5, steps=5)
+    view.value("$('.play').click()")
+    assert view.value("$('.play').textContent") == "Pause" and view.value("sent.at(-1).do") == "stage"
+    show(view, speed="stages", step=5, steps=5)
+    assert view.value("$('.play').textContent") == "Play"
+
+
+def test_after_an_error_a_frame_is_asked_for_again(page):
+    view = page()
+    show(view)
+    asked = "sent.filter((message) => message.do === 'frame').length"
+    before = view.value(asked)
+    view.value("page.text({ error: 'OSError: no picture' })")
+    assert view.value("$('.notice').textContent") == "OSError: no picture" and view.value(asked) == before
+    view.until(f"{asked} === {before + 1}", 5)
+
+
+def test_a_space_that_repeats_does_not_scroll_the_page(page):
+    view = page()
+    show(view)
+    view.value("document.activeElement.blur()")
+    assert view.value("press(' ')") and view.value("press(' ', { repeat: true })")
+    assert view.value("sent.filter((message) => message.do === 'play').length") == 1
+
+
+def test_a_player_leaves_the_browser_its_own_keys(page, tmp_path):
+    view = page()
+    player.save_page(tmp_path / "training.html", [Image.new("RGB", (2, 2))] * 3, ["a", "b", "c"], 100)
+    text = (tmp_path / "training.html").read_text()
+    script, body = re.search("<script>(.*)</script>", text, re.DOTALL)[1], re.search("<img.*</p>", text, re.DOTALL)[0]
+    view.value(f"document.body.innerHTML = {json.dumps(body)}; (() => {{ {script} }})()")
+    for held in ("altKey", "ctrlKey", "metaKey"):
+        assert not view.value(f"press('Home', {{ {held}: true }})")
+    assert view.value("press('End')") and view.value("$('#slider').value") == "2"
+    view.value("document.onkeydown = null")
+
+
+def test_what_is_spoken_does_not_change_with_every_step(page):
+    view = page()
+    for step in (7, 8):
+        show(view, step=step, playing=True)
+        view.until("$('.spoken').textContent === 'norm, playing'", 5)
+
+
+@pytest.mark.parametrize("name", ["live.css", "watch.css"])
+def test_the_ring_around_what_has_the_focus_can_be_seen_on_white(name):
+    css = (widget.HERE / name).read_text()
+    colour = re.search(r":focus-visible[^{]*\{ outline: 3px solid ([^;]+);", css)[1]
+    if variable := re.fullmatch(r"var\((--\w+)\)", colour):
+        colour = re.search(rf"{variable[1]}: (#\w+)", css)[1]
+    channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 3  # WCAG 2.1
