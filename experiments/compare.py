@@ -8,12 +8,13 @@
 All other flags are the script's, and hold for every run; only --devices, --resume and --tensorboard are not allowed.
 Every combination of the values is trained, or with --one-at-a-time the recipe and each change of it alone. All share
 the seeds, so that differences are taken seed by seed. The table gives medians, their 95% intervals (bootstrap: from
-resampled seeds) and which others each setting beats beyond chance. By chance means: on every seed each of two
-settings is as likely to be ahead, by any amount. Equal medians alone do not mean that (docs/results/levels.md).
+resampled seeds) and which others each setting beats beyond chance. Chance means: on every seed each of two settings
+is as likely as the other to be ahead by any given amount. Equal medians alone do not mean that
+(docs/results/levels.md).
 Settings that choose the data (--target, --data) may be varied, too: results on different data are not compared with
 each other.
 
-With --budget 20m settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
+With --budget 20m, settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
 of the seeds, then the better half trains as many again, and so on. The first round is always played. Before each
 later one its time is estimated; if it is more than what is left of the budget, the table is made of what is there.
 
@@ -71,8 +72,8 @@ class Config:
     seeds: cli.AtLeast2 = 10  # of each setting
     metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
-    level: Level = None  # of any false claim on the same data; refused if --seeds is too small for it [default: .05]
-    budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop the worse half, and again
+    level: Level = None  # chance of any false claim on the same data; refused with too few --seeds [default: .05]
+    budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop half after each round
     workers: Annotated[cli.Count | None, _flag("NUMBER")] = None  # processes [default: as many as there are cores]
     address: Annotated[str | None, _flag("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
     shared: bool = False  # the machines of the cluster share the folder --out, and no results have to be sent
@@ -95,8 +96,8 @@ class Config:
 class Setting(NamedTuple):
     """One of the settings that are compared."""
 
-    data: str  # script and data on which settings are compared with each other
-    label: str  # what is special about it
+    data: str  # script and data; settings are compared where these are the same
+    label: str  # its changed values, in words
     script: str
     recipe: str
     config: Any  # of the script
@@ -114,7 +115,8 @@ def settings_of(config: Config, flags: list[str]) -> list[Setting]:
     varied = dict(map(values_of, config.vary))
     if not varied or len(varied) < len(config.vary) or not set(varied) - set(DATA):
         words = shlex.join(["--vary", *config.vary])
-        raise files.BadInput(f"{words}: expected settings, each once, and one of them not of the data: r1=0,1")
+        expected = "expected settings, each once, at least one of which does not choose the data, as in r1=0,1"
+        raise files.BadInput(f"{words}: {expected}")
     return [setting for name in config.scripts for setting in _of_script(name, varied, config, flags)]
 
 
@@ -263,7 +265,7 @@ class Study:
             before, done = seeds, done + share
 
     def separate(self, settings: Iterable[Setting]) -> None:
-        """Train seeds alone whose run was stopped because one of them diverged: each is then its own observation."""
+        """Where a seed that diverged stopped a run of many, train them one by one: each then counts on its own."""
         parts: dict[cells.Cell, list[cells.Cell]] = {}
         for setting in settings:
             for cell, result in self.found[setting]:
@@ -288,7 +290,7 @@ class Study:
         return max(since, wall / cells.at_once(self.where, max(1, sum(map(len, self.found.values())))))
 
     def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
-        """Those with the lower medians of the settings that still train on the same data."""
+        """The better half, by their medians, of the settings that still train on the same data."""
         ranked = sorted((s for s in playing if s.data == data), key=lambda s: np.median(self.values(s)))
         return ranked[: math.ceil(len(ranked) / 2)]
 

@@ -115,7 +115,7 @@ def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.P
         of_a = draws.minibatch_indices(len(a.train), config.seed, first, n, config.batch)
         of_b = draws.minibatch_indices(len(b.train), config.seed + 2**31, first, n, config.batch)
         bits = draws.random_bits(config.seed, draws.MIX, first, n, 2 * POOL).reshape(n, 2, POOL)
-        slots = bits.argsort(axis=-1, kind="stable")[..., : config.batch]  # B different slots of the pool, at random
+        slots = bits.argsort(axis=-1, kind="stable")[..., : config.batch]  # different ones, at random
         coins = draws.random_bits(config.seed, draws.SHIFT, first, n, 2 * config.batch)
         batch = {"a": a.train[of_a], "b": b.train[of_b], "slots": slots.astype(np.int32)}
         batch["old"] = coins.reshape(n, 2, config.batch) % 2 == 1
@@ -171,7 +171,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     """One update of both generators together, then one of each discriminator; returns what `LOGGED` names.
 
     `batch` holds images `a, b [B, H, W, C]`, uint8, and for `pooled` the `slots [2, B]` and the choices `old [2, B]`.
-    The distances among them are those of pixels in [0, 1].
+    The distances that it returns are those of pixels in [0, 1].
     """
     adam, loss = core.Adam(config.learning_rate, config.beta1, config.beta2), core.LOSSES["least_squares"]
     earlier = tf.cast(game.step, tf.int32) * config.batch

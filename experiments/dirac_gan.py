@@ -3,7 +3,7 @@
 Mescheder et al. 2018, section 2: all data lie at 0, G always draws the number theta, and D's logit at x is psi x. The
 equilibrium is (theta, psi) = (0, 0). Near it the game is linear. Let J be the Jacobian there of the forces on both
 players, which are the negative gradients of their losses. One step of size h multiplies (theta, psi) by I + h J if
-both move at once, and by two such factors if G moves first; D's factor counts as often as D moves. The modulus of the
+both move at once. If G moves first, a matrix for G's move is followed by one for each move of D. The modulus of the
 largest eigenvalue is the factor by which a step changes the distance to the equilibrium, as theory predicts it; above
 1 the players move away.
 
@@ -234,11 +234,12 @@ def show(result: dict[str, Any]) -> None:
     screen.console.print(table)
     screen.say("A column for each penalty: the factor by which a step changes the distance to the")
     screen.say("equilibrium, over the last quarter of the steps. A star: by theory the players do")
-    screen.say("not converge: the factor near it is 1 or more, or WGAN-GP's penalty moves D off.")
+    screen.say("not converge, because the factor near the equilibrium is 1 or more, or because")
+    screen.say("WGAN-GP's penalty pushes D away from it.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)
-        screen.say(f"Elsewhere theory differs by at most {difference_from_theory(game):.4f} ({where}).")
+        screen.say(f"Without a star, theory differs by at most {difference_from_theory(game):.4f} ({where}).")
 
 
 def difference_from_theory(game: dict[str, Any]) -> float:

@@ -3,10 +3,10 @@
     python experiments/launch.py --workers 2 -- mnist_dcgan.py --data digits
 
 What stands behind `--` is the command line of a script whose batch can be shared (mnist_dcgan, mnist_conditional,
-stacked_mnist, pix2pix, cyclegan). Each worker is a process with its own TF_CONFIG, and trains on its share of every
-batch; worker 0, the chief, writes the folder and the screen. When a worker is killed, the others end within half a
-minute, and all go on from the newest checkpoint. If one fails by itself, its error is shown, and nothing is started
-again. Ctrl-C goes to the chief, which saves.
+stacked_mnist, pix2pix, cyclegan). Each worker is a process with its own TF_CONFIG (an environment variable, see
+lab/devices.py), and trains on its share of every batch; worker 0, the chief, writes the folder and the screen. When a
+worker is killed, the others end within half a minute, and all go on from the newest checkpoint. If one fails by
+itself, its error is shown, and nothing is started again. Ctrl-C goes to the chief, which saves.
 
 Each worker would claim every GPU of the machine: with GPUs use the script's own --devices instead.
 

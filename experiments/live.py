@@ -109,7 +109,7 @@ def require_none_of_play(args: list[str]) -> None:
     flags = {f"--{name}" for name in ("target", "recipe", "seeds", "seed", "steps", "play", "no-play")}
     for word in args:
         if word.split("=")[0] in flags:
-            raise files.BadInput(f"{word}: expected nothing of the kind with --run, whose run has its own settings")
+            raise files.BadInput(f"{word}: expected no such flag beside --run, whose run has its own settings")
 
 
 def main(args: list[str]) -> None:

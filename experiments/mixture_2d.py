@@ -31,9 +31,9 @@ from lab import cli, devices, draws, memory, plots, points, runs, targets
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-JUDGES, DIRECTIONS = 10_000, 16  # of the sliced Wasserstein distance: held-out points at most, projections
+JUDGES, DIRECTIONS = 10_000, 16  # for the sliced Wasserstein distance: most held-out points, projections
 Network = Annotated[str, cli.one_of(("mlp", "pacgan"))]
-LINES, FINER = 25, 4  # lines of equal latent coordinate in the pictures; steps of G between two of them
+LINES, FINER = 25, 4  # lines of equal latent coordinate in the pictures; points on them between two lines
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Config:
     standardise: bool = True  # train on (x - mean) / std, so that ring and grid have the same scale
     # networks
     network: Network = "mlp"  # pacgan: G has batch norm, and each hidden unit of D takes the largest of 5 numbers
-    latent: cli.Latent = "uniform"  # distribution of z; on the grid 91% of fakes have high quality, normal: 85%
+    latent: cli.Latent = "uniform"  # distribution of z; uniform gives more fakes of high quality than normal
     latent_dim: cli.Count = 2  # numbers in z; 2: G can be drawn as a bent sheet
     generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
     generator_activation: cli.Activation = "leaky_relu"
@@ -99,7 +99,7 @@ class Config:
             cli.require(self, "samples", words, lambda v: v == Config.samples)
 
 
-CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; PACGAN below has its own
+CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; PACGAN below has all
     Config(),
     latent="normal",
     generator_hidden=(64, 64, 64, 64),
@@ -247,7 +247,7 @@ def floors(real: targets.RealPoints, n: int) -> dict[str, float]:
 
 
 def square_around(real: targets.RealPoints) -> tuple[np.ndarray, float]:
-    """The square that the pictures show: its middle `[2]` and half its side, the real points and some room."""
+    """The square that the pictures show, with room around the real points: its middle `[2]` and half its side."""
     low, high = real.test.min(axis=0), real.test.max(axis=0)
     return (low + high) / 2, 0.6 * float((high - low).max())
 

@@ -36,7 +36,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
+    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
     # networks
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
@@ -47,7 +47,7 @@ class Config:
     loss: cli.Loss = "non_saturating"
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
     penalty_end: cli.Rate = 0.03  # R1's weight falls to r1 times this at the last step; 1: it stays constant
-    dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256; R1 is used instead
+    dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256; R1 takes its place
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 16_000  # training steps; each updates D once and G once
@@ -59,7 +59,7 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    log_samples: classifier.Samples = 2000  # how many fakes each evaluation measures
     eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
@@ -159,7 +159,7 @@ def digits_by_frequency(class_frequencies: np.ndarray, n: int) -> np.ndarray:
     """The digits of samples 0 .. n - 1, each as often as `class_frequencies [10]` says: int `[n]`.
 
     Multiples of the golden ratio, modulo 1, fill [0, 1) evenly, however many there are; the cumulative frequencies of
-    the digits turn each into a digit. So digit k depends on k alone and no chance enters: the label KL of the fakes
+    the digits turn each into a digit. So the digit of sample k needs no random number, and the label KL of the fakes
     shows only digits that were drawn wrong.
     """
     places = np.arange(n) * ((5**0.5 - 1) / 2) % 1

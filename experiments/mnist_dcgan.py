@@ -75,7 +75,7 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    log_samples: classifier.Samples = 2000  # how many fakes each evaluation measures
     eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 

@@ -1,18 +1,18 @@
 """A dense GAN draws handwritten digits, on raw variables.
 
-D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). z begins with one of ten categories, and G
-finds by itself that they can be digits: see mnist_dcgan.py, and figures/categories.png in the run's folder. A digit
+D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). z begins with the one-hot code of one of
+ten categories, and G finds by itself that they can be digits: see mnist_dcgan.py, and figures/categories.png. A digit
 classifier, trained when it is first needed, measures the fakes; most numbers stand beside what real images score.
 
     python experiments/mnist_mlp.py                    the recipe that learns
     python experiments/mnist_mlp.py --recipe dnn       a tutorial's network: 5000 steps, leaky ReLU, tanh
-    python experiments/mnist_mlp.py --recipe raw       a tutorial's raw variables: weights N(0, .01^2), sigmoid
+    python experiments/mnist_mlp.py --recipe raw       another tutorial's network: weights N(0, .01^2), sigmoid
     python experiments/mnist_mlp.py --data digits --steps 2000     8x8 digits, which need no download: a minute
 
 15 to 20 minutes on two cores, `raw` 5, `dnn` one.
 
-In the raw tutorial's loop the training lines are indented one step too little, so that it trains on the last batch of
-each epoch alone; here every batch is trained on.
+In the loop of the tutorial behind `raw` the training lines are indented one step too little, so that it trains on the
+last batch of each epoch alone; here every batch is trained on.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first ones; images 50,000 to 50,999 choose the width of a Parzen window
+    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
     # networks
     latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
-    categories: cli.Categories = 10  # z begins with one of so many (draws.coded_latents); 0: z is normal throughout
-    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with 256 512 parzen is 20 nats worse
+    categories: cli.Categories = 10  # length of the one-hot code that z begins with; 0: z is normal throughout
+    generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with (256, 512) `parzen` is 20 nats worse
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
     generator_activation: cli.Activation = "leaky_relu"
     discriminator_activation: cli.Activation = "leaky_relu"
@@ -62,7 +62,7 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 2000  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 2000  # how many fakes each of them measures
+    log_samples: classifier.Samples = 2000  # how many fakes each evaluation measures
     eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 

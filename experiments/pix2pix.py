@@ -8,7 +8,8 @@ alone, on the same batches: the difference between the two is what the adversari
     python experiments/pix2pix.py --data digits        8x8 digits, without a download
     python experiments/pix2pix.py --pairs facades      your own: PNG files with A|B side by side, in train/ and val/
 
-5 minutes on two cores. `--pairs` takes grey or colour images of one size that 4 divides; try --batch 1 on large ones.
+5 minutes on two cores. `--pairs` takes grey or colour images of one size, whose sides are multiples of 4; on large
+ones try --batch 1.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Config:
     # data
     pairs: str | None = None  # folder of PNG files, A|B side by side; by default edges and digits of --data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first pairs of the training set, as many as there are
+    train_images: cli.Count = 50_000  # at most so many pairs of the training set, from the first one
     # networks
     width: cli.Count = 32  # channels of the first layer of each network; 64 in the paper
     dropout: cli.Share = 0.5  # share of values that the U-Nets drop, in training and after it; the paper's
@@ -54,7 +55,7 @@ class Config:
     beta2: cli.Decay = 0.999
     # output
     eval_every: cli.Count = 250  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 1000  # held-out pairs behind each record in log.jsonl, as many as there are
+    log_samples: classifier.Samples = 1000  # held-out pairs behind a line of log.jsonl; all, if there are fewer
     eval_samples: classifier.Samples = 10_000  # the same for the final numbers
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
@@ -190,7 +191,8 @@ def translator(config: Config) -> Callable[[core.Weights, np.ndarray], np.ndarra
 def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, float]:
     """What up to n held-out pairs score: their L1 distance to B and, of digits, what the digit classifier sees.
 
-    Each number stands for G, for the U-Net that learned from L1 alone, for a copy of A, and for B itself: its floor.
+    Each number is there four times: of G, of the U-Net that learned from L1 alone, of A as it is, and of B itself,
+    its floor.
     """
     (a, b), game, scorer = trained.real, trained.game, trained.scorer
     x, y = a.test[:n], pictures.as_pixels(b.test[:n])

@@ -117,7 +117,7 @@ def short_names(folders: list[Path]) -> list[str]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> Table:
-    """A row for each word of the first result and each number of all, of many seeds their median; then its floor."""
+    """A row for each text of the first result, and for each number that all have (of many seeds the median)."""
     drawn = Table("", *results, box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"

@@ -54,13 +54,13 @@ class Command:
     seed: cli.Seed = 0  # of the latents
     label: Annotated[Digit | None, _flag("DIGIT")] = None  # what a conditional run draws [default: every digit]
     seed_index: Annotated[cli.Whole | None, _flag("K")] = (
-        None  # of a run on numbers or points one seed alone; 0 is its first
+        None  # one seed alone of a run on numbers or points; 0: the first
     )
     out: Annotated[str | None, _flag("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
     export: Annotated[str | None, _flag("FILE")] = None  # a new .npz file for the weights; no samples without --out
 
     def checked(self) -> Command:
-        """The same with its output; BadInput for a flag that is wrong whatever the run."""
+        """The same with --out filled in where it is needed. BadInput: a flag that is wrong for every run."""
         cli.check(self)
         if not self.run:
             raise files.BadInput("RUN '': expected the folder of a run")
@@ -101,7 +101,7 @@ def restored(folder: Path, command: Command | None = None) -> Restored:
     experiment = storage.read_config(folder, "RUN").experiment
     if experiment in NO_SAMPLES:
         raise files.BadInput(
-            f"RUN {folder}: of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
+            f"RUN {folder}: a run of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
         )
     module = cli.script(experiment, f"RUN {folder}: ")
     config, run = storage.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)

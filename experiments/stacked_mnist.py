@@ -8,18 +8,18 @@ best. A perfect sampler scores .0194 +- .0009 (standard deviation), real MNIST t
 rarer than others. With `--pack` D sees several images at once, stacked as channels (PacGAN): a generator that draws
 too few kinds of images then gives itself away. `--batch` counts packs, not images.
 
-Unclear digits keep the KL high: the classifier has to read each as some digit, and often takes the wrong one. With
-`--network alike` both networks learn from each of the three digits of an image. G's dense layer makes a feature map
-for each colour, and the same convolutions make three grey images of them, which are the colours. D's first three
-convolutions read each colour by itself with the same filters, and the last one joins them. This tells both networks
-that all colours show the same kind of picture. Published networks are not told: to compare with them, use
-`--network dcgan`. No network is told that the colours are independent: it has to learn that.
+Unclear digits keep the KL high: the classifier has to read each as some digit, and often takes the wrong one. By
+default (`--network alike`) both networks use the same filters for the three digits of an image. G's dense layer makes
+a feature map for each colour, and the same convolutions make three grey images of them, which are the colours. D's
+first three convolutions read each colour by itself with the same filters, and the last one joins them. This tells
+both networks that all colours show the same kind of picture. Published networks are not told: to compare with them,
+use `--network dcgan`. No network is told that the colours are independent: it has to learn that.
 
     python experiments/stacked_mnist.py                             R1, Adam with beta1 = 0, an average of G
     python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
-About 50 minutes on one core, by the time of a single step.
+About 50 minutes on one core, estimated from the time of one step.
 """
 
 from __future__ import annotations
@@ -297,7 +297,7 @@ class Scorer(classifier.ImageScorer):
         return scores
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
-        """What n samples of a perfect sampler score, and real images: n other triples of the training images."""
+        """What n samples of a perfect sampler score, and what n other triples of training images score."""
         grey = self.real.train[: self.config.train_images]
         triples = pictures.random_triples(n, len(grey), self.config.seed, draws.EVALUATION)
         real = self.scores(pictures.as_pixels(stacked(tf.constant(grey), triples).numpy()))

@@ -121,11 +121,11 @@ def run(
             todo.append(cell)
     workers = at_once(where, len(todo))
     if where.address is None and where.workers is None and min(files.cores(), len(todo)) > workers:
-        screen.say(f"cells run one after the other in this process; at the same time with ray: {INSTALL}")
+        screen.say(f"runs are made one after the other in this process; several at once with ray: {INSTALL}")
     on_ray = todo and (where.address or workers > 1)
     done = _on_ray(todo, where, workers, work) if on_ray else _in_process(todo, work)
     for count, cell in enumerate(done, start=1 + len(cells) - len(todo)):
-        screen.say(f"cell {count} of {len(cells)}: {cell.folder.name}")
+        screen.say(f"run {count} of {len(cells)}: {cell.folder.name}")
         see(cell, files.read_json(cell.folder / "result.json"))
     return [files.read_json(cell.folder / "result.json") for cell in cells]
 
@@ -172,7 +172,7 @@ def commits(folder: Path) -> set[str]:
 
 
 def _on_ray(todo: Sequence[Cell], where: Where, workers: int, work: Callable[[Cell], None]) -> Iterator[Cell]:
-    """Each cell, once Ray's workers, so many without a cluster, have finished it and its folder is here."""
+    """Each cell, once a worker of Ray has finished it and its folder is here; without a cluster so many `workers`."""
     ray = _connected(where, workers)
     resources = ray.cluster_resources()
     sent = where.address is not None and not where.shared

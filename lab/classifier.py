@@ -258,7 +258,7 @@ def headline(scores: dict[str, Any]) -> str:
 
 
 def scoring_memory(config: Any, side: int, images: int) -> int:
-    """About how many bytes an `ImageScorer` takes for fakes of side x side pixels; of so many real `images`."""
+    """About how many bytes an `ImageScorer` takes for fakes of side x side pixels and so many real `images`."""
     fakes, train = max(config.log_samples, config.eval_samples), min(config.train_images, images)
     of_fake = 40 * side**2 + 2000 + 2 * config.latent_dim  # pixels, mostly as float64; features; random bits
     return fakes * of_fake + train * 13 * side**2  # float32 and float64, to find the nearest image
@@ -337,7 +337,7 @@ class ImageScorer:
 
     @property
     def _validation(self) -> int:
-        """From which training image on they choose the width of a Parzen window: of MNIST 50,000, as in 2014."""
+        """The first of the training images that set the Parzen width: of MNIST 50,000 (Goodfellow et al. 2014)."""
         return len(self.real.train) - len(self.real.train) // 6
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def check(config: Any) -> None:
 
 
 def require(config: Any, names: str, words: str, good: Callable[[Any], bool]) -> None:
-    """BadInput unless each of these fields, given as one string of names, has good values; None is not set."""
+    """BadInput unless each of these fields, named in one string, has good values; None means not set."""
     for name in names.split():
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else () if value is None else (value,)

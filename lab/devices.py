@@ -118,7 +118,7 @@ def start(count: int | None, batch: int) -> Devices:
 
 
 def for_blocks(count: int | None) -> list[str]:
-    """The devices that share the blocks of seeds, each of which trains on one of them; none if it is only one.
+    """The devices that train the blocks of seeds, each block on one of them; an empty list if there is only one.
 
     Call it before the first tensor. `count`: what --devices says; None: all GPUs or, without any, one CPU. BadInput:
     there are fewer.

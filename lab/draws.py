@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 
 from gan_core import tf
 
-# The streams of one seed. A number, once used, keeps its meaning: changing it changes every published run.
+# The streams of one seed. Scripts may share a number, and none may change: it would change every published run.
 REAL, WEIGHTS, ORDER, LATENT, MIX, EVALUATION, SPLIT, SHIFT, DROPOUT, STACK, JITTER = range(11)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 import metrics
 from metrics import Array
 
-PARZEN_SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())  # the grid of the 2014 code, in the unit of a pixel in [0, 1]
+PARZEN_SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())  # as Goodfellow et al. 2014, for pixels in [0, 1]
 _BLOCK = 2**22  # distances held in memory at once: 32 MB, where all those of 10,000 x 10,000 images take 800 MB
 _TILE = 2**16  # of them, or pixels, that are worked on at once: 512 kB stay in a processor's cache
 
@@ -52,8 +52,9 @@ def label_kl(
 
     The labels are 0 .. classes - 1. The frequencies of `real_labels` [n] count as the exact real distribution, which
     is not quite uniform (MNIST's has KL .0014 from uniform); the smoothing is added to the fake counts [m] alone. The
-    reverse KL is infinite if real lacks a class that fake has, and about ln 10 if one class of 10 is left. The floor
-    is `metrics.kl_floor(np.bincount(real_labels), m)`, to first order (classes - 1) / (2 m): .00045 at 10,000 fakes.
+    reverse KL is infinite if real lacks a class that fake has, and about ln 10 if all fakes are of one class of 10.
+    The floor is `metrics.kl_floor(np.bincount(real_labels), m)`, to first order (classes - 1) / (2 m): .00045 at
+    10,000 fakes.
     ValueError: labels that are not whole numbers in range; no labels; classes < 2; smoothing < 0.
     """
     metrics.require_at_least(2, classes=classes)

@@ -255,7 +255,7 @@ def dcgan_generator(
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Rows `[B, inputs]` -> images `[images B, side, side, C]` in [-1, 1], and moments.
 
-    A dense layer makes the smallest feature map, of each of so many `images` of a row. Then come blocks of
+    A dense layer makes the smallest feature map, one for each of the `images` that a row gives. Then come blocks of
     upsampling, 3x3 convolution, batch norm and ReLU, and a last convolution with tanh.
     """
     first, *blocks, last = layers(weights)
@@ -379,7 +379,7 @@ def dcgan_sizes(
 ) -> tuple[memory.Size, memory.Size]:
     """The sizes of D and G for images `[B, side, side, channels]`; D sees `label` channels more.
 
-    With `config.pack` D sees so many images side by side, and its units are those of such a pack.
+    With `config.pack` D sees so many images, stacked as channels, and its units are those of such a pack.
     """
     maps, pack = config.generator_maps, getattr(config, "pack", 1)
     first_side = side // 2 ** (len(maps) - 1)

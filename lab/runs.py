@@ -127,7 +127,7 @@ class Run:
         own_process: whether the process was started for this run. Its times then count from the start of the process,
             imports included; otherwise from here, because the process makes other runs, too.
         devices: how many devices share the training; None: all GPUs, or one CPU. See `devices.start`.
-        follows: another process, the chief, writes the folder. This one restores from it, trains along in memory.
+        follows: another process, the chief, writes the folder. This one restores from it and trains along in memory.
     """
 
     def __init__(
@@ -445,7 +445,7 @@ class Run:
             self._saved = step
 
     def _interrupted(self, signal: signals.Interrupted) -> Stopped:
-        """Save what was trained since the last checkpoint, unless half a step was; returns what ends the run."""
+        """Save what was trained since the last checkpoint, unless a step was cut off; returns what ends the run."""
         where = f"{signal} at step {self._step} of {self._config.steps}"
         if self.folder and not self.reopened:
             if self._step > self._saved and not signal.within:

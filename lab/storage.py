@@ -1,10 +1,11 @@
 """The files of a run's folder, and how they survive kills, damage and hand-made changes.
 
     config.json      the experiment, the recipe, every setting, the versions, the git commit, a checksum
-    data.json        what is known of the data: its name and shape
+    data.json        what is known of the data: their name, shape and fingerprint
     log.jsonl        one JSON object a line, flushed line by line
     checkpoint/      the newest three checkpoints, each one file with a checksum and copies of the first two files
     snapshots/       arrays for pictures of training, one file for each step that was evaluated
+    samples/         of image scripts: a sheet of images for each of these steps
     result.json      the final numbers
     figures/         what to look at
     events.out...    with --tensorboard, what TensorBoard shows; see tensorboard.py

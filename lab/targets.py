@@ -15,9 +15,9 @@ from lab import draws, files, screen
 from lab.files import BadInput
 
 LARGEST = 1e30  # size of a number; float32 ends at 3e38
-SMALLEST = 1e-30, 1e-15  # spread of numbers, and of the columns of points, whose arrows have squares of its inverse
+SMALLEST = 1e-30, 1e-15  # least spread of numbers, and of a column of points, for whose arrows its inverse is squared
 COPIES = 16  # of each sample, with different noise
-WIDE = 50  # held-out numbers; with fewer of them the floors are wide
+WIDE = 50  # held-out numbers; with fewer of them the floors are imprecise
 MOST_UNLIKE = 1e6  # ratio of the spreads of two columns, which stand in one picture
 SLOW = {  # SciPy searches for each quantile or draw: for the ten thousands of a run from half a minute to hours
     *("dpareto_lognorm", "gausshyper", "genhyperbolic", "geninvgauss", "irwinhall", "ksone", "kstwo", "levy_stable"),
@@ -34,7 +34,7 @@ class RealNumbers(NamedTuple):
 
     @property
     def fingerprint(self) -> str | None:
-        """What changes with the numbers of a file; None if there is no file."""
+        """A checksum of the numbers in a file; None if there is no file."""
         return None if self.held_out is None else files.fingerprint(self)
 
     @property
@@ -44,7 +44,7 @@ class RealNumbers(NamedTuple):
 
     @property
     def pooled(self) -> np.ndarray:
-        """All numbers of the file `[N]`, both halves: what is known of its law."""
+        """All numbers of the file `[N]`, both halves."""
         return np.concatenate([self.train[0], self.truth])
 
     def draw(self, n: int, seed: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def wide_floor(held_out: int | None) -> str:
     """What a headline says of a file of few numbers or points, whose floors are estimates of little precision."""
     if held_out is None or held_out >= WIDE:
         return ""
-    return f"; the floor is wide, of little precision: {held_out} held out, it takes at least {WIDE}"
+    return f"; the floor is imprecise: {held_out} are held out, and it takes at least {WIDE}"
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ class RealPoints(NamedTuple):
 
     @property
     def fingerprint(self) -> str | None:
-        """What changes with the points of a file; None if there is no file."""
+        """A checksum of the points in a file; None if there is no file."""
         return None if self.target else files.fingerprint(self)
 
     @property
@@ -260,7 +260,7 @@ class RealPoints(NamedTuple):
 
     @property
     def pooled(self) -> np.ndarray:
-        """All points of the file `[N, 2]`, both halves, in random order: what is known of its law."""
+        """All points of the file `[N, 2]`, both halves, in random order."""
         return np.concatenate([self.train[0].T, self.test])
 
     def draw(self, n: int, seed: int) -> np.ndarray:

@@ -347,9 +347,9 @@ BAD = {
     ("--run", "nowhere"): "--run nowhere: no such folder",
     ("--run", "."): "--run .: no run here (there is no config.json)",
     ("--run", "file"): "--run file: no such folder",
-    ("--run", "run", "--target", "ring"): "--target: expected nothing of the kind with --run",
-    ("--run", "run", "--seeds=10"): "--seeds=10: expected nothing of the kind with --run",
-    ("--run", "run", "--no-play"): "--no-play: expected nothing of the kind with --run",
+    ("--run", "run", "--target", "ring"): "--target: expected no such flag beside --run",
+    ("--run", "run", "--seeds=10"): "--seeds=10: expected no such flag beside --run",
+    ("--run", "run", "--no-play"): "--no-play: expected no such flag beside --run",
 }
 
 

@@ -159,7 +159,7 @@ def test_targets_without_modes_have_no_coverage(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert "modes" not in result and result["kl"]["median"] > 0 and result["target"] == "p.csv"
     assert json.loads((tmp_path / "run" / "data.json").read_text())["samples"] == 100
-    assert "median KL" in result["headline"] and "the floor is wide" not in result["headline"]
+    assert "median KL" in result["headline"] and "the floor is imprecise" not in result["headline"]
 
 
 def test_a_loaded_generator_draws_what_the_run_evaluates(finished):

@@ -121,14 +121,14 @@ def test_data_file_is_judged_against_its_held_out_half(tmp_path):
     assert result["kl_floor"] > 41 / (2 * 200)  # two samples, of 200 and 300: far above one against exact masses
     exact = 9 * 1.288 * np.sqrt(1 / 200 + 1 / 300)  # 1.288 is sqrt(2 / pi) times the integral of sqrt(F (1 - F))
     assert result["wasserstein_floor"] == pytest.approx(exact, rel=0.3)  # 50 splits of one file: its spread is 10%
-    assert "the floor is wide" not in result["headline"]
+    assert "the floor is imprecise" not in result["headline"]
 
 
 def test_a_file_of_few_numbers_works_and_says_that_its_floor_is_wide(tmp_path):
     np.savetxt(tmp_path / "few.txt", np.random.default_rng(0).normal(size=20))
     assert command(normal_1d, *TINY_FLAGS, "--data", tmp_path / "few.txt", "--out", tmp_path / "run", draw=False) == 0
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["headline"].endswith("; the floor is wide, of little precision: 10 held out, it takes at least 50")
+    assert result["headline"].endswith("; the floor is imprecise: 10 are held out, and it takes at least 50")
     assert all(np.isfinite(result[f"{name}_floor"]) for name in ("kl", "kl_reverse", "wasserstein"))
 
 

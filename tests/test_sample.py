@@ -292,7 +292,7 @@ def test_a_run_without_a_generator_from_latents_is_one_line_that_says_why(experi
     files.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
     assert command(tmp_path) == 2
     line = one_line(capsys)
-    assert f"RUN {tmp_path}: of {experiment}, {sample.NO_SAMPLES[experiment]}" in line and "latents" in line
+    assert f"RUN {tmp_path}: a run of {experiment}, {sample.NO_SAMPLES[experiment]}" in line and "latents" in line
 
 
 def test_sample_raises_the_same_errors(folders):

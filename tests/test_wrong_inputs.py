@@ -422,7 +422,7 @@ BY_HAND = [
     ("sample", "broken", "RUN broken: config.json cannot be used"),
     ("sample", "edited", "RUN edited: config.json: it was changed after it was written"),
     ("sample", "other", "RUN other: nothing: no experiment of this name in experiments/"),
-    ("sample", "translation", "RUN translation: of pix2pix, whose generator translates images"),
+    ("sample", "translation", "RUN translation: a run of pix2pix, whose generator translates images"),
     ("sample", "run", "RUN run: no checkpoint yet"),
     ("sample", "numpy --colour red", "--colour: no such flag"),
     ("sample", "--run numpy", "--run: no such flag"),
