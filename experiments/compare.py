@@ -21,7 +21,7 @@ later one its time is estimated; if it is more than what is left of the budget, 
 Runs are made at the same time by --workers processes, if Ray is installed, or by the cluster at --address
 (docs/cluster.md). Finished ones are kept in the folder --out: after Ctrl-C the same command goes on. With more
 --seeds only the new ones are trained, except by normal_1d and mixture_2d, which train all seeds of a setting in one
-run.
+run. To add values to a study, give its folder as --out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Config:
     scripts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT...")] = ()
     vary: tuple[str, ...] = ()  # settings and the values to compare: NAME=VALUE,VALUE ...; also recipe=NAME,NAME
     seeds: cli.AtLeast2 = 10  # of each setting
-    metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL or Frechet distance]
+    metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL, Frechet or L1]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
     level: Level = None  # chance of any false claim on the same data; refused with too few --seeds [default: .05]
     budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop half after each round
@@ -245,8 +245,10 @@ class Study:
         begun, before, done, playing = time.monotonic(), 0, 0, self.settings
         for first in [self.of(data)[0] for data in self.data] if len(self.data) > 1 else []:
             names = [getattr(first.config, name, None) for name in DATA]
-            if any(isinstance(name, str) and not name.isidentifier() for name in names):  # a file, and no `ring`
-                cells.require_data(self.cells(first, 0, 1)[0])  # now, and not after the others have trained for hours
+            is_file = any(isinstance(name, str) and not name.isidentifier() for name in names)  # and no `ring`
+            made = self.cells(first, 0, self.rungs[0])
+            if is_file and not all(map(cells.is_finished, made)):
+                cells.require_data(made[0])  # now, and not after the others have trained for hours
         for seeds in self.rungs:
             if done:
                 playing = [setting for data in self.data for setting in self.better_half(playing, data)]
@@ -274,7 +276,8 @@ class Study:
                     parts[cell] = [c for k in range(n) for c in self.cells(setting, first + k, first + k + 1)]
         if parts:
             screen.say("a seed diverged, which stopped the others of its run; they are trained one by one")
-        results = iter(cells.run([*itertools.chain.from_iterable(parts.values())], self.where) if parts else ())
+        every = [*itertools.chain.from_iterable(parts.values())]
+        results = iter(cells.run(every, self.where, see=self.require_metric) if parts else ())
         alone = {cell: [(part, next(results)) for part in made] for cell, made in parts.items()}
         for setting in settings:
             self.found[setting] = [

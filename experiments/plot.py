@@ -51,7 +51,7 @@ def draw_again(folder: Path) -> Path:
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     with storage.only_writer(folder, "RUN"):
         result, trained = read_result(folder), module.train(config, runs.Run(folder, reopen=True))
-        if not trained.run.records:
+        if hasattr(config, "checkpoint_every") and not trained.run.records:
             raise files.BadInput(f"RUN {folder}: log.jsonl has no line that can be read")
         older = trained.run.step not in (0, config.steps)  # interrupted; or its newest checkpoint is damaged
         if result is None or result["steps"] != config.steps or older:

@@ -33,7 +33,6 @@ from lab import cli, files, programs, runs, screen, storage
 from lab.files import BadInput
 
 RETRIES = 3  # how often a cell is started again after its worker died
-PLACES = "MNIST_NPZ", "GAN_LABORATORY_CACHE", "KERAS_HOME"  # variables with paths, which hold for workers as well
 INSTALL = "in the project's folder, pip install -e '.[ray]' -c constraints.txt"
 
 
@@ -142,17 +141,17 @@ def at_once(where: Where, count: int) -> int:
 
 
 def require_data(cell: Cell) -> None:
-    """BadInput: the data of a cell cannot be used. Its script finds that out, and is stopped before it trains."""
+    """BadInput: the data of a cell cannot be used. Its script reads them, and is stopped before it does more."""
 
-    class Ready(Exception):
+    class Read(Exception):
         pass
 
-    class Unstarted(runs.Run):
-        def training(self, *_: Any, **__: Any) -> Any:
-            raise Ready
+    class Reading(runs.Run):
+        def keep_data(self, **facts: Any) -> None:
+            raise Read
 
-    with contextlib.suppress(Ready):
-        cli.script(cell.experiment).train(cell.config, Unstarted())
+    with contextlib.suppress(Read):
+        cli.script(cell.experiment).train(cell.config, Reading())
 
 
 def _in_process(todo: Sequence[Cell], work: Callable[[Cell], None]) -> Iterator[Cell]:
@@ -271,7 +270,8 @@ def _connected(where: Where, workers: int) -> Any:
     root = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     variables = dict.fromkeys(names, share) | {"PYTHONPATH": paths}
-    variables |= {name: os.path.abspath(os.environ[name]) for name in PLACES if os.environ.get(name)}
+    if mnist := os.environ.get("MNIST_NPZ"):
+        variables["MNIST_NPZ"] = os.path.abspath(mnist)
     settings: dict[str, Any] = {"runtime_env": {"env_vars": variables}}
     if where.address is None:  # "local", or RAY_ADDRESS would be taken
         settings |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}

@@ -411,9 +411,11 @@ def require_room(size: int) -> None:
 
 def fingerprint(*data: tuple) -> str:
     """16 hexadecimal digits (SHA-256) that change with any number and any shape of the arrays in these tuples."""
-    arrays = [part for parts in data for part in parts if isinstance(part, np.ndarray)]
-    content = b"".join(repr(array.shape).encode() + array.tobytes() for array in arrays)
-    return hashlib.sha256(content).hexdigest()[:16]
+    found = hashlib.sha256()
+    for part in (part for parts in data for part in parts if isinstance(part, np.ndarray)):
+        found.update(repr(part.shape).encode())
+        found.update(np.ascontiguousarray(part).data)
+    return found.hexdigest()[:16]
 
 
 # -------------------------------------------------------------------------------------------------- memory

@@ -156,6 +156,13 @@ def test_a_run_of_many_seeds_that_diverged_is_trained_seed_by_seed(tmp_path, mon
     assert [line["seed"] for line in lines if not line["kl"]] == ["5"]
 
 
+def test_a_metric_that_no_run_has_is_said_even_if_all_runs_diverged_at_first(tmp_path, monkeypatch):
+    stub(monkeypatch, lambda config: {"stopped": "NaN"} if config.seeds > 1 else {"modes": None})
+    words = f"mixture_2d --vary r1=0,1 --target spiral --metric modes --seeds 6 --out {tmp_path}"
+    with pytest.raises(files.BadInput, match="^--metric modes: "):
+        study(words).run()
+
+
 def test_a_seed_that_diverges_in_a_later_round_is_trained_alone(tmp_path, monkeypatch):
     def results(config):  # seed 15 of r1=0.1, which is in the second round
         diverges = config.r1 == 0.1 and config.seed <= 15 < config.seed + config.seeds
@@ -234,6 +241,10 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
     words = f"mixture_2d --vary target={tmp_path}/points.csv,nowhere.csv loss=hinge,minimax --out {tmp_path / 'out'}"
     with pytest.raises(files.BadInput, match="^--target nowhere.csv"):
         study(words).run()
+    monkeypatch.setattr(cells, "is_finished", lambda cell: True)  # then the files are not needed any more
+    monkeypatch.setattr(cells, "run", lambda every, *_, **__: [kl_of(lambda *_: 1.0)(c.config) for c in every])
+    monkeypatch.setattr(cells, "commits", lambda folder: {"abcdef0"})
+    assert len(study(words).run()) == 4
     with pytest.raises(files.BadInput, match="^--target rnig: expected ring, grid, spiral"):
         study("mixture_2d --vary target=ring,rnig r1=0,1")
 

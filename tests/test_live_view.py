@@ -98,6 +98,8 @@ def test_a_panel_that_is_built_again_leaves_the_user_the_field_and_its_unsent_te
     assert "set" not in view.value("sent.map((message) => message.do)")
     view.key("Enter", "Enter", "\r")
     assert view.value("sent.at(-1)") == {"do": "set", "name": "distribution", "value": "beta 2"}
+    view.greet()  # of the change that this text makes
+    assert view.value(focused) == "distribution: beta 2"
     view.value("$('[name=loss]').focus()")
     view.greet()
     assert view.value("document.activeElement.name") == "loss"
@@ -189,8 +191,9 @@ def test_after_an_error_a_frame_is_asked_for_again(page):
     show(view)
     asked = "sent.filter((message) => message.do === 'frame').length"
     before = view.value(asked)
-    view.value("page.text({ error: 'OSError: no picture' })")
-    assert view.value("$('.notice').textContent") == "OSError: no picture" and view.value(asked) == before
+    at_once = f"(page.text({{ error: 'OSError: no picture' }}), {asked})"
+    assert view.value(at_once) == before  # a second later, and not at once
+    assert view.value("$('.notice').textContent") == "OSError: no picture"
     view.until(f"{asked} === {before + 1}", 5)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import one_line, quiet_command
 
-from experiments import mixture_2d, normal_1d, numpy_gan, plot
+from experiments import dirac_gan, mixture_2d, normal_1d, numpy_gan, plot
 from lab import files, screen, storage
 
 POINTS = ["--seeds=2", "--steps=20", "--eval-every=10", "--eval-samples=200", "--checkpoint-every=10", "--batch=20"]
@@ -89,6 +89,13 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_is_one_line(tmp_path
     capsys.readouterr()
     assert command(tmp_path / "run") == 2
     assert "nothing was recorded since training began; resume the run first" in one_line(capsys)
+
+
+def test_a_run_without_a_log_is_drawn_again(tmp_path, capsys):
+    flags = ["--steps=50", "--losses=minimax", "--penalties=0"]
+    assert quiet_command(dirac_gan, *flags, "--out", tmp_path / "run")[0] == 0
+    shutil.rmtree(tmp_path / "run" / "figures")
+    assert command(tmp_path / "run") == 0 and (tmp_path / "run" / "figures").is_dir()
 
 
 def test_training_that_diverged_has_no_figures(finished, tmp_path, capsys):

@@ -191,7 +191,7 @@ function field({ kind, low = "", high = "" }, changed) {
 	return {
 		elements: [input], held: () => document.activeElement === input,
 		show: (value) => (sent = input.value = value),
-		unsent: () => (input.value === sent ? null : input.value),
+		text: () => input.value,
 	};
 }
 
@@ -217,11 +217,11 @@ function controlPanel(controls, changed) {
 				if (name in settings && !part.held() && !pending(name)) part.show(settings[name]);
 			}
 		},
-		/** The focused control's name and its unsent text, which `restore` puts into the panel that replaces this one. */
+		/** The focused control's name and its text, which `restore` puts into the panel that replaces this one. */
 		released() {
 			const [name, part] = [...parts].find(([, { elements }]) => elements.at(-1).matches(":focus")) ?? [];
 			if (!name) return null;
-			const text = part.unsent?.();
+			const text = part.text?.();
 			part.elements.at(-1).onchange = null; // browsers call it when the field is taken away, in the middle of a word
 			return { name, text };
 		},
