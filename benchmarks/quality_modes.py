@@ -94,8 +94,8 @@ STACKED_PUBLISHED = {  # modes, KL, source
 }
 BRIEF = ["--steps", "3000", "--eval-every", "1000"]
 STACKED_OURS = {  # label -> folder, recipe, flags, seeds
-    "`--recipe stable`": ("stacked", "stable", [], range(2, 12)),
-    "`--recipe stable --network dcgan`": ("stacked-untold", "stable", ["--network", "dcgan"], (2, 3)),
+    "`--recipe stable`": ("stacked", "stable", [], range(4, 14)),
+    "`--recipe stable --network dcgan`": ("stacked-untold", "stable", ["--network", "dcgan"], (4, 5)),
     "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", BRIEF, (0,)),
     "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-packs-of-2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
 }
