@@ -234,8 +234,7 @@ def show(result: dict[str, Any]) -> None:
     screen.console.print(table)
     screen.say("A column for each penalty: the factor by which a step changes the distance to the")
     screen.say("equilibrium, over the last quarter of the steps. A star: by theory the players do")
-    screen.say("not converge, because the factor near the equilibrium is 1 or more, or because")
-    screen.say("WGAN-GP's penalty pushes D away from it.")
+    screen.say("not converge: the factor there is 1 or more, or WGAN-GP's penalty pushes D away.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)

@@ -65,7 +65,7 @@ for (const name in jobs) get(name).onclick = jobs[name];
 get("slider").oninput = () => go(Number(get("slider").value));
 const keys = { Home: "first", ArrowLeft: "back", " ": "play", ArrowRight: "next", End: "last" };
 document.onkeydown = event => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return; // the browser's own
+  if (event.ctrlKey || event.altKey || event.metaKey) return; /* the browser's own */
   if (!(event.key in keys) || (event.key === " " && event.target.tagName === "BUTTON")) return;
   event.preventDefault();
   jobs[keys[event.key]]();

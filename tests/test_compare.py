@@ -367,7 +367,7 @@ WRONG = {
     f"dirac_gan {TWO}": "SCRIPT dirac_gan: has no numbers to compare",
     "normal_1d": "--vary: expected settings, each once",
     "normal_1d --vary r1=0,1 r1=2,3": "--vary r1=0,1 r1=2,3: expected settings, each once",
-    "mixture_2d --vary target=ring,grid": "--vary target=ring,grid: expected settings, each once, and one of them",
+    "mixture_2d --vary target=ring,grid": "--vary target=ring,grid: expected settings, each once, at least one",
     "normal_1d --vary r1": "--vary r1: expected NAME=VALUE,VALUE",
     "normal_1d --vary ''": "--vary '': expected NAME=VALUE,VALUE",
     "normal_1d --vary r1=0": "--vary r1=0: expected NAME=VALUE,VALUE: two or more values, each once",
