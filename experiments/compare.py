@@ -243,20 +243,16 @@ class Study:
     def train(self) -> None:
         """Make all runs that are not there yet; with a budget the worse half is dropped after each round."""
         begun, before, done, playing = time.monotonic(), 0, 0, self.settings
-        for first in [self.of(data)[0] for data in self.data] if len(self.data) > 1 else []:
-            names = [getattr(first.config, name, None) for name in DATA]
-            is_file = any(isinstance(name, str) and not name.isidentifier() for name in names)  # and no `ring`
-            made = self.cells(first, 0, self.rungs[0])
-            if is_file and not all(map(cells.is_finished, made)):
-                cells.require_data(made[0])  # now, and not after the others have trained for hours
+        if len(self.data) > 1:  # otherwise the first run finds out
+            self.require_data()
         for seeds in self.rungs:
             if done:
                 playing = [setting for data in self.data for setting in self.better_half(playing, data)]
             new = {setting: self.cells(setting, before, seeds) for setting in playing}
             every = [cell for made in new.values() for cell in made]
             spent, share = self.spent(begun), len(playing) * (seeds - before)  # runs of one seed
-            missing = not all(map(cells.is_finished, every))
-            if done and missing and spent + spent * share / done > self.config.seconds():
+            too_long = done and spent + spent * share / done > self.config.seconds()
+            if too_long and not all(map(cells.is_finished, every)):
                 screen.say(f"--budget {self.config.budget}: another round would take longer; this is the table")
                 return
             self.dropped |= {setting for setting in self.settings if setting not in playing}
@@ -265,6 +261,15 @@ class Study:
                 self.found[setting] += [(cell, next(results)) for cell in made]
             self.separate(new)
             before, done = seeds, done + share
+
+    def require_data(self) -> None:
+        """BadInput: a file with data cannot be used; said now, and not after other data have trained for hours."""
+        for first in (self.of(data)[0] for data in self.data):
+            names = [getattr(first.config, name, None) for name in DATA]
+            is_file = any(isinstance(name, str) and not name.isidentifier() for name in names)  # and no `ring`
+            made = self.cells(first, 0, self.rungs[0])
+            if is_file and not all(map(cells.is_finished, made)):
+                cells.require_data(made[0])
 
     def separate(self, settings: Iterable[Setting]) -> None:
         """Where a seed that diverged stopped a run of many, train them one by one: each then counts on its own."""

@@ -58,12 +58,11 @@ def main(args: list[str]) -> None:
             raise BadInput(f"-- {script}: expected a script of experiments/ and its flags, as in -- mnist_dcgan.py")
         if getattr(cli.script(path.stem), "SPREAD", None) != "batches":
             raise BadInput(f"-- {script}: its batches cannot be shared; expected a script such as mnist_dcgan.py")
-        named = value_of(words, "--out", "--resume")
-        if named is None:  # the folder that the script would choose; all workers need to know it
-            named = str(storage.folder_for(path.stem, value_of(words, "--seed") or "0"))
-            words += ["--out", named]
-        elif value_of(words, "--resume") is None:
-            storage.folder_for(path.stem, 0, named)  # raises BadInput; the other workers would wait for the chief
+        named = value_of(words, "--resume")
+        if named is None:  # all workers need to know the folder, and wait for a chief that does not accept it
+            out = value_of(words, "--out")
+            named = str(storage.folder_for(path.stem, value_of(words, "--seed") or "0", out))
+            words += ["--out", named] if out is None else []
         folder = Path(named)
         for restart in range(flags.restarts + 1):
             code = run(flags.workers, [str(path), *words])

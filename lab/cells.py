@@ -112,10 +112,16 @@ def run(
         work: makes the run of a cell, so that its folder then holds a result.json.
         see: is called with each cell that is finished, and its result; it may raise BadInput, which ends the others.
     """
+    found: dict[Cell, dict[str, Any]] = {}
+
+    def keep(cell: Cell) -> None:
+        found[cell] = files.read_json(cell.folder / "result.json")
+        see(cell, found[cell])
+
     todo = []
     for cell in cells:
         if is_finished(cell):
-            see(cell, files.read_json(cell.folder / "result.json"))
+            keep(cell)
         else:
             todo.append(cell)
     workers = at_once(where, len(todo))
@@ -125,8 +131,8 @@ def run(
     done = _on_ray(todo, where, workers, work) if on_ray else _in_process(todo, work)
     for count, cell in enumerate(done, start=1 + len(cells) - len(todo)):
         screen.say(f"run {count} of {len(cells)}: {cell.folder.name}")
-        see(cell, files.read_json(cell.folder / "result.json"))
-    return [files.read_json(cell.folder / "result.json") for cell in cells]
+        keep(cell)
+    return [found[cell] for cell in cells]
 
 
 def is_finished(cell: Cell) -> bool:
