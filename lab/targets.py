@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.ndimage import gaussian_filter1d
 
 import metrics
 from lab import draws, files, screen
@@ -53,7 +54,7 @@ class RealNumbers(NamedTuple):
         return rng.choice(self.truth, n) if self.held_out else self.truth.rvs(n, random_state=rng)
 
     def density(self, x: np.ndarray) -> np.ndarray:
-        """The density p(x): exact if the distribution is known, otherwise a Gaussian kernel estimate."""
+        """The density p(x) at evenly spaced x: exact if the distribution is known, otherwise a kernel estimate."""
         return kernel_density(self.truth, x) if self.held_out else self.truth.pdf(x)
 
 
@@ -101,17 +102,22 @@ def wide_floor(held_out: int | None) -> str:
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Gaussian kernel estimate of a density at evenly spaced x, for a picture; 0 if all values are equal.
+    """Gaussian kernel estimate of a density at evenly spaced x, for a picture; the sample is in random order.
 
-    The width of the kernel is SciPy's: n^(-1/5) standard deviations (Scott 1992). The sample is first counted in 1000
-    bins over the range of x, which shows nowhere in a picture and takes a tenth of the time.
+    The width of the kernel is cross-validated, because Scott's width makes the peaks of a mixture a quarter too low;
+    it is at least the distance of two x. The sample is counted in cells around the x and as far again beyond both
+    ends; numbers farther off would widen the kernel and count in none. ValueError: values that are not finite.
     """
-    width = len(sample) ** -0.2 * sample.std(ddof=1)
-    if not width:
-        return np.zeros_like(x)
-    counts, edges = np.histogram(sample, 1000, (x[0] - 4 * width, x[-1] + 4 * width))
-    distances = (x[:, None] - (edges[:-1] + edges[1:]) / 2) / width  # [x, bins]
-    return np.exp(-(distances**2) / 2) @ counts / (len(sample) * width * np.sqrt(2 * np.pi))
+    if not np.isfinite(sample).all():
+        raise ValueError("sample: values are NaN or infinite")
+    n, distance = len(x), x[1] - x[0]
+    low, high = x[0] - (n + 0.5) * distance, x[-1] + (n + 0.5) * distance
+    near = sample[(sample >= low) & (sample <= high)]
+    if not len(near):
+        return np.zeros(n)
+    width = np.clip(metrics.kernel_width(near, 4 * n) / distance, 1, n)  # in cells
+    counts, _ = np.histogram(near, 3 * n, (low, high))
+    return gaussian_filter1d(counts.astype(float), width, mode="constant")[n : 2 * n] / (len(sample) * distance)
 
 
 class GaussianMixture(stats.rv_continuous):

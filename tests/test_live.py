@@ -122,9 +122,13 @@ def test_a_seed_that_diverges_pauses_the_game_and_the_page_says_it(tmp_path):
     player.do(do="play", value=True)
     header, _ = player.until(lambda header: header["notice"])
     assert "a loss of seed 1 is not finite" in header["notice"] and not header["playing"]
+    _, arrays = player.frame()
+    assert np.isfinite(arrays["optimal"]).any() and np.isfinite(arrays["measures"][-1, 0, 3])  # of the first seed
+    assert np.isfinite(arrays["thumbs"][0]).all() and np.isnan(arrays["thumbs"][1]).all()
     header, arrays = player.after(do="seed", value=1)
     assert header["notice"] == "Seed 1 has diverged: the pictures are those of the seed shown before."
     assert header["seed"] == 1 and np.isfinite(arrays["q"]).all()
+    assert "optimal" not in arrays and np.isnan(arrays["measures"][-1, 0, 3])
     player.do(do="reset")
     assert player.until(lambda header: header["step"] == 0)[0]["notice"] == ""
     player.engine.stop()

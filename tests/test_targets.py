@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import metrics
 from lab import draws, files, targets
 from lab.files import BadInput
 
@@ -121,18 +122,36 @@ def test_a_file_is_split_into_disjoint_halves(tmp_path):
     assert real.train.shape == (2, 50) and real.held_out == 51
     assert set(real.train[0]).isdisjoint(real.truth) and (real.train[0] == real.train[1]).all()
     assert real.name == "x.npy" and set(real.draw(200, 0)) <= set(real.truth)
-    assert real.density(np.array([50.0])) == pytest.approx(0.01, rel=0.3)  # 1 / 100 of even numbers, smoothed
+    assert real.density(np.linspace(49, 51, 9)) == pytest.approx(0.01, rel=0.3)  # 1 / 100 of even numbers, smoothed
 
 
-def test_kernel_density_is_scipys_up_to_its_bins():
+def test_kernel_density_is_scipys_with_a_cross_validated_width_up_to_its_cells():
     rng, x = np.random.default_rng(0), np.linspace(-4, 6, 300)
-    for sample in (rng.normal(size=10_000), rng.exponential(2, 500), np.append(rng.normal(size=99), 40)):
-        expected = stats.gaussian_kde(sample)(x)
-        assert np.abs(targets.kernel_density(sample, x) - expected).max() < 1e-3 * expected.max()
+    for sample in (rng.normal(size=10_000), rng.exponential(2, 500)):
+        width = metrics.kernel_width(sample) / sample.std(ddof=1)
+        expected = stats.gaussian_kde(sample, width)(x)
+        assert np.abs(targets.kernel_density(sample, x) - expected).max() < 2e-2 * expected.max()
 
 
-def test_kernel_density_of_a_single_point_is_zero():
-    assert targets.kernel_density(np.ones(9), np.array([0.0, 1.0])).tolist() == [0, 0]
+def test_kernel_density_of_two_narrow_peaks_is_as_high_as_they_are():
+    sample, x = np.random.default_rng(0).normal(np.repeat([-2, 2], 5000), 0.1), np.linspace(-3, 3, 301)
+    sample = np.random.default_rng(1).permutation(sample)
+    truth = (stats.norm.pdf(x, -2, 0.1) + stats.norm.pdf(x, 2, 0.1)) / 2
+    assert np.abs(targets.kernel_density(sample, x) - truth).max() < 0.1 * truth.max()  # with Scott's width .85
+
+
+def test_kernel_density_of_equal_numbers_is_one_cell_wide():
+    density = targets.kernel_density(np.full(9, 3.0), np.arange(7.0))
+    assert density == pytest.approx(stats.norm.pdf(np.arange(7), 3), abs=5e-3)
+
+
+def test_kernel_density_is_not_widened_by_numbers_beyond_the_picture():
+    sample, x = np.random.default_rng(0).normal(size=1000), np.linspace(-4, 4, 200)
+    with_tails = np.append(sample, [1e9] * 1000)
+    assert targets.kernel_density(with_tails, x) == pytest.approx(targets.kernel_density(sample, x) / 2)
+    assert not targets.kernel_density(np.array([1e9]), x).any()
+    with pytest.raises(ValueError, match="sample: values are NaN or infinite"):
+        targets.kernel_density(np.array([np.nan, 0]), x)
 
 
 # ---- points in the plane

@@ -488,11 +488,8 @@ class Engine(threading.Thread):
         if not self._looker:
             self._looker = scenes.Looker(built.look, scene.places, scene.shown, scene.lattice)
         if is_due:
-            try:
-                numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
-                self.measures.add(step, numbers)
-            except ValueError:  # a seed has diverged; the best D that is shown may be another seed's
-                self._pictures.pop("optimal", None)
+            numbers, self._pictures = scene.measure(built.game.frozen(), step, self.seed)
+            self.measures.add(step, numbers)
             self._measured, self._measured_turns = now, turns
         if now - self._mark > 0.5:
             self._rate = self._seed_steps / (now - self._mark)

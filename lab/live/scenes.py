@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 from scipy.stats import norm
 
 import gan_core as core
@@ -123,12 +122,12 @@ class Plane:
 
     def measure(self, gans: points.Ensemble, step: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The numbers of every seed `[K, S]`, and the pictures that are renewed with them."""
-        fakes = gans.sample(step)
+        fakes, diverged = without_diverged(gans.sample(step))
         found = self.script.measure(self.real, fakes)
-        pictures = {"thumbs": fakes[:, :, :PUSHED]}
-        if self.masses is not None:
+        pictures = {"thumbs": np.where(diverged[:, None, None], np.nan, fakes[:, :, :PUSHED])}
+        if self.masses is not None and not diverged[seed]:
             pictures["optimal"] = self.optimal(many_fakes(gans, seed))
-        return np.stack([found[m["name"]] for m in self.measures]), pictures
+        return np.where(diverged, np.nan, [found[m["name"]] for m in self.measures]), pictures
 
     def optimal(self, fakes: np.ndarray) -> np.ndarray:
         """D*(x) = p / (p + q) in each cell `[R, R]`: p exact, q the share of the fakes; NaN where both are tiny."""
@@ -166,19 +165,18 @@ class Line:
         for measure in self.measures:
             measure |= {"log": measure["name"] == "kl", "floor": found.get(measure["name"])}
         self.small_x = np.linspace(low, high, 100)
-        p, small_p = (
-            density(real.truth[:10_000], x) if self.estimated else real.density(x) for x in (self.x, self.small_x)
-        )
+        p, small_p = real.density(self.x), real.density(self.small_x)
         self.fixed: dict[str, np.ndarray] = {"x": self.x, "p": p, "thumb_p": small_p}
 
     def look(self, fakes: np.ndarray, pushes: np.ndarray, logits: np.ndarray, sheet: np.ndarray) -> dict:
         """The pictures of one seed, from the answers of a `Looker`."""
         few = {"fakes": fakes[0, :60], "pushes": pushes[0, :60]}
-        return self.fixed | few | {"q": density(fakes[0], self.x), "logits": logits}
+        return self.fixed | few | {"q": targets.kernel_density(fakes[0], self.x), "logits": logits}
 
     def measure(self, gans: points.Ensemble, step: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The numbers of every seed `[K, S]`, and the pictures that are renewed with them."""
-        fakes, real, config = gans.sample(step)[:, 0], self.real, gans.config
+        fakes, diverged = without_diverged(gans.sample(step)[:, 0])
+        real, config = self.real, gans.config
         shares = metrics.bin_counts(fakes, self.edges) / fakes.shape[1]
         fresh = np.stack([real.draw(fakes.shape[1], config.seed + k) for k in range(config.seeds)])
         loss = core.LOSSES[config.loss]
@@ -189,10 +187,11 @@ class Line:
             "game_value": -d_loss if loss.logistic else np.full(len(fakes), np.nan),
             "game_value_optimal": metrics.game_value(metrics.jensen_shannon(self.masses, shares)),
         }
-        pictures = {"thumbs": np.stack([density(row[:1000], self.small_x) for row in fakes])}
-        if config.pack == 1 and not self.estimated:
+        thumbs = np.stack([targets.kernel_density(row[:1000], self.small_x) for row in fakes])
+        pictures = {"thumbs": np.where(diverged[:, None], np.nan, thumbs)}
+        if config.pack == 1 and not self.estimated and not diverged[seed]:
             pictures["optimal"] = self.optimal(many_fakes(gans, seed)[0])
-        return np.stack([found[m["name"]] for m in self.measures]), pictures
+        return np.where(diverged, np.nan, [found[m["name"]] for m in self.measures]), pictures
 
     def optimal(self, fakes: np.ndarray) -> np.ndarray:
         """D* at each x of the picture, from the exact mass and the share of the fakes in its bin of the KL.
@@ -207,6 +206,12 @@ class Line:
 SCENES = {"mixture_2d": Plane, "normal_1d": Line}
 
 
+def without_diverged(fakes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The fakes `[S, ...]` with 0 in place of those of each seed that has diverged, and which seeds have `[S]`."""
+    diverged = ~np.isfinite(fakes).all(axis=tuple(range(1, fakes.ndim)), keepdims=True)
+    return np.where(diverged, 0, fakes), diverged.reshape(-1)
+
+
 def many_fakes(gans: points.Ensemble, seed: int) -> np.ndarray:
     """So many fakes `[F, MANY]` of one seed that their shares of cells are precise; of the same latents each time."""
     one, config = gans.alone(seed), gans.config
@@ -217,19 +222,6 @@ def many_fakes(gans: points.Ensemble, seed: int) -> np.ndarray:
 def best_answer(p: np.ndarray, q: np.ndarray, least: float) -> np.ndarray:
     """D* = p / (p + q) of the probabilities of cells; NaN where their sum is at most `least`: there q is chance."""
     return np.where(p + q > least, metrics.optimal_discriminator(p, q), np.nan)
-
-
-def density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Kernel estimate of a density at evenly spaced x, for a picture. ValueError: values that are not finite.
-
-    The width of the kernel is cross-validated, because Scott's width makes the peaks of a mixture a quarter too low.
-    It is at least the distance of two x. The sample is counted in cells around the x and beyond both ends.
-    """
-    n, distance = len(x), x[1] - x[0]
-    width = np.clip(metrics.kernel_width(sample, 4 * n) / distance, 1, n)  # in cells
-    reach = (n + 0.5) * distance
-    counts, _ = np.histogram(sample, 3 * n, (x[0] - reach, x[-1] + reach))
-    return gaussian_filter1d(counts.astype(float), width, mode="constant")[n : 2 * n] / (len(sample) * distance)
 
 
 def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
