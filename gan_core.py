@@ -434,8 +434,8 @@ INITS: dict[str, Callable[[int, int, int, int], tuple[float, float]]] = {
     # (inputs, outputs, layer, layers) -> standard deviations of the normal weights and biases of that layer
     "normal": lambda inputs, outputs, layer, layers: (1.0, 1.0),
     "he": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0),  # He et al. 2015
-    # The first layer is N(0, 16^2), or N(0, 4^2) for data in the plane: its units are steep at points that are
-    # scattered over inputs of unit size, some more and some less steep. With biases of 0 all would be steep at 0.
+    # The first layer is N(0, 16^2), or N(0, 4^2) for data in the plane: each unit has its steepest point at another
+    # place of inputs of unit size, and another slope there. With biases of 0 all would be steepest at 0.
     "scattered": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0) if layer else (16.0, 16.0),
     "scattered_4": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0) if layer else (4.0, 4.0),
     # a last layer a tenth as large: the network starts close to 0
@@ -554,7 +554,7 @@ def warm_up(loop: Any, game: Any, batches: dict[str, tf.Tensor | np.ndarray]) ->
 _warm = threading.Event()
 
 
-def drawn(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
+def as_tensors(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
     """The arrays as tensors, which a second thread prepares while the first one trains; before `warm_up` as they are.
 
     TensorFlow names a program by counting tensors, and `lab/programs.py` finds a compiled program on disk by its
@@ -563,9 +563,8 @@ def drawn(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray]:
     return {name: tf.constant(values) for name, values in batch.items()} if _warm.is_set() else dict(batch)
 
 
-importing: Callable[[], contextlib.AbstractContextManager] = (
-    contextlib.nullcontext
-)  # TensorFlow is imported inside it
+# TensorFlow is imported inside it.
+importing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
 
 class _TensorFlow:
@@ -577,19 +576,31 @@ class _TensorFlow:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # of a GPU's memory what is needed, and not all
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # on for every CPU: convolutions twice as fast
-        with self._lock, importing() if "Variable" not in self.__dict__ else contextlib.nullcontext():
-            stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 2)  # at import TensorFlow prints lines about absent GPUs that no setting turns off
-            try:
-                with _without_keras(), _without_garbage_collection():
-                    import tensorflow
-            finally:
-                os.dup2(stderr, 2)
-                os.close(stderr)
-                os.close(null)
+        with (
+            self._lock,
+            importing() if "Variable" not in self.__dict__ else contextlib.nullcontext(),
+            without_stderr(),  # TensorFlow prints lines about absent GPUs that no setting turns off
+            _without_keras(),
+            _without_garbage_collection(),
+        ):
+            import tensorflow
         tensorflow.get_logger().setLevel("ERROR")  # false alarms of retracing where one process trains twice
         self.__dict__.update(vars(tensorflow))
         return getattr(tensorflow, name)
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Hide what compiled code writes on standard error, which Python's own `redirect_stderr` does not reach."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -55,12 +55,7 @@ HIGHER |= {"agreement", "accuracy"}
 NEITHER = {"kl_kde", "discriminator_loss", "game_value"}  # numbers that do not tell which GAN is better
 
 
-def _flag(name: str) -> Any:
-    """How --help shows a flag without a default."""
-    return tyro.conf.arg(metavar=name, help_behavior_hint="")
-
-
-Level = Annotated[float | None, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1), _flag("CHANCE")]
+Level = Annotated[float | None, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1), cli.shown("CHANCE")]
 
 
 @dataclass(frozen=True)
@@ -70,14 +65,14 @@ class Config:
     scripts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT...")] = ()
     vary: tuple[str, ...] = ()  # settings and the values to compare: NAME=VALUE,VALUE ...; also recipe=NAME,NAME
     seeds: cli.AtLeast2 = 10  # of each setting
-    metric: Annotated[str | None, _flag("NAME")] = None  # a number of result.json [default: a KL, Frechet or L1]
+    metric: Annotated[str | None, cli.shown("NAME")] = None  # a number of result.json [default: a KL, Frechet or L1]
     one_at_a_time: bool = False  # the recipe, and one change of it at a time, instead of all combinations
     level: Level = None  # chance of any false claim on the same data; refused with too few --seeds [default: .05]
-    budget: Annotated[str | None, _flag("TIME")] = None  # such as 90s, 20m or 1.5h: drop half after each round
-    workers: Annotated[cli.Count | None, _flag("NUMBER")] = None  # processes [default: as many as there are cores]
-    address: Annotated[str | None, _flag("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
+    budget: Annotated[str | None, cli.shown("TIME")] = None  # such as 90s, 20m or 1.5h: drop half after each round
+    workers: Annotated[cli.Count | None, cli.shown("NUMBER")] = None  # processes [default: one for each core]
+    address: Annotated[str | None, cli.shown("HOST:PORT")] = None  # of a Ray cluster, instead of --workers
     shared: bool = False  # the machines of the cluster share the folder --out, and no results have to be sent
-    out: Annotated[str | None, _flag("FOLDER")] = None  # of runs and table [default: one in runs/compare/]
+    out: Annotated[str | None, cli.shown("FOLDER")] = None  # of runs and table [default: one in runs/compare/]
 
     def __post_init__(self) -> None:
         cli.check(self)
@@ -206,7 +201,8 @@ class Study:
         self.settings = settings_of(config, flags)
         own = any(getattr(s.config, name, None) for s in self.settings for name in ("pairs", "domain_a"))
         self.metric, self.metric_label = metric_of(config, own)
-        self.better = "more" if self.metric in HIGHER else "less"
+        more = self.metric in HIGHER
+        self.better, self.worst, self.sign = ("more", "10%", -1) if more else ("less", "90%", 1)
         self.where = cells.Where(config.workers, config.address, config.shared)
         self.data = list(dict.fromkeys(setting.data for setting in self.settings))
         if alone := [data for data in self.data if len(self.of(data)) == 1]:
@@ -252,7 +248,7 @@ class Study:
             every = [cell for made in new.values() for cell in made]
             spent, share = self.spent(begun), len(playing) * (seeds - before)  # runs of one seed
             too_long = done and spent + spent * share / done > self.config.seconds()
-            if too_long and not all(map(cells.is_finished, every)):
+            if too_long and not all(map(cells.finished_result, every)):
                 screen.say(f"--budget {self.config.budget}: another round would take longer; this is the table")
                 return
             self.dropped |= {setting for setting in self.settings if setting not in playing}
@@ -265,10 +261,10 @@ class Study:
     def require_data(self) -> None:
         """BadInput: a file with data cannot be used; said now, and not after other data have trained for hours."""
         for first in (self.of(data)[0] for data in self.data):
-            names = [getattr(first.config, name, None) for name in DATA]
-            is_file = any(isinstance(name, str) and not name.isidentifier() for name in names)  # and no `ring`
+            given = [getattr(first.config, name, None) for name in DATA if name not in ("target", "target_args")]
+            in_files = any(given) or Path(getattr(first.config, "target", "ring")).suffix
             made = self.cells(first, 0, self.rungs[0])
-            if is_file and not all(map(cells.is_finished, made)):
+            if in_files and not all(map(cells.finished_result, made)):
                 cells.require_data(made[0])
 
     def separate(self, settings: Iterable[Setting]) -> None:
@@ -299,7 +295,7 @@ class Study:
 
     def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
         """The better half, by their medians, of the settings that still train on the same data."""
-        ranked = sorted((s for s in playing if s.data == data), key=lambda s: np.median(self.values(s)))
+        ranked = sorted((s for s in playing if s.data == data), key=lambda s: np.median(self.scores(s)))
         return ranked[: math.ceil(len(ranked) / 2)]
 
     def cells(self, setting: Setting, first: int, last: int) -> list[cells.Cell]:
@@ -321,23 +317,24 @@ class Study:
             words = "has none; the run is kept; expected another metric"
             raise files.BadInput(f"--metric {self.metric}: {cell.folder.name} {words}")
 
-    def values(self, setting: Setting, name: str | None = None) -> np.ndarray:
-        """A number of every seed `[S]`; unnamed, the metric: negated if more is better, inf if training diverged."""
+    def numbers(self, setting: Setting, name: str) -> np.ndarray:
+        """A number of every seed `[S]`; NaN where training diverged, or a result does not have it."""
         found: list[Any] = []
         for cell, result in self.found[setting]:
-            value = result.get(name or self.metric)
-            seeds = getattr(cell.config, "seeds", 1)
-            found += value["per_seed"] if isinstance(value, dict) else [value] * seeds
-        if name:
-            return np.array([np.nan if v is None else v for v in found], float)
-        sign = -1 if self.metric in HIGHER else 1
-        return np.array([np.inf if v is None else sign * v for v in found], float)
+            value = result.get(name)
+            found += value["per_seed"] if isinstance(value, dict) else [value] * getattr(cell.config, "seeds", 1)
+        return np.array([np.nan if v is None else v for v in found], float)
+
+    def scores(self, setting: Setting) -> np.ndarray:
+        """The metric of every seed `[S]`, so that less is better: negated if need be, inf if training diverged."""
+        numbers = self.sign * self.numbers(setting, self.metric)
+        return np.where(np.isnan(numbers), np.inf, numbers)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each setting, the best of each data first: median over seeds, its 95% interval, what it beats."""
-        table, sign = [], -1 if self.metric in HIGHER else 1
+        table, sign = [], self.sign
         for data in self.data:
-            values = {setting.label: self.values(setting) for setting in self.of(data)}
+            values = {setting.label: self.scores(setting) for setting in self.of(data)}
             beats = paired.better(values, self.pairs(data), self.level)
             for setting in sorted(self.of(data), key=lambda s: np.median(values[s.label])):
                 mine = values[setting.label]
@@ -361,14 +358,13 @@ class Study:
                 typed = dict(setting.typed)
                 words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
                 words = [typed.get(n) if v is None else v for n, v in zip(varied, words, strict=True)]
-                for k, numbers in enumerate(zip(*(self.values(setting, name) for name in metrics), strict=True)):
+                for k, numbers in enumerate(zip(*(self.numbers(setting, name) for name in metrics), strict=True)):
                     texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
                     writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
 
     def texts(self, table: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-        """Rows of the table in words, with the data that they are on, and the head above them."""
-        worst = "10%" if self.metric in HIGHER else "90%"
-        head = ["data", "setting", "seeds", "median", "95% interval", f"{worst} quantile", "floor", "beats"]
+        """The head of the table, and its rows in words; the data that they are on come first."""
+        head = ["data", "setting", "seeds", "median", "95% interval", f"{self.worst} quantile", "floor", "beats"]
         rows = []
         for row in table:
             beats = ", ".join(row["beats"]) or "-"
@@ -409,7 +405,7 @@ class Study:
             f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
             "seed either of two is as likely to be ahead, by any amount, then the chance of any "
             f"claim{on} is at most {self.chance:g}. If neither of two settings beats the other, they cannot "
-            "be told apart. Training that diverged counts as infinitely bad."
+            "be told apart. Training that diverged counts as worse than every finite number."
         )
         head, rows = self.texts(table)
         if len(self.data) == 1:
@@ -424,14 +420,13 @@ class Study:
 
     def show(self, table: list[dict[str, Any]]) -> None:
         """Print the table."""
-        worst = "10%" if self.metric in HIGHER else "90%"
         for data in self.data:
             _, rows = self.texts(mine := [row for row in table if row["data"] == data])
             floors = {row["floor"] for row in mine} - {None}
             title = f"{data + ': ' * bool(data)}{self.metric_label}, {self.better} is better"
             title += f", floor {min(floors):.4f}" if floors else ""
             drawn = rich_table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-            for name in ("setting", "seeds", "median", "95% interval", worst, "beats"):
+            for name in ("setting", "seeds", "median", "95% interval", self.worst, "beats"):
                 drawn.add_column(name, overflow="fold")
             for _, setting, seeds, median, interval, bad, _, beats in rows:
                 drawn.add_row(setting, seeds, median, interval.replace(" to ", " - "), bad, beats)
@@ -447,8 +442,7 @@ class Study:
         self.train()
         table = self.rows()
         self.write_csv(self.folder / "compare.csv")
-        sign = -1 if self.metric in HIGHER else 1
-        values = {(s.data, s.label): sign * self.values(s) for s in self.settings}
+        values = {(s.data, s.label): self.sign * self.scores(s) for s in self.settings}
         plots.save(plots.settings_compared(table, values, self.metric_label), self.folder / "compare.png")
         with files.replacing(self.folder / "compare.md") as temporary:
             temporary.write_text(self.markdown(table))

@@ -3,7 +3,9 @@
 Zhu et al. 2017: G draws B from A, and F draws A from B. Each has a discriminator, a PatchGAN, which returns a logit
 for each patch of an image, and the least-squares loss. Two more losses are mean absolute differences: G and F should
 undo each other, F(G(a)) = a and G(F(b)) = b (weight 10), and leave alone what is already of their kind, G(b) = b and
-F(a) = a (weight 5). Once a pool of 50 earlier fakes is full, half of the fakes that a discriminator sees are from it.
+F(a) = a (weight 5). The weights are the paper's, but G's least-squares loss has a factor of 1/2 here, so that both
+distances count twice as much beside it. Once a pool of 50 earlier fakes is full, half of the fakes that a
+discriminator sees are from it.
 
     python experiments/cyclegan.py                                    scikit-learn's optical digits <-> MNIST
     python experiments/cyclegan.py --data digits                      A and B are the same 8x8 digits: a quick trial
@@ -52,8 +54,8 @@ class Config:
     width: cli.Count = 32  # channels of the U-Nets' first layers; 64 in the paper
     discriminator_width: cli.Count = 32  # channels of the discriminators' first layers; 64 in the paper
     # game
-    cycle: cli.Weight = 10.0  # weight of |F(G(a)) - a| and |G(F(b)) - b|; the paper's
-    identity: cli.Weight = 5.0  # weight of |G(b) - b| and |F(a) - a|; the paper's
+    cycle: cli.Weight = 10.0  # weight of |F(G(a)) - a| and |G(F(b)) - b|
+    identity: cli.Weight = 5.0  # weight of |G(b) - b| and |F(a) - a|
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 6000  # updates of each network, in total
@@ -106,11 +108,11 @@ def enlarged(digits: np.ndarray, side: int, frame: str) -> np.ndarray:
     return np.pad(np.round(zoomed).clip(0, 255).astype(np.uint8), ((0, 0), margin, margin))
 
 
-def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
+def draw_batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
     """Images of both domains and random numbers for both pools, for at most 50 steps at a time."""
     at_once = max(1, min(50, 2**26 // (config.batch * math.prod(a.train.shape[1:]))))  # fewer of large images: 67 MB
-    for first, last in period.chunks(at_once):
-        n = last - first
+    for chunk in period.chunks(at_once):
+        first, n = chunk.first, chunk.count
         # B has a seed of its own, which is above those of all runs, so that both domains never have the same order.
         of_a = draws.minibatch_indices(len(a.train), config.seed, first, n, config.batch)
         of_b = draws.minibatch_indices(len(b.train), config.seed + 2**31, first, n, config.batch)
@@ -119,7 +121,7 @@ def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.P
         coins = draws.random_bits(config.seed, draws.SHIFT, first, n, 2 * config.batch)
         batch = {"a": a.train[of_a], "b": b.train[of_b], "slots": slots.astype(np.int32)}
         batch["old"] = coins.reshape(n, 2, config.batch) % 2 == 1
-        yield {name: tf.constant(values) for name, values in batch.items()}
+        yield core.as_tensors(batch)
 
 
 class Domain(NamedTuple):
@@ -279,9 +281,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis=whole)
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)
     with run.training({"game": game}, config, LOGGED) as periods:
-        drawn = draws.prefetched(partial(batches, config, a, b), periods)
+        batches = draws.prefetched(partial(draw_batches, config, a, b), periods)
         for period in periods:
-            losses = run.play(loop, [game], drawn, period)  # [n, 5]
+            losses = run.play(loop, [game], batches, period)  # [n, 5]
             fakes = translate(game.b.generator.weights, pictures.as_pixels(a.test[:SHOWN]))
             run.require_finite(period, fakes)
             plots.keep_sheet(run, period, fakes, columns=SHOWN)

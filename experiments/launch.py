@@ -77,10 +77,9 @@ def main(args: list[str]) -> None:
         raise runs.Stopped(f"{folder}: a worker was lost, and --restarts {flags.restarts} allows no further start", 1)
 
 
-def value_of(words: list[str], *flags: str) -> str | None:
-    """The value that a command line gives to one of these flags; None if it has none of them."""
-    pairs = itertools.pairwise([part for word in words for part in word.split("=", 1)])
-    return next((value for flag, value in pairs if flag in flags), None)
+def value_of(words: list[str], flag: str) -> str | None:
+    """The value that a command line gives to a flag, the last one as for the script itself; None without any."""
+    return dict(itertools.pairwise(part for word in words for part in word.split("=", 1))).get(flag)
 
 
 def run(count: int, command: list[str]) -> int:

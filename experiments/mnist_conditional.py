@@ -96,8 +96,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
 
     real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = networks.dcgan_generator(generator_inputs(batch["z"], label), g.weights)
-    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
+        generated, g_moments = networks.dcgan_generator(generator_inputs(batch["z"], label), g.weights)
+    fake = tf.stop_gradient(generated)  # G is run once, for both updates: its weights stay as they are while D learns
 
     with tf.GradientTape() as tape:
         with tf.GradientTape() as slope_tape:
@@ -117,7 +117,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
         tape.watch(fake)
         g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
-    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
+    gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
     for moments in (real_moments, fake_moments):
@@ -141,7 +141,7 @@ def bytes_needed(config: Config, side: int, images: int = 0) -> int:
     return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
 
 
-def batches(config: Config, real: pictures.Images, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+def draw_batches(config: Config, real: pictures.Images, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Real images with their labels, and random bits, for at most 50 steps at a time."""
     images, labels = real.train[: config.train_images], real.train_labels[: config.train_images]
     for chunk in period.chunks(50):
@@ -152,7 +152,7 @@ def batches(config: Config, real: pictures.Images, period: runs.Period) -> Itera
         if config.dropout:
             shape = 3, config.batch, sum(networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
-        yield {name: tf.constant(values) for name, values in batch.items()}
+        yield core.as_tensors(batch)
 
 
 def digits_by_frequency(class_frequencies: np.ndarray, n: int) -> np.ndarray:
@@ -203,9 +203,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})
     generate, scorer = generator(config, game, class_frequencies), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:
-        drawn = draws.prefetched(partial(batches, config, real), periods)
+        batches = draws.prefetched(partial(draw_batches, config, real), periods)
         for period in periods:
-            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
             same = draws.latent_bits(config.seed, 25, config.latent_dim)
@@ -267,8 +267,8 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 def load_generator(config: Config, run: runs.Run) -> Callable[..., np.ndarray]:
     """`generator` of a finished or interrupted run, without its data."""
     game = new_game(config, run.data["side"])
-    with run.training({"game": game}, config):
-        return generator(config, game, np.array(run.data["class_frequencies"]))
+    run.restore({"game": game}, config)
+    return generator(config, game, np.array(run.data["class_frequencies"]))
 
 
 TABLE = cli.Table(cli.IMAGES, {"share classified as the digit asked for": ("agreement", ".3f")} | classifier.ROWS)

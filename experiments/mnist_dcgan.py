@@ -1,7 +1,7 @@
 """A convolutional GAN draws handwritten digits, with plain tf.Variables and no Keras layers.
 
 G turns random numbers z into images; D(x) is the probability, as D sees it, that the image x is real. D sees pixels
-alone, no labels. The networks are those of Radford et al. 2015 as tutorials shrink them for MNIST: G upsamples and
+alone, no labels. The networks are those of Radford et al. 2016 as tutorials shrink them for MNIST: G upsamples and
 convolves, D has strided convolutions, both have batch norm. D maximises E log D(x) + E log(1 - D(G(z))) and G
 maximises E log D(G(z)), where E is the mean over a batch. D's network returns a logit, and D(x) is its sigmoid. The
 code minimises the negatives of these two, computed from logits. D's loss also has a penalty, R1, which is large where
@@ -129,8 +129,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     with tf.GradientTape() as g_tape:
         z = tf.cast(draws.coded_latents(batch["z"], config.categories), config.precision)
         images, g_moments = networks.dcgan_generator(z, g.weights)  # moments: means and variances of batch norm
-        drawn = tf.cast(images, tf.float32)
-    fake = tf.stop_gradient(drawn)  # for D fakes are constants
+        generated = tf.cast(images, tf.float32)
+    fake = tf.stop_gradient(generated)  # for D fakes are constants
 
     with tf.GradientTape() as d_tape:  # real and fake are each normalised by the mean and variance of their own batch
         with tf.GradientTape() as slope_tape:
@@ -150,7 +150,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     with tf.GradientTape() as fake_tape:
         fake_tape.watch(fake)  # a tensor, not a variable
         g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
-    gradients = g_tape.gradient(drawn, g.weights, output_gradients=fake_tape.gradient(g_loss, fake))
+    gradients = g_tape.gradient(generated, g.weights, output_gradients=fake_tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
     for moments in (real_moments, fake_moments):  # saved with the game, but no result uses them
@@ -174,7 +174,7 @@ def bytes_needed(config: Config, side: int, images: int = 0) -> int:
     return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
 
 
-def batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+def draw_batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
     """Real images out of `images [N, side, side]` and random bits, for at most 50 steps at a time."""
     mask_sizes = networks.dcgan_mask_sizes(images.shape[1], config.discriminator_maps)
     for chunk in period.chunks(50):
@@ -185,7 +185,7 @@ def batches(config: Config, images: np.ndarray, period: runs.Period) -> Iterator
         if config.dropout:
             shape = (3, config.batch, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
-        yield {name: tf.constant(values) for name, values in batch.items()}
+        yield core.as_tensors(batch)
 
 
 def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
@@ -213,9 +213,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"masks": 1})
     generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:
-        drawn = draws.prefetched(partial(batches, config, images), periods)
+        batches = draws.prefetched(partial(draw_batches, config, images), periods)
         for period in periods:
-            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
             plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
@@ -243,22 +243,14 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """Write samples, strip, interpolation, neighbours, categories, curves (.png) and training.gif to the folder."""
-    config, generate = trained.config, generator(trained.config, trained.game)
-    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
-    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
-    nearest = trained.scorer.nearest_real(samples[:20])
-    by_category = None
-    if config.categories:
-        by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
-    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
-    plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
+    plots.figures_of_latents(folder, trained, generator(trained.config, trained.game))
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
     """The generator of a run's last checkpoint; the images that it was trained on are not needed."""
     game = new_game(config, run.data["side"])
-    with run.training({"game": game}, config):  # restores the game
-        return generator(config, game)
+    run.restore({"game": game}, config)
+    return generator(config, game)
 
 
 TABLE = cli.Table(cli.IMAGES, classifier.ROWS)

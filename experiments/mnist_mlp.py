@@ -186,17 +186,17 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
         z = draws.coded_latents(batch["z"], config.categories, axis=0)  # [Z, B]
         return core.adversarial_step(game, rules, {"x": x, "z": z})
 
-    def draw(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+    def draw_batches(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
         for chunk in period.chunks(50):
             steps, shape = (chunk.first, chunk.count), (chunk.count, config.latent_dim, config.batch)
             chosen = draws.minibatch_indices(len(pixels), config.seed, *steps, config.batch)  # [n, B]
             z = draws.random_bits(config.seed, draws.LATENT, *steps, config.latent_dim * config.batch)
-            yield core.drawn({"chosen": chosen.astype(np.int32), "z": z.reshape(shape)})
+            yield core.as_tensors({"chosen": chosen.astype(np.int32), "z": z.reshape(shape)})
 
     game, loop = new_game(config, side), core.compiled_loop(step)
     generate, scorer = generator(config, game), classifier.ImageScorer(real, config)
     with run.training({"game": game}, config) as periods:
-        batches = draws.prefetched(draw, periods)
+        batches = draws.prefetched(draw_batches, periods)
         for period in periods:
             losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
@@ -220,23 +220,15 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
 
 
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
-    """samples, strip, interpolation, neighbours, categories, curves (.png) and training.gif."""
-    config, generate = trained.config, generator(trained.config, trained.game)
-    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
-    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
-    nearest = trained.scorer.nearest_real(samples[:20])
-    by_category = None
-    if config.categories:
-        by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
-    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
-    plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
+    """Write samples, strip, interpolation, neighbours, categories, curves (.png) and training.gif to the folder."""
+    plots.figures_of_latents(folder, trained, generator(trained.config, trained.game))
 
 
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
     """`generator` of a finished or interrupted run, without its data."""
     game = new_game(config, run.data["side"])
-    with run.training({"game": game}, config):
-        return generator(config, game)
+    run.restore({"game": game}, config)
+    return generator(config, game)
 
 
 TABLE = cli.Table(cli.IMAGES, classifier.ROWS)

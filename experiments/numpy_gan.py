@@ -316,8 +316,8 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 def load_generator(config: Config, run: runs.Run) -> Callable[[Array], Array]:
     """`generate` of a finished or interrupted run, without its data: latent bits `[n, Z]` -> images in [0, 1]."""
     game = new_game(config, run.data["side"])
-    with run.training(game.state(), config, LOGGED):
-        return partial(generate, game)
+    run.restore(game.state(), config, LOGGED)
+    return partial(generate, game)
 
 
 TABLE = cli.Table(

@@ -89,14 +89,14 @@ def edges(digits: np.ndarray) -> np.ndarray:
     return np.where(np.hypot(slope(1, 2), slope(2, 1)) >= 1, 255, 0).astype(np.uint8)  # the maximum is about 4
 
 
-def batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
+def draw_batches(config: Config, a: pictures.Split, b: pictures.Split, period: runs.Period) -> Iterator[dict]:
     """Pairs and random bytes for the dropout of both U-Nets, for at most 50 steps at a time."""
     masks = (2, config.batch, sum(networks.unet_mask_sizes(a.train.shape[1:], config.width)))
     at_once = max(1, min(50, 2**27 // math.prod(masks)))  # fewer of large images: 134 MB of random bytes
-    for first, last in period.chunks(at_once):
-        chosen = draws.minibatch_indices(len(a.train), config.seed, first, last - first, config.batch)
-        bits = draws.random_bytes(config.seed, draws.DROPOUT, first, last - first, masks)
-        yield {"a": tf.constant(a.train[chosen]), "b": tf.constant(b.train[chosen]), "bits": tf.constant(bits)}
+    for chunk in period.chunks(at_once):
+        chosen = draws.minibatch_indices(len(a.train), config.seed, chunk.first, chunk.count, config.batch)
+        bits = draws.random_bytes(config.seed, draws.DROPOUT, chunk.first, chunk.count, masks)
+        yield core.as_tensors({"a": a.train[chosen], "b": b.train[chosen], "bits": bits})
 
 
 class Game(NamedTuple):
@@ -135,8 +135,8 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
         return tf.reduce_mean(tf.abs(x - b)) / 2
 
     with tf.GradientTape() as g_tape:
-        drawn = networks.unet(a, g.weights, batch["bits"][0], config.dropout)
-    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
+        generated = networks.unet(a, g.weights, batch["bits"][0], config.dropout)
+    fake = tf.stop_gradient(generated)  # G is run once, for both updates: its weights stay as they are while D learns
     with tf.GradientTape() as tape:
         d_loss = core.batch_mean(loss.d(d_logits(b), d_logits(fake))) / 2
     networks.fused_adam_update(d, tape.gradient(d_loss, d.weights), game.step, adam)
@@ -147,7 +147,7 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
         g_loss = core.batch_mean(loss.g(real_logits, d_logits(fake)))
         total = g_loss + 2 * config.l1 * distance(fake)  # the paper's weight is for pixels that span 2
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
-    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(total, fake))
+    gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(total, fake))
     networks.fused_adam_update(g, gradients, game.step, adam)
 
     with tf.GradientTape() as tape:
@@ -224,9 +224,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop = shared.compiled_loop(lambda game, batch: adversarial_step(game, config, batch), batch_axis={"bits": 1})
     trained = runs.Trained(config, (a, b), game, run, classifier.digit_classifier(digits) if digits else None)
     with run.training({"game": game}, config, LOGGED) as periods:
-        drawn = draws.prefetched(partial(batches, config, a, b), periods)
+        batches = draws.prefetched(partial(draw_batches, config, a, b), periods)
         for period in periods:
-            losses = run.play(loop, [game], drawn, period)  # [n, 4]
+            losses = run.play(loop, [game], batches, period)  # [n, 4]
             fakes = translate(game.generator.weights, a.test[:SHOWN])
             run.require_finite(period, fakes)
             plots.keep_sheet(run, period, fakes, columns=SHOWN)

@@ -23,18 +23,13 @@ from rich.table import Table
 from lab import cli, files, plots, runs, screen, storage
 
 
-def _flag(name: str, words: str) -> Any:
-    """How --help shows a flag with several values."""
-    return tyro.conf.arg(metavar=name, help=words, help_behavior_hint="")
-
-
 @dataclass(frozen=True)
 class Command:
     """The command line."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, _flag("RUN [RUN ...]", "the folders of the runs")]
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, cli.shown("RUN [RUN ...]", "the folders of the runs")]
     out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "curves.png"  # the figure of several runs, a new .png file
-    numbers: Annotated[tuple[str, ...], _flag("NAME [NAME ...]", "what to draw of several runs [default: six]")] = ()
+    numbers: Annotated[tuple[str, ...], cli.shown("NAME [NAME ...]", "what to draw of several [default: six]")] = ()
 
 
 # ------------------------------------------------------------------------------------------------ one run

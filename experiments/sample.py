@@ -40,11 +40,6 @@ NO_SAMPLES = {  # experiments whose runs have no generator that draws from laten
 Digit = Annotated[int, cli.Accepted("a digit from 0 to 9", lambda v: 0 <= v <= 9)]
 
 
-def _flag(name: str) -> Any:
-    """How --help shows a flag without a default."""
-    return tyro.conf.arg(metavar=name, help_behavior_hint="")
-
-
 @dataclasses.dataclass(frozen=True)
 class Command:
     """The command line."""
@@ -52,12 +47,10 @@ class Command:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]  # the run's folder
     count: cli.Count = 100  # samples, of each seed in a run on numbers or points
     seed: cli.Seed = 0  # of the latents
-    label: Annotated[Digit | None, _flag("DIGIT")] = None  # what a conditional run draws [default: every digit]
-    seed_index: Annotated[cli.Whole | None, _flag("K")] = (
-        None  # one seed alone of a run on numbers or points; 0: the first
-    )
-    out: Annotated[str | None, _flag("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
-    export: Annotated[str | None, _flag("FILE")] = None  # a new .npz file for the weights; no samples without --out
+    label: Annotated[Digit | None, cli.shown("DIGIT")] = None  # what a conditional run draws [default: every digit]
+    seed_index: Annotated[cli.Whole | None, cli.shown("K")] = None  # one seed alone, of a run with many; 0: the first
+    out: Annotated[str | None, cli.shown("FILE")] = None  # a new .png, .npy or .csv file [default: samples.png]
+    export: Annotated[str | None, cli.shown("FILE")] = None  # a new .npz file for weights; no samples without --out
 
     def checked(self) -> Command:
         """The same with --out filled in where it is needed. BadInput: a flag that is wrong for every run."""
@@ -207,17 +200,14 @@ def numbers_picture(samples: np.ndarray, seeds: range) -> Figure:
     return fig
 
 
-def points_picture(samples: np.ndarray, seeds: range, at_most: int = 20) -> Figure:
-    """A panel for each seed with its points `[S, n, 2]`."""
-    count, n = min(len(seeds), at_most), samples.shape[1]
-    columns = min(count, 5)
-    rows, width = -(-count // columns), 4.2 if count == 1 else 2.1
-    fig, axes = plots.figure(rows, columns, width * columns, (width + 0.2) * rows)
+def points_picture(samples: np.ndarray, seeds: range) -> Figure:
+    """A panel for each seed with its points `[S, n, 2]`, of the first 20 seeds."""
+    count, n = min(len(seeds), 20), samples.shape[1]
+    width = 4.2 if count == 1 else 2.1
+    fig, axes = plots.panels(count, min(count, 5), width, width + 0.2)
     low, high = np.quantile(samples[:count], [0.001, 0.999], axis=(0, 1))
     middle, reach = (low + high) / 2, 0.6 * max(float((high - low).max()), 1e-6)
-    for ax in axes.flat[count:]:
-        ax.remove()
-    for ax, seed, row in zip(axes.flat, seeds, samples, strict=False):
+    for ax, seed, row in zip(axes, seeds, samples, strict=False):
         ax.scatter(*row.T, s=4 if n <= 1000 else 1, color=plots.FAKE, lw=0)
         ax.set(xlim=middle[0] + np.array([-reach, reach]), ylim=middle[1] + np.array([-reach, reach]), aspect="equal")
         ax.set_title(f"seed {seed}", fontsize="small")

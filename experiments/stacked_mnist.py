@@ -16,7 +16,7 @@ both networks that all colours show the same kind of picture. Published networks
 use `--network dcgan`. No network is told that the colours are independent: it has to learn that.
 
     python experiments/stacked_mnist.py                             R1, Adam with beta1 = 0, an average of G
-    python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's learning rates; D sees pairs of images
+    python experiments/stacked_mnist.py --recipe dcgan --pack 2     PacGAN's batch and Adam; D sees pairs of images
     python experiments/stacked_mnist.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
 
 About 20 minutes on one core.
@@ -87,7 +87,7 @@ class Config:
             cli.require(self, "dropout", f"0 with --network {self.network}", lambda v: v == 0)
 
 
-DCGAN = replace(  # PacGAN's settings, for the networks of mnist_dcgan.py
+DCGAN = replace(  # PacGAN's batch, Adam and number of latents, for the networks of mnist_dcgan.py
     Config(),
     network="dcgan",
     generator_maps=(128, 128, 64),
@@ -136,9 +136,9 @@ def adversarial_step(
 
     real = packed(networks.to_network(stacked(grey, flat(batch["triples"]))))
     with tf.GradientTape() as g_tape:
-        drawn, g_moments = generate(draws.latents(flat(batch["z"]), "normal"), g.weights)
-        drawn = packed(drawn)
-    fake = tf.stop_gradient(drawn)  # G is run once, for both updates: its weights stay as they are while D learns
+        generated, g_moments = generate(draws.latents(flat(batch["z"]), "normal"), g.weights)
+        generated = packed(generated)
+    fake = tf.stop_gradient(generated)  # G is run once, for both updates: its weights stay as they are while D learns
 
     with tf.GradientTape() as tape:
         with tf.GradientTape() as slope_tape:
@@ -158,7 +158,7 @@ def adversarial_step(
         tape.watch(fake)
         g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
-    gradients = g_tape.gradient(drawn, g.weights, output_gradients=tape.gradient(g_loss, fake))
+    gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
     for moments in (real_moments, fake_moments):
@@ -245,7 +245,9 @@ def stacked(grey: tf.Tensor, triples: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.gather(grey, triples), (0, 2, 3, 1))
 
 
-def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+def draw_batches(
+    config: Config, triples: np.ndarray, side: int, period: runs.Period
+) -> Iterator[dict[str, tf.Tensor]]:
     """Some of the `triples [n, 3]` and random bits, for at most 50 steps at a time."""
     samples, mask_sizes = config.pack * config.batch, networks.dcgan_mask_sizes(side, config.discriminator_maps)
     for chunk in period.chunks(50):
@@ -257,7 +259,7 @@ def batches(config: Config, triples: np.ndarray, side: int, period: runs.Period)
         if config.dropout:
             shape = (3, config.batch, sum(mask_sizes))
             batch["masks"] = draws.random_bytes(config.seed, draws.DROPOUT, *steps, shape)
-        yield core.drawn(batch)
+        yield core.as_tensors(batch)
 
 
 def generator(config: Config, game: networks.Game) -> Callable[[np.ndarray], np.ndarray]:
@@ -326,9 +328,9 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     loop = shared.compiled_loop(step, batch_axis={"triples": 1, "z": 1, "masks": 1})
     generate, scorer = generator(config, game), Scorer(real, config)
     with run.training({"game": game}, config) as periods:
-        drawn = draws.prefetched(partial(batches, config, triples, side), periods)
+        batches = draws.prefetched(partial(draw_batches, config, triples, side), periods)
         for period in periods:
-            losses = run.play(loop, [game], drawn, period)  # [n, 2]
+            losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
             plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
@@ -372,8 +374,8 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 def load_generator(config: Config, run: runs.Run) -> Callable[[np.ndarray], np.ndarray]:
     """`generator` of a finished or interrupted run, without its data."""
     game = new_game(config, run.data["side"])
-    with run.training({"game": game}, config):
-        return generator(config, game)
+    run.restore({"game": game}, config)
+    return generator(config, game)
 
 
 TABLE = cli.Table(

@@ -21,7 +21,6 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gan_core as core
 from lab import cli, files, programs, runs, screen, storage
 from lab.files import BadInput
 
@@ -114,14 +114,14 @@ def run(
     """
     found: dict[Cell, dict[str, Any]] = {}
 
-    def keep(cell: Cell) -> None:
-        found[cell] = files.read_json(cell.folder / "result.json")
-        see(cell, found[cell])
+    def keep(cell: Cell, result: dict[str, Any]) -> None:
+        found[cell] = result
+        see(cell, result)
 
     todo = []
     for cell in cells:
-        if is_finished(cell):
-            keep(cell)
+        if result := finished_result(cell):
+            keep(cell, result)
         else:
             todo.append(cell)
     workers = at_once(where, len(todo))
@@ -131,13 +131,13 @@ def run(
     done = _on_ray(todo, where, workers, work) if on_ray else _in_process(todo, work)
     for count, cell in enumerate(done, start=1 + len(cells) - len(todo)):
         screen.say(f"run {count} of {len(cells)}: {cell.folder.name}")
-        keep(cell)
+        keep(cell, files.read_json(cell.folder / "result.json"))
     return [found[cell] for cell in cells]
 
 
-def is_finished(cell: Cell) -> bool:
-    """Whether the run of a cell is finished; a result.json that cannot be read is set aside."""
-    return cli.is_finished(cell.folder, cell.config)
+def finished_result(cell: Cell) -> dict[str, Any] | None:
+    """The result of the run of a cell if it is finished; a result.json that cannot be read is set aside."""
+    return cli.finished_result(cell.folder, cell.config)
 
 
 def at_once(where: Where, count: int) -> int:
@@ -285,7 +285,7 @@ def _connected(where: Where, workers: int) -> Any:
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         words = "starting Ray's workers" if where.address is None else f"connecting to {where.address}"
-        with screen.waiting(words), _without_stderr():
+        with screen.waiting(words), core.without_stderr():
             ray.init(where.address or "local", log_to_driver=False, logging_level=logging.ERROR, **settings)
     except Exception as error:  # of many kinds
         raise BadInput(f"{_flag(where)}: Ray cannot be used: {files.why(error)[:300]}") from None
@@ -294,20 +294,6 @@ def _connected(where: Where, workers: int) -> Any:
             with contextlib.suppress(ValueError):  # not the main thread
                 signal.signal(s, handler)
     return ray
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Hide what Ray's C++ writes on standard error: a line every second, where we say in one what is wrong."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _flag(where: Where) -> str:

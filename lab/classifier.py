@@ -145,19 +145,19 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
         correct = tf.argmax(logits, -1, tf.int32) == labels
         return loss, tf.reduce_mean(tf.cast(correct, tf.float32))
 
-    def draw(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
+    def draw_batches(period: runs.Period) -> Iterator[dict[str, tf.Tensor]]:
         for chunk in period.chunks(50):
             chosen = draws.minibatch_indices(len(places), config.seed, chunk.first, chunk.count, config.batch)
             bits = draws.random_bits(config.seed, draws.SHIFT, chunk.first, chunk.count, 2 * config.batch)
             down, right = np.split(bits % (2 * config.shift + 1), 2, axis=-1)  # [n, B], as `chosen`
             x = places[chosen, down, right]  # uint8 [n, B, H, W]
-            yield {"x": tf.constant(x), "label": tf.constant(images.train_labels[chosen])}
+            yield core.as_tensors({"x": x, "label": images.train_labels[chosen]})
 
     learner = Learner(core.new_player(new_weights(config.seed, height, width)), tf.Variable(0, dtype=tf.int64))
     loop = core.compiled_loop(step, jit_compile=False)  # XLA on a CPU needs 60 times as long for convolutions
     trained, test = Classifier(learner.player.weights, np.nan), pictures.as_pixels(images.test)[..., None]
     with run.training({"learner": learner}, config, LOGGED) as periods:
-        batches = draws.prefetched(draw, periods)
+        batches = draws.prefetched(draw_batches, periods)
         for period in periods:
             losses = run.play(loop, [learner], batches, period)  # [n, 2]
             test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
@@ -204,6 +204,8 @@ def digit_classifier(images: pictures.Images, cache: Path | None = None) -> Clas
         fate = f"once; kept in {path}"
         if not os.access(folder, os.W_OK):
             path, fate = None, f"each time, because {folder} may not be written"
+    except files.NoRoom as error:
+        path, fate = None, f"each time, because {path} cannot be read now ({error})"
     except ValueError as error:
         fate = f"again, because {path} is damaged ({error})"
     except (OSError, RuntimeError) as error:

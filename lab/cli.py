@@ -154,15 +154,14 @@ def main(
             screen.say(f"{experiment}, recipe {command.recipe}: {folder}")
         else:
             config = _resumed(experiment, command, args, folder)
-            if is_finished(folder, config):
-                if (stopped := (storage.read_result(folder) or {}).get("stopped")) is not None:
-                    raise Stopped(f"{folder}: {stopped}", 1)
+            if finished := finished_result(folder, config):
+                if "stopped" in finished:
+                    raise Stopped(f"{folder}: {finished['stopped']}", 1)
                 if not is_drawn(folder):
-                    result = storage.read_result(folder) or {}
-                    draw(figures, train(config, runs.Run(folder, reopen=True)), result, folder)
+                    draw(figures, train(config, runs.Run(folder, reopen=True)), finished, folder)
                     files.sweep(folder)
                 if events:
-                    events.finish(storage.read_result(folder) or {})
+                    events.finish(finished)
                 done = f"finished, all {config.steps} steps are done"
                 screen.say(f"{folder}: {done}; use --steps N to train on to step N")
                 return
@@ -362,22 +361,24 @@ def _resumed(experiment: str, command: Command, args: list[str], folder: Path, w
     return config
 
 
-def is_finished(folder: Path, config: Any) -> bool:
-    """Whether result.json holds the result of all steps; one that cannot be read is set aside, and made again."""
+def finished_result(folder: Path, config: Any) -> dict[str, Any] | None:
+    """The result of all steps; None if there is none yet. One that cannot be read is set aside, and made again."""
     try:
         result = storage.read_result(folder)
     except (OSError, ValueError) as error:
         aside = files.set_aside(folder / "result.json")
         screen.say(f"{folder}: result.json is damaged ({files.why(error)}), now {aside.name}; it is made again")
-        return False
-    return result is not None and result["steps"] == config.steps
+        return None
+    return result if result and result["steps"] == config.steps else None
 
 
 def script(name: str, given: str = "") -> Any:
     """The module of an experiment by its name, which a run's folder holds; `given`: where the name is from."""
     try:
         return importlib.import_module(f"experiments.{name}")
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != f"experiments.{name}":  # the script is there, and what it imports is not
+            raise
         raise BadInput(f"{given}{name}: no experiment of this name in experiments/") from None
 
 
@@ -406,14 +407,14 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str], spread: s
     recipe = _recipe(recipes, args)
     groups = _groups(recipes[recipe])
     output = [
-        ("out", Annotated[str | None, _help("the run's folder; by default runs/EXPERIMENT/TIME-seedSEED", "FOLDER")]),
-        ("resume", Annotated[str | None, _help("continue the run in this folder with its own settings", "FOLDER")]),
+        ("out", Annotated[str | None, shown("FOLDER", "the run's folder; by default runs/EXPERIMENT/TIME-seedSEED")]),
+        ("resume", Annotated[str | None, shown("FOLDER", "continue the run in this folder with its own settings")]),
     ]
     groups.setdefault("output", []).extend((name, hint, None) for name, hint in output)
     words = "also write curves, pictures and settings for TensorBoard into the run's folder; allowed with --resume"
-    groups["output"].append(("tensorboard", Annotated[bool, _help(words, no_default=False)], False))
+    groups["output"].append(("tensorboard", Annotated[bool, shown(None, words, default=True)], False))
     if spread:
-        number = _help(SPREAD[spread], "NUMBER", no_default=True)
+        number = shown("NUMBER", SPREAD[spread])
         groups.setdefault("training", []).append(("devices", Annotated[Count | None, number], None))
     if len(recipes) > 1:
         words = f"sets the defaults of all other flags (default: {recipe})"
@@ -449,7 +450,7 @@ def _groups(config: Any) -> dict[str, list[tuple[str, Any, Any]]]:
         optional = type(None) in typing.get_args(hint)
         metavar = ("TEXT" if str in typing.get_args(hint) else "NUMBER") if optional else None
         default = getattr(config, name)
-        member: Any = Annotated[_plain(hint), _help(words, metavar, default is None)]
+        member: Any = Annotated[_plain(hint), shown(metavar, words, default is not None)]
         groups.setdefault(group, []).append((name, member, default))
     return groups
 
@@ -474,8 +475,9 @@ def _group(name: str, members: list[tuple[str, Any, Any]]) -> type:
     return dataclasses.make_dataclass(name, fields, frozen=True)
 
 
-def _help(words: str, metavar: str | None = None, no_default: bool = True) -> Any:
-    return tyro.conf.arg(help=words, metavar=metavar, help_behavior_hint="" if no_default else None)
+def shown(metavar: str | None = None, words: str | None = None, default: bool = False) -> Any:
+    """How --help shows a flag: the name of its value, its words if they are no comment, perhaps its default."""
+    return tyro.conf.arg(help=words, metavar=metavar, help_behavior_hint=None if default else "")
 
 
 def _plain(hint: Any) -> Any:

@@ -51,12 +51,6 @@ def new_statistics(channels: int) -> core.Weights:
     return [tf.Variable(tf.zeros(channels)), tf.Variable(tf.ones(channels))]
 
 
-def groups(values: Sequence, *sizes: int) -> list[Sequence]:
-    """Split a list into consecutive groups of these sizes."""
-    bounds = itertools.pairwise(itertools.accumulate(sizes, initial=0))
-    return [values[first:last] for first, last in bounds]
-
-
 def layers(weights: Sequence) -> list[Sequence]:
     """Split the flat list of a network's weights into layers: `[kernel, bias]` or `[kernel, bias, scale, offset]`.
 
@@ -106,24 +100,6 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.leaky_relu(x, 0.2)
 
 
-def batch_norm(
-    x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Sequence[tf.Tensor] | None = None
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel of `[B, H, W, C]`.
-
-    Source: Ioffe and Szegedy 2015, algorithms 1 and 2; epsilon 1e-3 and the biased variance as in Keras.
-
-    Args:
-        statistics: the mean and variance `[C]` to use: at inference the running ones. None, in training: those of
-            this batch.
-    Returns:
-        The output, and the mean and variance that were used, for `update_statistics`.
-    """
-    mean, variance = statistics or batch_moments(x)
-    slope = scale * tf.math.rsqrt(variance + EPSILON)
-    return slope * (x - mean) + offset, [mean, variance]
-
-
 def batch_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and biased variance of each channel: `[B, H, W, C] -> [C], [C]`.
 
@@ -143,13 +119,20 @@ def moments_over_replicas(x: tf.Tensor) -> list[tf.Tensor]:
     return [mean, variance + square - mean**2]
 
 
-def fused_batch_norm(
+def batch_norm(
     x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Sequence[tf.Tensor] | None = None
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """The same as `batch_norm` in one kernel, which takes a third of the time.
+    """scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel of `[B, H, W, C]`, in one kernel.
 
     TensorFlow has its gradients up to the second order. Devices that share a batch use the moments of the whole
-    batch, for which there is no kernel.
+    batch, for which there is no kernel. Source: Ioffe and Szegedy 2015, algorithms 1 and 2; epsilon 1e-3 and the
+    biased variance as in Keras.
+
+    Args:
+        statistics: the mean and variance `[C]` to use: at inference the running ones. None, in training: those of
+            this batch.
+    Returns:
+        The output, and the mean and variance that were used, for `update_statistics`.
     """
     if statistics is None and core.replicas() > 1:
         mean, variance = moments_over_replicas(x)
@@ -230,7 +213,7 @@ def fused_adam_update(
 
 # ------------------------------------------------------------------------------------------------- DCGAN
 
-# The networks of Radford et al. 2015 as tutorials shrink them for MNIST. Besides their output, both return their
+# The networks of Radford et al. 2016 as tutorials shrink them for MNIST. Besides their output, both return their
 # moments: the mean and variance that each batch norm used, as one flat list. In training these are the batch's own,
 # and `update_statistics` averages them over the steps; at inference they are the `statistics` that the caller passes.
 
@@ -264,7 +247,7 @@ def dcgan_generator(
     h = tf.reshape(tf.nn.relu(dense(z, *first)), (-1, side, side, channels))
     moments: list[tf.Tensor] = []
     for (kernel, bias, scale, offset), known in zip(blocks, _pairs(statistics, len(blocks)), strict=True):
-        h, used = fused_batch_norm(upsampled_conv(h, kernel, bias), scale, offset, known)
+        h, used = batch_norm(upsampled_conv(h, kernel, bias), scale, offset, known)
         h, moments = tf.nn.relu(h), moments + used
     return tf.tanh(conv(h, *last)), moments
 
@@ -275,7 +258,7 @@ def dcgan_discriminator_weights(
     """Raw weights of `dcgan_discriminator` for images `[B, side, side, channels]`.
 
     `maps` are the channels of its feature maps. With `norm`, batch norm follows every convolution except the first
-    (Radford et al. 2015, section 3), otherwise none.
+    (Radford et al. 2016, section 3), otherwise none.
     """
     weights: core.Weights = []
     for before, after in itertools.pairwise((channels, *maps)):
@@ -321,7 +304,7 @@ def dcgan_block(
     moments: list[tf.Tensor] = []
     if norm:
         scale, offset = norm
-        h, moments = fused_batch_norm(h, scale, offset, statistics)
+        h, moments = batch_norm(h, scale, offset, statistics)
     return dropout(leaky_relu(h), bits, rate), moments
 
 
@@ -338,7 +321,7 @@ def dcgan_statistics(weights: Sequence) -> core.Weights:
 
 def _pairs(statistics: Sequence | None, norms: int) -> Sequence:
     """The mean and variance for each of so many batch norms, or None for each."""
-    return groups(statistics, *[2] * norms) if statistics else [None] * norms
+    return [statistics[k : k + 2] for k in range(0, 2 * norms, 2)] if statistics else [None] * norms
 
 
 class Game(NamedTuple):
@@ -442,9 +425,8 @@ def _unet_widths(size: Sequence[int], width: int) -> list[int]:
 
 def unet_mask_sizes(size: Sequence[int], width: int) -> list[int]:
     """Values that `unet` can drop in each feature map on the way up, for one image of `size` (H, W, C)."""
-    levels = unet_depth(*size[:2])
-    places = [size[0] * size[1] // 4**k for k in range(1, levels)]
-    return [place * min(width * 2**k, WIDEST) for k, place in enumerate(places)][::-1]
+    widths = _unet_widths(size, width)[:-1]
+    return [size[0] * size[1] // 4**k * channels for k, channels in enumerate(widths, start=1)][::-1]
 
 
 def unet(x: tf.Tensor, weights: Sequence, bits: tf.Tensor | None = None, rate: float = 0.0) -> tf.Tensor:

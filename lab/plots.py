@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import stats
 from scipy.special import expit
 
-from lab import files, player, runs, storage
+from lab import draws, files, player, runs, storage
 from lab.style import (  # fmt: skip
     FAKE,
     IDEAL,
@@ -109,7 +109,14 @@ def losses(ax: Axes, records: Records, equilibrium: float | None = None) -> None
 
 
 def history(
-    ax: Axes, records: Records, name: str, title: str, floors: dict, unit, scale="log", whose="a perfect sampler"
+    ax: Axes,
+    records: Records,
+    name: str,
+    title: str,
+    floors: dict,
+    unit: str,
+    scale: str = "log",
+    whose: str = "a perfect sampler",
 ) -> None:
     """One logged number of the fakes against the step (median and band, if over seeds); dashed, its floor.
 
@@ -469,6 +476,19 @@ def save_strip(path: Path, snapshots: dict, rows: int, columns: int, title: str)
     save_sheet(path, strip(snapshots, rows, columns), columns, title, steps)
 
 
+def figures_of_latents(folder: Path, trained: runs.Trained, generate: Callable) -> None:
+    """`image_figures` and curves.png of a run whose `generate` makes images of latent bits alone."""
+    config = trained.config
+    samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
+    between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
+    nearest = trained.scorer.nearest_real(samples[:20])
+    by_category = None
+    if config.categories:
+        by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
+    image_figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
+    save(image_curves(trained.run.records), folder / "curves.png")
+
+
 def image_figures(
     folder: Path,
     samples: Array,
@@ -574,7 +594,7 @@ def errors_and_accuracies(records: Records) -> Figure:
     return fig
 
 
-def held_out_curves(records: Records, title: str, labels: dict, losses: Sequence[str], unit="nats") -> Figure:
+def held_out_curves(records: Records, title: str, labels: dict, losses: Sequence[str], unit: str = "nats") -> Figure:
     """Numbers of held-out images against the step, `labels`: number -> label; beside them the losses so named."""
     fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
     settings = {"title": f"{title}, held-out images", "ylabel": "mean |difference| of pixels"}

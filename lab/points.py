@@ -94,7 +94,7 @@ class Ensemble:
             }
             if config.gradient_penalty:
                 batch["mix"] = draws.bits_for_seeds(seeds, draws.MIX, first, count, (1, config.batch))
-            yield core.drawn({name: filled_up(values, n) for name, values in batch.items()})
+            yield core.as_tensors({name: filled_up(values, n) for name, values in batch.items()})
 
     # ------------------------------------------------------------------------------ samples and questions to D
 
@@ -346,10 +346,10 @@ def new_game(config: Any, seeds: range, features: int) -> core.Game:
     return core.new_game(d, g)
 
 
-def standardised(points: np.ndarray, really: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples `[..., N]` as float32 (x - mean) / std, the mean and the std `[..., 1]`; unchanged if not `really`."""
+def standardised(points: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples `[..., N]` as float32 (x - mean) / std, the mean and the std `[..., 1]`; without: mean 0 and std 1."""
     mean, std = points.mean(-1, keepdims=True), points.std(-1, keepdims=True)
-    if not really:
+    if not standardise:
         mean, std = np.zeros_like(mean), np.ones_like(std)
     return ((points - mean) / std).astype(np.float32), mean, std
 
@@ -359,5 +359,5 @@ def restored(config: Any, run: Run) -> Ensemble:
     placeholder = np.tile([0.0, 1.0], (config.seeds, run.data["features"], 1))  # two points: their std is not 0
     gans = Ensemble(config, placeholder)
     gans.mean, gans.std = np.array(run.data["mean"]), np.array(run.data["std"])
-    with run.training({"games": gans.games}, config):  # which loads the checkpoint into the games
-        return gans
+    run.restore({"games": gans.games}, config)
+    return gans

@@ -64,10 +64,6 @@ class Period:
         """The number of steps."""
         return self.last - self.first
 
-    def __iter__(self) -> Iterator[int]:
-        """`first, last = period`."""
-        return iter((self.first, self.last))
-
     def chunks(self, size: int) -> Iterator["Period"]:
         """The same steps in shorter periods of at most `size` steps."""
         for first in range(self.first, self.last, size):
@@ -167,13 +163,8 @@ class Run:
         self._pool: ThreadPoolExecutor | None = None
         self._deferral = contextlib.ExitStack()  # while steps are played that are not recorded yet
         self._averages: dict[int, list[list[Any]]] = {}  # step -> of each game, G's average at that step
-        self._saved = self._step = 0  # of the newest checkpoint, and of the state
+        self.step = self._saved = 0  # how many steps the state, and the newest checkpoint, were trained for
         self._unrecorded: list[np.ndarray] = []  # losses of the steps since the last record
-
-    @property
-    def step(self) -> int:
-        """How many steps the state was trained for."""
-        return self._step
 
     def path(self, name: str) -> Path | None:
         """A file in the run's folder; None in memory."""
@@ -193,6 +184,11 @@ class Run:
         self.data = facts
         if self.folder:
             files.write_json(self.folder / "data.json", facts)
+
+    def restore(self, state: dict[str, Any], config: Any, logged: Sequence[str] = LOGGED) -> None:
+        """Fill the state from the newest checkpoint of a run that is reopened, and its records."""
+        with self.training(state, config, logged):
+            pass
 
     @contextlib.contextmanager
     def training(
@@ -244,13 +240,13 @@ class Run:
                 storage.restore(state, self._restored)
             except ValueError as error:
                 raise BadInput(f"{self._source}: the checkpoint does not fit its settings: {error}") from None
-            self._saved = self._step = self._restored.step
+            self._saved = self.step = self._restored.step
             unrecorded, about = self._restored.arrays["unrecorded"], self._restored.about
             recorded, checksums = about["recorded"], about["log"]
             self._unrecorded = [unrecorded] if len(unrecorded) else []
             self.train_seconds = about["train_seconds"]
             self._began -= about.get("seconds", 0)  # what was spent until the checkpoint counts as well
-        first, self._restored = self._step, None  # its arrays are not needed any more
+        first, self._restored = self.step, None  # its arrays are not needed any more
         if not self.folder:
             return first
         self._checkpoints = storage.Checkpoints(self.folder)
@@ -292,7 +288,7 @@ class Run:
 
         def calls() -> Iterator[np.ndarray]:
             while True:
-                if self._call_ends <= self._step:
+                if self._call_ends <= self.step:
                     self._call_ends = next(self._joined).last
                 yield self._play_all(loop, games, batches)
 
@@ -318,7 +314,7 @@ class Run:
             results = [call.result() for call in calls]
         losses = np.concatenate([losses for losses, _ in results], axis=-1)
         if every := loop.keep_every:
-            first, last = self._step, self._step + len(losses)
+            first, last = self.step, self.step + len(losses)
             for k, period in enumerate(range(first // every, -(-last // every))):
                 end = min((period + 1) * every, last)
                 self._averages[end] = [[weight[k] for weight in average] for _, average in results]
@@ -326,7 +322,7 @@ class Run:
 
     def _call(self, loop: Any, game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
         """Losses of as many steps as the batch holds and the call may play; G's averages, if the loop keeps them."""
-        n = min(next(iter(batch.values())).shape[0], self._call_ends - self._step)
+        n = min(next(iter(batch.values())).shape[0], self._call_ends - self.step)
         result = loop(game, batch, core.tf.constant(n))
         losses, averages = result if loop.keep_every else (result, [])
         return losses.numpy()[:n], [average.numpy() for average in averages]
@@ -343,20 +339,20 @@ class Run:
         """
         remaining = iter(parts)
         earlier = self._losses_until(period.last)  # of an earlier call, or from before an interruption
-        self._require_finite_losses(earlier, min(self._step, period.last) - len(earlier))
-        while self._step < period.last:
+        self._require_finite_losses(earlier, min(self.step, period.last) - len(earlier))
+        while self.step < period.last:
             with contextlib.ExitStack() as deferral:
                 deferral.enter_context(signals.deferred())
                 with self.timed():
                     part = np.atleast_2d(next(remaining))
-                self._require_finite_losses(part[: period.last - self._step], self._step)
+                self._require_finite_losses(part[: period.last - self.step], self.step)
                 self._unrecorded.append(part)
-                self._step += len(part)
-                if self._step < period.last and self._periods.is_due(self._saved, self._step):
-                    self._save(self._step)
-                if self._step > period.last:  # a signal waits until all periods of the call are recorded
+                self.step += len(part)
+                if self.step < period.last and self._periods.is_due(self._saved, self.step):
+                    self._save(self.step)
+                if self.step > period.last:  # a signal waits until all periods of the call are recorded
                     self._deferral = deferral.pop_all()
-            self._progress.move(self._step)
+            self._progress.move(self.step)
         return self._losses_until(period.last)
 
     def _losses_until(self, step: int) -> np.ndarray:
@@ -364,7 +360,7 @@ class Run:
         if not self._unrecorded:
             return np.zeros((0, len(self._logged)), np.float32)
         self._unrecorded = [np.concatenate(self._unrecorded)]
-        return self._unrecorded[0][: len(self._unrecorded[0]) - max(0, self._step - step)]
+        return self._unrecorded[0][: len(self._unrecorded[0]) - max(0, self.step - step)]
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
@@ -419,10 +415,10 @@ class Run:
                 self._events.record(record)
             self._unrecorded = [part[len(losses) :] for part in self._unrecorded if len(part) > len(losses)]
             self._averages = {step: kept for step, kept in self._averages.items() if step > period.last}
-            if period.last == self._step:
+            if period.last == self.step:
                 self._checkpoint(period.last)
         self._progress.show(period.last, headline)
-        if period.last == self._step:
+        if period.last == self.step:
             self._deferral.close()
 
     def _checkpoint(self, step: int) -> None:
@@ -446,13 +442,13 @@ class Run:
 
     def _interrupted(self, signal: signals.Interrupted) -> Stopped:
         """Save what was trained since the last checkpoint, unless a step was cut off; returns what ends the run."""
-        where = f"{signal} at step {self._step} of {self._config.steps}"
+        where = f"{signal} at step {self.step} of {self._config.steps}"
         if self.folder and not self.reopened:
-            if self._step > self._saved and not signal.within:
-                self._save(self._step)
+            if self.step > self._saved and not signal.within:
+                self._save(self.step)
             saved = f"the checkpoint of step {self._saved} is kept"
-            if self._saved == self._step:
-                saved = "saved" if self._step else "nothing is lost"
+            if self._saved == self.step:
+                saved = "saved" if self.step else "nothing is lost"
             where += f", {saved}; continue with --resume {self.folder}"
         return Stopped(where, signal.code)
 
@@ -461,7 +457,7 @@ class Run:
         saved = max(storage.steps(self._source), default=0) if self._source else 0  # by the chief
         kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
         again = f"; start all workers again with --resume {self._source}" if self._source else ""
-        return Stopped(f"{lost} after step {self._step} of {self._config.steps}; {kept}{again}", LOST)
+        return Stopped(f"{lost} after step {self.step} of {self._config.steps}; {kept}{again}", LOST)
 
     def finish(self, result: dict[str, Any]) -> dict[str, Any]:
         """Write result.json, and return it.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -117,9 +118,10 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
+        owner = ""
         with contextlib.suppress(OSError):
-            raise BadInput(f"{flag} {folder}: in use by {path.read_text().strip() or 'another process'}") from None
-        raise BadInput(f"{flag} {folder}: in use by another process") from None
+            owner = path.read_text().strip()
+        raise BadInput(f"{flag} {folder}: in use by {owner or 'another process'}") from None
     except OSError as error:
         raise BadInput(f"{flag} {folder}: cannot be written ({files.why(error)})") from None
     try:
@@ -181,6 +183,7 @@ def changes_since(before: Saved) -> list[str]:
     return [f"{name} is {new[name]}, and was {old[name]} before" for name in both if new[name] != old[name]]
 
 
+@functools.cache  # what this process has imported stays as it is, whatever is installed or committed meanwhile
 def provenance() -> dict[str, Any]:
     """The versions and the git commit of what runs now."""
     packages = {name: _version(name) for name in ("tensorflow", "numpy", "scipy")}

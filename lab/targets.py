@@ -237,6 +237,7 @@ class Spiral(NamedTuple):
     std: float = 0.02
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n points `[n, 2]`."""
         radius = np.sqrt(rng.uniform(0.02, 1, n))  # the length of an arm grows about like the radius squared
         angle = 2 * np.pi * self.turns * radius + np.pi * rng.integers(2, size=n)
         arm = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -15,6 +15,7 @@ from typing import Annotated
 import pytest
 from helpers import one_line
 
+import experiments
 from lab import cli, files, runs, signals
 from lab.files import BadInput
 
@@ -205,7 +206,15 @@ def test_unknown_experiment_is_bad_input():
 
 
 def test_every_setting_of_every_script_stands_on_one_line_so_that_its_comment_is_its_help():
-    for path in (Path(cli.__file__).parent.parent / "experiments").glob("*.py"):
-        recipes = getattr(cli.script(path.stem), "RECIPES", None) if path.stem != "__init__" else None
-        for line in inspect.getsource(type(next(iter(recipes.values())))).splitlines() if recipes else ():
+    for path in (Path(cli.__file__).parent.parent / "experiments").glob("[!_]*.py"):
+        script = cli.script(path.stem)
+        settings = getattr(script, "Config", getattr(script, "Command", None))  # launch.py has two plain flags
+        for line in inspect.getsource(settings).splitlines() if settings else ():
             assert not re.match(r"    \w+: .*[\[(]$", line), f"{path.name}: {line}"
+
+
+def test_a_script_whose_imports_fail_is_not_called_unknown(monkeypatch, tmp_path):
+    (tmp_path / "of_a_user.py").write_text("import no_such_package")
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        cli.script("of_a_user")

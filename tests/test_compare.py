@@ -172,7 +172,7 @@ def test_a_seed_that_diverges_in_a_later_round_is_trained_alone(tmp_path, monkey
     made = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1h --out {tmp_path}")
     made.train()
     expected = [np.inf if k == 15 else 0.1 + k / 100 for k in range(20)]
-    np.testing.assert_allclose(made.values(made.settings[0]), expected)
+    np.testing.assert_allclose(made.scores(made.settings[0]), expected)
 
 
 def test_the_level_and_its_share_for_each_look_decide_what_is_claimed(tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
     words = f"mixture_2d --vary target={tmp_path}/points.csv,nowhere.csv loss=hinge,minimax --out {tmp_path / 'out'}"
     with pytest.raises(files.BadInput, match="^--target nowhere.csv"):
         study(words).run()
-    monkeypatch.setattr(cells, "is_finished", lambda cell: True)  # then the files are not needed any more
+    monkeypatch.setattr(cells, "finished_result", lambda cell: {"kl": 1})  # then the files are not needed any more
     monkeypatch.setattr(cells, "run", lambda every, *_, **__: [kl_of(lambda *_: 1.0)(c.config) for c in every])
     monkeypatch.setattr(cells, "commits", lambda folder: {"abcdef0"})
     assert len(study(words).run()) == 4

@@ -95,19 +95,19 @@ def test_full_pool_swaps_old_fakes_for_new_ones_where_told():
 
 
 def test_slots_are_never_the_same_within_a_batch(digits):
-    batch = next(cyclegan.batches(replace(TINY, batch=50), *digits, runs.Period(0, 3)))
+    batch = next(cyclegan.draw_batches(replace(TINY, batch=50), *digits, runs.Period(0, 3)))
     assert (np.sort(batch["slots"].numpy()) == np.arange(50)).all()
     assert 0.35 < batch["old"].numpy().mean() < 0.65
 
 
 def test_batches_do_not_depend_on_how_many_are_drawn_at_once_and_orders_differ(digits):
-    whole = list(cyclegan.batches(TINY, *digits, runs.Period(0, 60)))
+    whole = list(cyclegan.draw_batches(TINY, *digits, runs.Period(0, 60)))
     assert [len(batch["a"]) for batch in whole] == [50, 10]
-    part = next(cyclegan.batches(TINY, *digits, runs.Period(47, 49)))
+    part = next(cyclegan.draw_batches(TINY, *digits, runs.Period(47, 49)))
     assert all((part[name] == whole[0][name][47:49]).numpy().all() for name in part)
     assert (whole[0]["a"] != whole[0]["b"]).numpy().any()  # both domains are the same digits here
     large = [pictures.Split(np.zeros((2, 256, 256, 3), np.uint8), None, None, "large")] * 2
-    few = next(cyclegan.batches(replace(TINY, batch=16), *large, runs.Period(0, 60)))
+    few = next(cyclegan.draw_batches(replace(TINY, batch=16), *large, runs.Period(0, 60)))
     assert few["a"].shape[0] == 21  # of large images fewer, so that they fit the memory
 
 
@@ -119,14 +119,16 @@ def test_one_step_moves_every_weight_of_every_network(digits):
     weights = [w for domain in game[:2] for player in domain[:2] for w in player.weights]
     before = [w.numpy() for w in weights]
     loop = core.compiled_loop(lambda game, batch: cyclegan.adversarial_step(game, TINY, batch), jit_compile=False)
-    losses = loop(game, next(cyclegan.batches(TINY, *digits, runs.Period(0, 2)))).numpy()
+    losses = loop(game, next(cyclegan.draw_batches(TINY, *digits, runs.Period(0, 2)))).numpy()
     assert losses.shape == (2, len(cyclegan.LOGGED)) and np.isfinite(losses).all()
     assert all((old != new.numpy()).any() for old, new in zip(before, weights, strict=True))
 
 
 def test_step_plays_the_game_of_its_paper(digits):
     """Both G: least squares against D, 10 times the cycles, 5 times the identities; then each D, on those fakes."""
-    batch = {name: values[0] for name, values in next(cyclegan.batches(TINY, *digits, runs.Period(0, 1))).items()}
+    batch = {
+        name: values[0] for name, values in next(cyclegan.draw_batches(TINY, *digits, runs.Period(0, 1))).items()
+    }
     game, plain = (cyclegan.new_game(TINY, (8, 8, 1)) for _ in range(2))
     cyclegan.adversarial_step(game, TINY, batch)
     a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
@@ -229,7 +231,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(flags, words, tmp_path, caps
 
 
 def one_batch(digits):
-    return {name: values[0] for name, values in next(cyclegan.batches(TINY, *digits, runs.Period(0, 1))).items()}
+    return {name: values[0] for name, values in next(cyclegan.draw_batches(TINY, *digits, runs.Period(0, 1))).items()}
 
 
 def test_d_learns_from_the_fakes_of_the_pool(digits):

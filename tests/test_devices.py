@@ -185,10 +185,10 @@ def test_workers_have_ports_of_their_own():
 
 @pytest.mark.parametrize(
     ("words", "folder"),
-    [("--out a", "a"), ("--out=a --seed 1", "a"), ("--seed 1 --resume b", "b"), ("--seed 1", None), ("--out", None)],
+    [("--out a", "a"), ("--out=a --seed 1", "a"), ("--out b --out a", "a"), ("--seed 1", None), ("--out", None)],
 )
 def test_launch_finds_the_folder(words, folder):
-    assert launch.value_of(words.split(), "--out", "--resume") == folder
+    assert launch.value_of(words.split(), "--out") == folder
 
 
 def test_launch_names_a_folder_for_all_workers(monkeypatch):

@@ -368,9 +368,9 @@ def test_a_loop_of_periods_keeps_the_average_at_the_end_of_each(step, count, ave
 def test_arrays_become_tensors_once_a_program_is_compiled(monkeypatch):
     monkeypatch.setattr(core, "_warm", threading.Event())
     batch = {"x": np.ones(2, np.float32)}
-    assert core.drawn(batch)["x"] is batch["x"]
+    assert core.as_tensors(batch)["x"] is batch["x"]
     core.warm_up(core.compiled_loop(add), adding_game(), batch)
-    assert tf.is_tensor(core.drawn(batch)["x"])
+    assert tf.is_tensor(core.as_tensors(batch)["x"])
 
 
 def test_tensorflow_is_imported_without_keras_which_comes_when_it_is_used():

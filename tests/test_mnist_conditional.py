@@ -48,7 +48,7 @@ def test_label_reaches_both_players_and_nothing_else_changes():
 def test_without_its_label_the_step_is_that_of_the_dcgan(real, settings, monkeypatch):
     """Two steps: the second has other factors of the learning rate and of R1."""
     config = replace(CONFIG, **settings)
-    batches = next(conditional.batches(config, real, runs.Period(0, 2)))
+    batches = next(conditional.draw_batches(config, real, runs.Period(0, 2)))
     plain = dcgan.Config(**vars(config), categories=0)
     ours, theirs = (dcgan.new_game(plain, 8) for _ in range(2))
     monkeypatch.setattr(conditional, "with_label", lambda x, label: x)
@@ -66,13 +66,13 @@ def test_fakes_of_a_step_have_the_labels_of_its_real_images(real, monkeypatch):
     inputs, channels = conditional.generator_inputs, conditional.with_label
     monkeypatch.setattr(conditional, "generator_inputs", lambda z, label: seen.append(label) or inputs(z, label))
     monkeypatch.setattr(conditional, "with_label", lambda x, label: seen.append(label) or channels(x, label))
-    batch = {k: v[0] for k, v in next(conditional.batches(CONFIG, real, runs.Period(0, 1))).items()}
+    batch = {k: v[0] for k, v in next(conditional.draw_batches(CONFIG, real, runs.Period(0, 1))).items()}
     conditional.adversarial_step(conditional.new_game(CONFIG, 8), CONFIG, batch)
     assert len(seen) == 4 and all((label == np.eye(10)[batch["label"]]).numpy().all() for label in seen)
 
 
 def test_batches_pair_each_image_with_its_label(real):
-    batch = next(conditional.batches(CONFIG, real, runs.Period(3, 5)))
+    batch = next(conditional.draw_batches(CONFIG, real, runs.Period(3, 5)))
     assert batch["x"].shape == (2, 8, 8, 8)
     places = {image.tobytes(): label for image, label in zip(real.train, real.train_labels, strict=True)}
     for image, label in zip(batch["x"].numpy().reshape(-1, 8, 8), batch["label"].numpy().ravel(), strict=True):

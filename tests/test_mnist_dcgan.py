@@ -23,7 +23,7 @@ def copies(variables):
 def batches(config, first=0, count=1):
     """The batches of so many steps, at most 50."""
     images = pictures.load(config.data).train
-    return next(dcgan.batches(config, images, runs.Period(first, first + count)))
+    return next(dcgan.draw_batches(config, images, runs.Period(first, first + count)))
 
 
 def one_batch(config=CONFIG):
@@ -41,7 +41,9 @@ def test_bfloat16_rounds_the_same_step(r1):
     for precision in ("float32", "bfloat16"):
         config = replace(CONFIG, precision=precision, r1=r1)
         game = dcgan.new_game(config, 12)
-        batch = {name: values[0] for name, values in next(dcgan.batches(config, images, runs.Period(0, 1))).items()}
+        batch = {
+            name: values[0] for name, values in next(dcgan.draw_batches(config, images, runs.Period(0, 1))).items()
+        }
         steps.append([np.array(loss) for loss in dcgan.adversarial_step(game, config, batch)])
         assert {w.dtype for w in tf.nest.flatten(game) if w is not game.step} == {tf.float32}
     np.testing.assert_allclose(*steps, rtol=0.01)
@@ -169,7 +171,7 @@ def test_draws_are_a_function_of_seed_and_step():
 
 
 def test_batches_hold_at_most_50_steps():
-    counts = [len(b["x"]) for b in dcgan.batches(CONFIG, pictures.load("digits").train, runs.Period(3, 123))]
+    counts = [len(b["x"]) for b in dcgan.draw_batches(CONFIG, pictures.load("digits").train, runs.Period(3, 123))]
     assert counts == [50, 50, 20]
 
 

@@ -94,10 +94,6 @@ def test_leaky_relu_is_that_of_the_dense_networks():
     np.testing.assert_allclose(networks.leaky_relu(x), core.ACTIVATIONS["leaky_relu"](x), rtol=1e-6)
 
 
-def test_groups_of_a_flat_list():
-    assert networks.groups([1, 2, 3, 4, 5], 2, 3) == [[1, 2], [3, 4, 5]]
-
-
 def test_a_layer_begins_at_its_kernel():
     first, second = networks.glorot(RNG, 3, 3, 2, 4), networks.glorot(RNG, 3, 3, 4, 5) + networks.norm_weights(5)
     last = networks.glorot(RNG, 5, 1)
@@ -107,26 +103,23 @@ def test_a_layer_begins_at_its_kernel():
 
 # ---- batch norm
 
-NORMS = pytest.mark.parametrize("norm", [networks.batch_norm, networks.fused_batch_norm])
 X = 3 + 2 * images(4, 3, 5, 6, seed=5)
 SCALE, OFFSET = 1 + 0.3 * images(6, seed=6), images(6, seed=7)
 
 
-@NORMS
-def test_batch_norm_against_numpy_in_float64(norm):
+def test_batch_norm_against_numpy_in_float64():
     x = X.numpy().astype(np.float64)
     mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
-    y, moments = norm(X, SCALE, OFFSET)
+    y, moments = networks.batch_norm(X, SCALE, OFFSET)
     np.testing.assert_allclose(y, SCALE * (x - mean) / np.sqrt(variance + 1e-3) + OFFSET, rtol=1e-4, atol=1e-5)
     assert_close(moments, [mean, variance])
     other = [np.full(6, 2.0, np.float32), np.full(6, 9.0, np.float32)]
-    y, used = norm(X, SCALE, OFFSET, other)
+    y, used = networks.batch_norm(X, SCALE, OFFSET, other)
     np.testing.assert_allclose(y, SCALE * (x - 2) / np.sqrt(9.001) + OFFSET, rtol=1e-4, atol=1e-5)
     assert used[0] is other[0] and used[1] is other[1]
 
 
-@NORMS
-def test_batch_norm_is_keras_layer_in_training_and_inference(norm):
+def test_batch_norm_is_keras_layer_in_training_and_inference():
     import keras
 
     layer = keras.layers.BatchNormalization()
@@ -136,14 +129,14 @@ def test_batch_norm_is_keras_layer_in_training_and_inference(norm):
     statistics = networks.new_statistics(6)
     for shift in range(3):
         x = X + shift
-        y, moments = norm(x, SCALE, OFFSET)
+        y, moments = networks.batch_norm(x, SCALE, OFFSET)
         networks.update_statistics(statistics, moments, KERAS_MOMENTUM)
         assert_close([y], [layer(x, training=True).numpy()], 1e-4)
     assert_close(statistics, [layer.moving_mean.numpy(), layer.moving_variance.numpy()])
-    assert_close([norm(X, SCALE, OFFSET, statistics)[0]], [layer(X, training=False).numpy()], 1e-4)
+    assert_close([networks.batch_norm(X, SCALE, OFFSET, statistics)[0]], [layer(X, training=False).numpy()], 1e-4)
 
 
-def test_fused_batch_norm_has_the_gradients_of_the_formula():
+def test_batch_norm_has_the_gradients_of_the_formula():
     weights = images(*X.shape, seed=8)
 
     def run(norm):
@@ -153,14 +146,14 @@ def test_fused_batch_norm_has_the_gradients_of_the_formula():
             squared = sum(tf.reduce_sum(tf.tanh(g)) for g in first[1:])
         return first + outer.gradient(squared, [X, SCALE])
 
-    assert_close(run(networks.fused_batch_norm), run(networks.batch_norm), 2e-4)
+    assert_close(run(networks.batch_norm), run(plain_norm), 2e-4)
 
 
 def test_running_statistics_worked_by_hand():
     statistics = networks.new_statistics(1)
     x = tf.reshape(tf.constant([1.0, 3, 5, 7]), (2, 1, 2, 1))  # mean 4, biased variance 5
-    for norm in (networks.batch_norm, networks.fused_batch_norm):
-        networks.update_statistics(statistics, norm(x, [1.0], [0.0])[1], 0.8)
+    for _ in range(2):
+        networks.update_statistics(statistics, networks.batch_norm(x, [1.0], [0.0])[1], 0.8)
     # mean: 0, .8, 1.44; variance: 1, 1.8, 2.44
     np.testing.assert_allclose([float(s[0]) for s in statistics], [1.44, 2.44], rtol=1e-6)
 

@@ -284,14 +284,20 @@ def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path,
 
 def test_commit_of_a_run_is_dirty_only_after_a_change_of_code(folder, monkeypatch):
     monkeypatch.setattr(storage, "__file__", str(folder / "lab/storage.py"))
-    now = git(folder, "rev-parse", "HEAD")
+    now, provenance = git(folder, "rev-parse", "HEAD"), storage.provenance.__wrapped__  # as of another process
     write(folder, {"docs/results/table.md": "", "notes.md": ""})
     git(folder, "add", "--all")
-    assert storage.provenance()["commit"] == now
+    assert provenance()["commit"] == now
     write(folder, {"lab/tool.py": ""})
-    assert storage.provenance()["commit"] == f"{now}-dirty"
+    assert provenance()["commit"] == f"{now}-dirty"
     monkeypatch.setenv("PATH", "")
-    assert storage.provenance()["commit"] is None
+    assert provenance()["commit"] is None
+
+
+def test_commit_of_a_run_is_that_of_the_code_that_its_process_has_imported(folder, monkeypatch):
+    before = storage.provenance()
+    monkeypatch.setattr(storage, "__file__", str(folder / "lab/storage.py"))  # as if it had been committed meanwhile
+    assert storage.provenance() == before
 
 
 # ---- the project's own pages

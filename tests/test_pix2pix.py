@@ -76,14 +76,14 @@ def test_one_step_moves_every_weight_of_every_network(digits):
     weights = [w for player in game[:3] for w in player.weights]
     before = [w.numpy() for w in weights]
     loop = core.compiled_loop(lambda game, batch: pix2pix.adversarial_step(game, TINY, batch), jit_compile=False)
-    losses = loop(game, next(pix2pix.batches(TINY, *digits, runs.Period(0, 2)))).numpy()
+    losses = loop(game, next(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 2)))).numpy()
     assert losses.shape == (2, len(pix2pix.LOGGED)) and np.isfinite(losses).all()
     assert all((old != new.numpy()).any() for old, new in zip(before, weights, strict=True))
 
 
 def test_step_plays_the_game_of_its_paper(digits):
     """D: half of its loss on (a, b) against (a, G(a)); G: -log D(a, G(a)) and 100 |b - G(a)|; the other: L1 alone."""
-    batch = {name: values[0] for name, values in next(pix2pix.batches(TINY, *digits, runs.Period(0, 1))).items()}
+    batch = {name: values[0] for name, values in next(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 1))).items()}
     game, plain = (pix2pix.new_game(TINY, (8, 8, 1)) for _ in range(2))
     pix2pix.adversarial_step(game, TINY, batch)
     a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
@@ -107,12 +107,12 @@ def test_step_plays_the_game_of_its_paper(digits):
 
 
 def test_batches_do_not_depend_on_how_many_are_drawn_at_once(digits):
-    whole = list(pix2pix.batches(TINY, *digits, runs.Period(0, 60)))
+    whole = list(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 60)))
     assert [len(batch["a"]) for batch in whole] == [50, 10]
-    part = next(pix2pix.batches(TINY, *digits, runs.Period(47, 49)))
+    part = next(pix2pix.draw_batches(TINY, *digits, runs.Period(47, 49)))
     assert all((part[name] == whole[0][name][47:49]).numpy().all() for name in part)
     large = [pictures.Split(np.zeros((2, 256, 256, 3), np.uint8), None, None, "large")] * 2
-    few = next(pix2pix.batches(replace(TINY, width=32, batch=8), *large, runs.Period(0, 60)))
+    few = next(pix2pix.draw_batches(replace(TINY, width=32, batch=8), *large, runs.Period(0, 60)))
     assert few["bits"].shape[0] == 8  # of large images fewer, so that they fit the memory
 
 

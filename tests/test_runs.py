@@ -164,7 +164,7 @@ def test_loss_that_is_not_finite_stops_with_step_name_and_seed(tmp_path):
     run._config, run._logged = Config(), ("a", "b")
     losses = np.zeros((3, 2, 4))
     losses[1, 0, 2] = np.inf
-    run._step, run._progress = 10, runs._Progress(13, 10, quiet=True)
+    run.step, run._progress = 10, runs._Progress(13, 10, quiet=True)
     with pytest.raises(runs.Stopped, match=r"step 12: a is inf \(seed 7\)"):
         run.collect(runs.Period(10, 13), [losses])
 

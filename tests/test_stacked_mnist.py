@@ -42,7 +42,7 @@ def copies(game):
 def batches(config, real, first=0, count=1):
     """The batches of so many steps, at most 50."""
     triples = pictures.random_triples(config.stacked_images, len(real.train), config.seed)
-    return next(stacked.batches(config, triples, SIDE, runs.Period(first, first + count)))
+    return next(stacked.draw_batches(config, triples, SIDE, runs.Period(first, first + count)))
 
 
 def one_batch(config, real):
