@@ -132,7 +132,7 @@ def histogram_kl(
 
     By default the edges are `histogram_edges(real)`. With smoothing 0 an empty bin makes KL(real || fake) infinite.
     `correct_bias` subtracts `kl_bias`: a perfect sampler then scores about 0, and often less than 0. Binning loses a
-    little: N(0, 1) against N(1, 1) over 50 bins has KL .4982 instead of .5.
+    little: N(0, 1) against N(1, 1) has .4984 in the default bins instead of .5.
     ValueError: as `histogram_edges` and `bin_counts`; smoothing < 0; rows of fewer than 2 values.
     """
     edges = histogram_edges(real) if edges is None else _edges(edges)
@@ -166,7 +166,7 @@ def kl_floor(
 ) -> Floor:
     """The histogram KL, in nats, of a perfect sampler with n samples: its mean, and its 10% and 90% quantiles.
 
-    A score between the quantiles is as good as perfect.
+    One score between the quantiles cannot be told from a perfect sampler's.
 
     `draws` multinomial fakes are drawn from the probabilities `real_masses` [bins + 2] and pass through the estimator
     of `histogram_kl`. With `n_real` the real side is drawn as well, as a sample of that size.
@@ -261,7 +261,7 @@ def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.
     The line is cut at quantiles of `real` into k parts of equal mass p_i = 1/k. The p_i of those parts are added
     where the share of the fakes is q_i < least p_i. So a mode without fakes counts with its mass, however widely the
     other fakes spread. k is 50, or less so that a part holds 40 fakes and 10 real values: a perfect sampler then
-    scores 0, but for one run in ten thousand. Equal real values are not cut apart.
+    scores 0, but for one run in a thousand where both limits bind. Equal real values are not cut apart.
     It notices no mode of less than 1/k, and calls it lost mass, too, if fakes are so narrow that the outer parts are
     empty: .04 for N(0, .7) against N(0, 1), .16 for N(0, .5). It is 0 for fewer than 30 real values or 120 fakes,
     which are too few to tell. ValueError: NaN; fewer than 2 values; least outside (0, 1].
@@ -297,8 +297,9 @@ def smoothed_scores(
     the sizes in no simple way, as a histogram KL whose edges are those of its real side; `halves_floor` is for
     others. If N = 2 n_real, the mean lies within 10% of the truth for normal, exponential and Gumbel numbers and
     n_real from 50 to 10,000 (benchmarks/quality_floors.py). There are fewer draws, down to 20, if they take more than
-    10 million rows. A draw to which the metric objects, as a histogram does to equal numbers, is left out.
-    ValueError: n_real, n or draws < 1; values not finite; fewer than 2 rows; a metric that objects to every draw.
+    10 million rows. A draw for which the metric raises ValueError, as a histogram does for equal numbers, is left
+    out.
+    ValueError: n_real, n or draws < 1; values not finite; fewer than 2 rows; a metric that raises it for every draw.
     """
     require_at_least(1, n_real=n_real, n=n, draws=draws)
     draw = smoothed_bootstrap(sample, np.random.default_rng(seed))
@@ -310,7 +311,7 @@ def smoothed_scores(
         except ValueError as error:
             objection = error
     if not scores:
-        raise ValueError(f"sample: the metric objects to every draw from it: {objection}")
+        raise ValueError(f"sample: no draw from it can be measured: {objection}")
     return np.array(scores, np.float64)
 
 

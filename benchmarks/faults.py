@@ -377,10 +377,10 @@ def main() -> None:
 
 `python benchmarks/faults.py`: {minutes:.0f} minutes with {args.jobs} runs at a time. A fault hits a run that was
 started as a user types it; the run is then resumed and compared with one that was never disturbed. "Same bits" counts
-runs whose last checkpoint (every array), log.jsonl, result.json and snapshots are equal to those of the undisturbed
-run, times aside. After every kill, SIGTERM and full disk the study also checks that no file is half-written and that
-the newest checkpoint is at most one `--checkpoint-every` behind the log; and at the end, that no temporary file and
-no lock is left.
+runs in which all that is left of the last checkpoint, log.jsonl, result.json and snapshots equals the undisturbed
+run, times aside; the last column says what is missing. The study stops at the first difference. After every kill,
+SIGTERM and full disk the study also checks that no file is half-written and that the newest checkpoint is at most one
+`--checkpoint-every` behind the log; and at the end, that no temporary file and no lock is left.
 
 | fault | faults | runs | same bits | lost |
 |---|---|---|---|---|""")

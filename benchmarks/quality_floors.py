@@ -94,14 +94,14 @@ def plane_scores(held_out: np.ndarray, fakes: np.ndarray) -> dict[str, float]:
 
 HEAD = """# Floors of files
 
-With a file of numbers or points the law is not known, and the floors are estimated from the file. Here the files are
-drawn from known laws. Each cell is a ratio: the floor that a run would state, averaged over the files, divided by
-what perfect samplers really score on average. They draw as many fakes as a run (10,000 numbers, 2500 points), and are
-judged against held-out halves of that size. 1 is right. +- is the standard error of this ratio, and the number in
-brackets is the standard deviation over files: how far the floor of one file may be off."""
+With a file of numbers or points the law (the distribution) is not known, and the floors are estimated from the file.
+Here the files are drawn from known laws. Each cell is a ratio: the floor that a run would state, averaged over the
+files, divided by what perfect samplers really score on average. They draw as many fakes as a run (10,000 numbers,
+2500 points), and are judged against held-out halves of that size. 1 is right. +- is the standard error of this ratio,
+and the number in brackets is the standard deviation over files: how far the floor of one file may be off."""
 FOOT = """
-In the plane the KL floor of few points depends on the shape of the law: a kernel density estimate of 100 points knows
-no sharp edge and no thin arm.
+In the plane the KL floor of few points depends on the shape of the law: a kernel density estimate of 100 points
+knows no sharp edge and no thin arm.
 """
 
 

@@ -48,8 +48,8 @@ the 10% and the 90% quantile of the GAN's. The width of the estimate's kernel is
 cross-validation; "Scott" is the default of `scipy.stats.gaussian_kde`. Which of the GAN and the first estimate is
 better is decided seed by seed, by Wilcoxon's signed-rank test at the level .05; a tie is what it cannot tell apart.
 "Lost modes" counts the seeds that lose more than 5% of the real mass. A column is split once, and its seeds differ in
-the first weights, batches and latents alone. On a column, better means on this split. Each test has the level .05: of
-35, one or two may claim a difference by chance.
+the first weights, batches and latents alone. On a column, better means on this split. Each test has the level .05, so
+that one or two of the 35 may show a difference by chance. `norm` and `norm 1000 5` are one experiment in two units.
 """
 
 

@@ -11,6 +11,7 @@ after the other has all cores.
 
 import numpy as np
 import pages
+from scipy import stats
 from study import minutes, row, runs_line, runs_of, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
@@ -24,9 +25,7 @@ digit with a probability of 90% or more. Minutes are the training time of the fa
 one core of a shared server without a GPU, with other runs beside it."""
 FOOT = """
 What the adversarial part adds to pix2pix cannot be seen in these numbers: an outline leaves little to guess. The
-frame of the optical digits matters more to the classifier than their translation: enlarged to the size of MNIST's
-digits, they are recognised better untranslated than translated.
-"""
+frame of the optical digits matters more to the classifier than their translation."""
 
 
 def several(module, frame: str | None = None) -> list[dict]:
@@ -92,6 +91,8 @@ def unpaired(frame: str) -> None:
     }
     for label, (key, digits) in rows.items():
         print(row(label, *(numbers(results, key + end, digits) for end in ("", "_untranslated", "_floor"))))
+    p = stats.ttest_1samp([r["accuracy"] - r["accuracy_untranslated"] for r in results], 0).pvalue
+    print(f"\nTranslated against untranslated, share that is recognised: p = {p:.2g} (t-test over the seeds).")
 
 
 if __name__ == "__main__":

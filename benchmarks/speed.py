@@ -38,7 +38,7 @@ them.
 {table}
 
 Of the 7.6 to 7.8 s of `normal_1d.py` .7 s go into Python and its packages, 1.2 s into TensorFlow, 1.1 s into tracing
-and loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures.
+and loading the programs, 2.3 s into training, .7 s into evaluations, 1.4 s into pictures, and .3 s into the rest.
 """,
     "speed_live.py": """
 ## The live page
@@ -67,8 +67,8 @@ of the peak is that of the matrix products alone: an update with 64 units takes 
 
 {table}
 
-What limits it with 64 units: XLA multiplies these small matrices, 64 x 64 by 64 x 100, at 81 to 107 GFLOP/s on a
-core, which is half to two thirds of what it reaches with large ones (158). Other ways were slower or no faster: XLA
+What limits the speed with 64 units: XLA multiplies these small matrices, 64 x 64 by 64 x 100, at 81 to 107 GFLOP/s on
+a core, which is half to two thirds of what it reaches with large ones (158). Other ways were slower or no faster: XLA
 without its library of kernels, samples in rows, wider vectors, real and fake points in one batch, 4 or 8 seeds in a
 program. With 32 in a program instead of 16 a step of 64 seeds took 10.4 ms instead of 10.0.
 """,
@@ -99,8 +99,9 @@ devices ([gpu.md](../gpu.md)).
 
 {table}
 
-Many seeds share the fixed cost of a step; from 8 on two cores train, and a third thread draws. Small batches and
-narrow layers pay for the start of each operation.
+With more seeds a step of a seed cost 8.9 to 12.1 us, without a clear trend (each point was measured once); from 8
+seeds on, two cores train, and a third thread draws. Small batches and narrow layers pay for the start of each
+operation.
 """,
     "speed_numpy_gan.py": """
 ## The GAN with gradients by hand

@@ -4,8 +4,8 @@
     python benchmarks/speed_commands.py --repeats 5
 
 Each command runs first with an empty cache folder, as on a new machine, and then `repeats` times with what it kept
-there; the table holds the medians. Processor seconds are those of all threads; the peak of memory includes about 470
-MB of TensorFlow's program files.
+there; the table holds the medians. Processor seconds are those of all threads; the peak of memory includes 470 to
+620 MB of TensorFlow's program files.
 """
 
 import argparse

@@ -77,8 +77,8 @@ display(mixture_2d.overview(trained, result))
 print(f"{result['complete']} of {result['seeds']} seeds reach all {result['modes_of']} modes")
 
 # %% [markdown]
-# The next figure shows every seed. They differ in nothing but random numbers, and yet not all of them reach every
-# mode: a single run says little.
+# The next figure shows every seed. They differ in nothing but random numbers. Even where all of them reach every
+# mode, some draw it less sharply or less often than others: a single run says little.
 
 # %%
 square, fakes = mixture_2d.square_around(trained.real), trained.game.sample(config.steps)
