@@ -30,7 +30,21 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
+from lab import (
+    classifier,
+    cli,
+    devices,
+    draws,
+    files,
+    image_metrics,
+    memory,
+    networks,
+    pictures,
+    plots,
+    runs,
+    screen,
+    sheets,
+)
 
 SHOWN = 10  # held-out images of each domain in the pictures
 POOL = 50  # earlier fakes that each D can be shown again
@@ -286,7 +300,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             losses = run.play(loop, [game], batches, period)  # [n, 5]
             fakes = translate(game.b.generator.weights, pictures.as_pixels(a.test[:SHOWN]))
             run.require_finite(period, fakes)
-            plots.keep_sheet(run, period, fakes, columns=SHOWN)
+            sheets.keep(run, period, fakes, columns=SHOWN)
             scores = measure(trained, translate, config.log_samples)
             run.record(period, losses, headline(scores), **scores)
     return trained
@@ -315,11 +329,11 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     fake_b, fake_a = translate(g, x), translate(f, y)
     rows = x, fake_b, translate(f, fake_b), y, fake_a, translate(g, fake_a)
     names = "a, real", "as b: G(a)", "and back: F(G(a))", "b, real", "as a: F(b)", "and back: G(F(b))"
-    plots.save_sheet(folder / "cycles.png", np.concatenate(rows), n, "Held-out images, there and back", names)
+    sheets.save(folder / "cycles.png", np.concatenate(rows), n, "Held-out images, there and back", names)
     columns = len(a.test[:SHOWN])
     title = "The same held-out images of A, as G translates them through training"
-    plots.save_strip(folder / "strip.png", run.snapshots, 8, columns, title)
-    plots.sheet_animation(folder / "training.gif", run.snapshots, columns)
+    sheets.save_strip(folder / "strip.png", run.snapshots, 8, columns, title)
+    sheets.animation(folder / "training.gif", run.snapshots, columns)
     curves = {"cycle_a": "a, there and back", "cycle_b": "b, there and back"}
     fig = plots.held_out_curves(run.records, "Cycle distance", curves, LOGGED[:3], unit="squared logits")
     plots.save(fig, folder / "curves.png")

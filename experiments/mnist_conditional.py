@@ -24,7 +24,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, sheets
 
 DIGITS = 10
 TAKES_LABEL = True  # the generator of a run can be asked for a digit
@@ -209,7 +209,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
             same = draws.latent_bits(config.seed, 25, config.latent_dim)
-            plots.keep_sheet(run, period, generate(same, digits_by_row(25)))
+            sheets.keep(run, period, generate(same, digits_by_row(25)))
             scores = scorer.log(fakes)
             run.record(period, losses, classifier.headline(scores), **scores)
     return runs.Trained(config, real, game, run, scorer)
@@ -260,7 +260,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     between = draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12)
     between, nearest = generate(between, digits_by_row(120)), trained.scorer.nearest_real(samples[:20])
     asked = [f"asked for {digit}" for digit in range(DIGITS)]
-    plots.image_figures(folder, samples, trained.run.snapshots, between, nearest, rows=asked)
+    sheets.figures(folder, samples, trained.run.snapshots, between, nearest, rows=asked)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, draws, files, memory, pictures, plots, runs
+from lab import classifier, cli, draws, files, memory, pictures, plots, runs, sheets
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
-            plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
+            sheets.keep(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
             scores = scorer.log(fakes)
             run.record(period, losses, classifier.headline(scores), **scores)
     return runs.Trained(config, real, game, run, scorer)

@@ -36,7 +36,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from lab import cli, draws, files, image_metrics, memory, pictures, plots, runs
+from lab import cli, draws, files, image_metrics, memory, pictures, plots, runs, sheets
 
 Array = np.ndarray
 Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
@@ -284,7 +284,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             fakes = generate(game, bits)
             run.require_finite(period, fakes)
             same_latents = draws.latent_bits(config.seed, 256, config.latent_dim)
-            plots.keep_sheet(run, period, generate(game, same_latents), columns=16)
+            sheets.keep(run, period, generate(game, same_latents), columns=16)
             numbers = distances(real, fakes)
             run.record(period, losses, f"nearest real image to a fake {numbers['to_real']:.2f}", **numbers)
     return runs.Trained(config, real, game, run)
@@ -308,8 +308,8 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
 def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
     """samples, curves (.png) and training.gif."""
     fakes = generate(trained.game, draws.latent_bits(trained.config.seed, 256, trained.config.latent_dim))
-    plots.save_sheet(folder / "samples.png", fakes, 16, f"{len(fakes)} fakes, not selected")
-    plots.sheet_animation(folder / "training.gif", trained.run.snapshots, columns=16)
+    sheets.save(folder / "samples.png", fakes, 16, f"{len(fakes)} fakes, not selected")
+    sheets.animation(folder / "training.gif", trained.run.snapshots, columns=16)
     plots.save(plots.errors_and_accuracies(trained.run.records), folder / "curves.png")
 
 

@@ -26,7 +26,21 @@ from scipy import ndimage
 
 import gan_core as core
 from gan_core import tf
-from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, screen
+from lab import (
+    classifier,
+    cli,
+    devices,
+    draws,
+    files,
+    image_metrics,
+    memory,
+    networks,
+    pictures,
+    plots,
+    runs,
+    screen,
+    sheets,
+)
 
 SHOWN = 10  # held-out pairs in the pictures
 LOGGED = ("discriminator_loss", "generator_loss", "train_l1", "train_l1_of_l1_only")
@@ -229,7 +243,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             losses = run.play(loop, [game], batches, period)  # [n, 4]
             fakes = translate(game.generator.weights, a.test[:SHOWN])
             run.require_finite(period, fakes)
-            plots.keep_sheet(run, period, fakes, columns=SHOWN)
+            sheets.keep(run, period, fakes, columns=SHOWN)
             scores = measure(trained, translate, config.log_samples)
             run.record(period, losses, f"L1 distance {scores['l1']:.4f}", **scores)
     return trained
@@ -252,10 +266,10 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     x, y = a.test[:SHOWN], pictures.as_pixels(b.test[:SHOWN])
     rows = pictures.as_pixels(x), translate(game.l1_only.weights, x), translate(game.generator.weights, x), y
     names = "A", "B by L1 alone", "B by pix2pix", "real B"
-    plots.save_sheet(folder / "translations.png", np.concatenate(rows), len(x), "Held-out pairs", names)
+    sheets.save(folder / "translations.png", np.concatenate(rows), len(x), "Held-out pairs", names)
     title = "The same held-out images, as pix2pix translates them through training"
-    plots.save_strip(folder / "strip.png", run.snapshots, 8, len(x), title)
-    plots.sheet_animation(folder / "training.gif", run.snapshots, columns=len(x))
+    sheets.save_strip(folder / "strip.png", run.snapshots, 8, len(x), title)
+    sheets.animation(folder / "training.gif", run.snapshots, columns=len(x))
     curves = {"l1": "pix2pix", "l1_of_l1_only": "L1 alone"}
     plots.save(plots.held_out_curves(run.records, "L1 distance", curves, LOGGED[:2]), folder / "curves.png")
 

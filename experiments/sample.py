@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from lab import cli, draws, export, files, memory, plots, points, runs, screen, storage
+from lab import cli, draws, export, files, memory, plots, points, runs, screen, sheets, storage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,7 +162,7 @@ def drawn(gan: Restored, count: int, seed: int, label: int | None, seed_index: i
 def write_images(out: Path, images: np.ndarray) -> None:
     """Images in [0, 1] side by side in one picture (.png), or as uint8 (.npy)."""
     if out.suffix == ".png":
-        plots.save_sheet(out, images, columns=int(np.ceil(len(images) ** 0.5)))
+        sheets.save(out, images, columns=int(np.ceil(len(images) ** 0.5)))
     else:
         with files.replacing(out) as temporary:
             np.save(temporary, np.round(255 * images).astype(np.uint8))

@@ -35,7 +35,7 @@ import numpy as np
 import gan_core as core
 import metrics
 from gan_core import tf
-from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs
+from lab import classifier, cli, devices, draws, files, image_metrics, memory, networks, pictures, plots, runs, sheets
 
 COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
@@ -333,7 +333,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             losses = run.play(loop, [game], batches, period)  # [n, 2]
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
-            plots.keep_sheet(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
+            sheets.keep(run, period, generate(draws.latent_bits(config.seed, 25, config.latent_dim)))
             scores = scorer.log(fakes)
             words = "{modes} modes, KL {kl:z.3f} (floor {kl_floor:.3f})"
             run.record(period, losses, words.format(**scores), **scores)
@@ -365,7 +365,7 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     config, generate = trained.config, generator(trained.config, trained.game)
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
-    plots.image_figures(folder, samples, trained.run.snapshots, between)
+    sheets.figures(folder, samples, trained.run.snapshots, between)
     plots.save(plots.image_curves(trained.run.records, plots.STACKED_CURVES), folder / "curves.png")
     counts = np.repeat([int(times) for times in result["modes_by_count"]], list(result["modes_by_count"].values()))
     plots.save(plots.mode_counts(counts), folder / "modes.png")

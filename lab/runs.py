@@ -6,8 +6,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +14,8 @@ import numpy as np
 import psutil
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-import gan_core as core
 import metrics
-from lab import devices, files, screen, signals, storage, tensorboard
+from lab import calls, devices, files, screen, signals, storage, tensorboard
 from lab.devices import LostWorker
 from lab.files import BadInput
 from lab.screen import console, say
@@ -160,7 +158,7 @@ class Run:
         self.train_seconds = 0.0
         self._log: storage.Log | None = None
         self._compiled = False
-        self._pool: ThreadPoolExecutor | None = None
+        self._calls = calls.Calls()
         self._deferral = contextlib.ExitStack()  # while steps are played that are not recorded yet
         self._averages: dict[int, list[list[Any]]] = {}  # step -> of each game, G's average at that step
         self.step = self._saved = 0  # how many steps the state, and the newest checkpoint, were trained for
@@ -208,7 +206,7 @@ class Run:
         with contextlib.ExitStack() as stack:
             if self._log:
                 stack.callback(self._log.close)
-            stack.callback(self._end_threads)
+            stack.callback(self._calls.close)
             stack.callback(lambda: self._deferral.close())
             stack.enter_context(signals.handled())
             self._progress = stack.enter_context(_Progress(config.steps, first, self._quiet))
@@ -221,11 +219,6 @@ class Run:
                 raise self._interrupted(signal) from None
             except LostWorker as lost:
                 raise self._lost(lost) from None
-
-    def _end_threads(self) -> None:
-        if self._pool:
-            self._pool.shutdown()
-            self._pool = None
 
     def _open(self, state: dict[str, Any]) -> int:
         """Restore the newest checkpoint, records and snapshots if asked to; returns the steps already done."""
@@ -272,7 +265,7 @@ class Run:
                 where = f"{self._source}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
                 raise BadInput(f"{where} was trained with {before}; settings cannot change within a run")
 
-    def play(self, loop: Callable, games: Sequence[Any], batches: Iterator[dict], period: Period) -> np.ndarray:
+    def play(self, loop: Any, games: Sequence[Any], batches: Iterator[dict], period: Period) -> np.ndarray:
         """Train for a period; returns the losses at every step, `[n, k]`, or `[n, k, S]` of games with S seeds.
 
         Each call of the loop takes the next of `batches`: first one for every game, as many at a time as there are
@@ -281,51 +274,22 @@ class Run:
         if period.count and not self._compiled:
             first = next(batches)
             with contextlib.nullcontext() if self._quiet else screen.waiting("compiling the training step"):
-                for game in _one_on_each_device(games):
-                    with _on_its_device(game, games):
-                        core.warm_up(loop, game, first)
+                calls.warm_up(loop, games, first)
             batches, self._compiled = itertools.chain([first], batches), True
 
-        def calls() -> Iterator[np.ndarray]:
+        def parts() -> Iterator[np.ndarray]:
             while True:
                 if self._call_ends <= self.step:
                     self._call_ends = next(self._joined).last
-                yield self._play_all(loop, games, batches)
+                losses, averages = self._calls.play(loop, games, batches, self._call_ends - self.step)
+                if every := loop.keep_every:
+                    first, last = self.step, self.step + len(losses)
+                    for k, period in enumerate(range(first // every, -(-last // every))):
+                        end = min((period + 1) * every, last)
+                        self._averages[end] = [[weight[k] for weight in average] for average in averages]
+                yield losses
 
-        return self.collect(period, calls())
-
-    def _play_all(self, loop: Any, games: Sequence[Any], batches: Iterator[dict]) -> np.ndarray:
-        """One call of the loop for every game, as many at a time as there are cores.
-
-        Returns the losses `[n, k]`, or `[n, k, S]` of games with S seeds.
-        """
-        if len(games) == 1:
-            results = [self._call(loop, games[0], next(batches))]
-        else:
-            if not self._pool:  # TensorFlow releases Python's lock, so that threads do use several cores
-                self._pool = ThreadPoolExecutor(min(len(games), files.cores()))
-
-            # Submitted one by one: the first game trains while the next one's batches are still being drawn.
-            def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
-                with _on_its_device(game, games):
-                    return self._call(loop, game, batch)
-
-            calls = [self._pool.submit(call, game, next(batches)) for game in games]
-            results = [call.result() for call in calls]
-        losses = np.concatenate([losses for losses, _ in results], axis=-1)
-        if every := loop.keep_every:
-            first, last = self.step, self.step + len(losses)
-            for k, period in enumerate(range(first // every, -(-last // every))):
-                end = min((period + 1) * every, last)
-                self._averages[end] = [[weight[k] for weight in average] for _, average in results]
-        return losses
-
-    def _call(self, loop: Any, game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Losses of as many steps as the batch holds and the call may play; G's averages, if the loop keeps them."""
-        n = min(next(iter(batch.values())).shape[0], self._call_ends - self.step)
-        result = loop(game, batch, core.tf.constant(n))
-        losses, averages = result if loop.keep_every else (result, [])
-        return losses.numpy()[:n], [average.numpy() for average in averages]
+        return self.collect(period, parts())
 
     def average(self, period: Period) -> list[list[Any]] | None:
         """Of every game, G's average at the end of a period. None if no call kept it: then it is the present one."""
@@ -473,21 +437,6 @@ class Run:
         if self.folder:
             files.write_json(self.folder / "result.json", result)
         return result
-
-
-def _device(game: Any) -> str | None:
-    """Where the game's variables are; None: it has no step, so that there is nothing to ask."""
-    return getattr(getattr(game, "step", None), "device", None)
-
-
-def _one_on_each_device(games: Sequence[Any]) -> Sequence[Any]:
-    """The first of the games on each device: a program is compiled for every device of its own."""
-    return list({_device(game): game for game in reversed(games)}.values())
-
-
-def _on_its_device(game: Any, games: Sequence[Any]) -> contextlib.AbstractContextManager:
-    """Within it programs run where the game's variables are, if the games are on several devices."""
-    return core.tf.device(_device(game)) if len(set(map(_device, games))) > 1 else contextlib.nullcontext()
 
 
 def _over_seeds(value: Any) -> Any:

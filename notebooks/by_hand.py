@@ -47,7 +47,7 @@ from PIL import Image
 import gan_core as core
 from experiments import numpy_gan
 from gan_core import tf
-from lab import plots
+from lab import plots, sheets
 
 # %matplotlib inline
 
@@ -122,7 +122,7 @@ display(plots.errors_and_accuracies(trained.run.records))
 
 # %%
 fakes = np.concatenate([trained.run.snapshots[step]["images"][:16] / 255 for step in (0, 250, 1000, 3000)])
-display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=6)))
+display(Image.fromarray(sheets.sheet(fakes, columns=16, zoom=6)))
 
 # %% [markdown]
 # ## How close are the fakes to real digits?

@@ -31,7 +31,7 @@ from IPython.display import display
 from PIL import Image
 
 from experiments import mnist_dcgan, mnist_mlp
-from lab import draws, pictures, plots, runs
+from lab import draws, pictures, plots, runs, sheets
 
 # %matplotlib inline
 
@@ -41,7 +41,7 @@ from lab import draws, pictures, plots, runs
 # %%
 real = pictures.load("digits")
 train = pictures.as_pixels(real.train)
-display(Image.fromarray(plots.sheet(train[:40], columns=20, zoom=5)))
+display(Image.fromarray(sheets.sheet(train[:40], columns=20, zoom=5)))
 
 # %% [markdown]
 # ## A dense generator
@@ -76,7 +76,7 @@ print("parameters", runs.count_parameters(generator=g, discriminator=d))
 # What $G$ makes of the same 20 latents after 0, 400, 800, 1200, 1600 and 2000 steps, from top to bottom:
 
 # %%
-display(Image.fromarray(plots.sheet(plots.strip(dense.run.snapshots, rows=6, columns=20), columns=20, zoom=5)))
+display(Image.fromarray(sheets.sheet(sheets.strip(dense.run.snapshots, rows=6, columns=20), columns=20, zoom=5)))
 
 # %%
 display(plots.image_curves(dense.run.records))
@@ -113,7 +113,7 @@ for name, sample in samples.items():
 
 # %%
 nearest = dense.scorer.nearest_real(fakes[:20])
-display(Image.fromarray(plots.sheet(np.concatenate([fakes[:20], nearest]), columns=20, zoom=5)))
+display(Image.fromarray(sheets.sheet(np.concatenate([fakes[:20], nearest]), columns=20, zoom=5)))
 
 # %% [markdown]
 # Each row below goes from one latent to another, and the digits change smoothly on the way. The way is part of a
@@ -122,7 +122,7 @@ display(Image.fromarray(plots.sheet(np.concatenate([fakes[:20], nearest]), colum
 
 # %%
 between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=4, columns=20))
-display(Image.fromarray(plots.sheet(between, columns=20, zoom=5)))
+display(Image.fromarray(sheets.sheet(between, columns=20, zoom=5)))
 
 # %% [markdown]
 # ## A convolutional generator
@@ -134,4 +134,4 @@ display(Image.fromarray(plots.sheet(between, columns=20, zoom=5)))
 # %%
 config = replace(mnist_dcgan.Config(), data="digits", steps=60, eval_every=30, log_samples=200, average=0.9)
 dcgan = mnist_dcgan.train(config)
-display(Image.fromarray(plots.sheet(plots.strip(dcgan.run.snapshots, rows=3, columns=20), columns=20, zoom=5)))
+display(Image.fromarray(sheets.sheet(sheets.strip(dcgan.run.snapshots, rows=3, columns=20), columns=20, zoom=5)))

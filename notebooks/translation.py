@@ -19,7 +19,7 @@
 # A generator can be told what to draw in three ways: by a label (a conditional GAN), by a picture that belongs to the
 # wanted one (pix2pix), or by pictures of another kind of which none belongs to any wanted one (CycleGAN). All three
 # train here on the 8x8 digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute.
-# On MNIST the scripts of the same names take 5 to 20 minutes each.
+# On MNIST the scripts of the same names take 2 to 20 minutes each.
 
 # %%
 from dataclasses import replace
@@ -29,7 +29,7 @@ from IPython.display import display
 from PIL import Image
 
 from experiments import cyclegan, mnist_conditional, pix2pix
-from lab import draws, pictures, plots
+from lab import draws, pictures, sheets
 
 SMALL = {"data": "digits", "log_samples": 200, "eval_samples": 300}
 
@@ -47,7 +47,7 @@ frequencies = np.array(conditional.run.data["class_frequencies"])
 generate = mnist_conditional.generator(config, conditional.game, frequencies)
 bits = draws.latent_bits(config.seed, 160, config.latent_dim)
 fakes = generate(bits, mnist_conditional.digits_by_row(160))
-display(Image.fromarray(plots.sheet(fakes, columns=16, zoom=5)))
+display(Image.fromarray(sheets.sheet(fakes, columns=16, zoom=5)))
 
 # %% [markdown]
 # A classifier of real digits says how often a fake is the digit that was asked for:
@@ -70,8 +70,9 @@ config = replace(pix2pix.Config(), **SMALL, steps=300, eval_every=100, learning_
 paired = pix2pix.train(config)
 (a, b), translate = paired.real, pix2pix.translator(config)
 x, y = a.test[:16], pictures.as_pixels(b.test[:16])
-l1_alone, drawn = (translate(player.weights, x) for player in (paired.game.l1_only, paired.game.generator))
-display(Image.fromarray(plots.sheet(np.concatenate([pictures.as_pixels(x), l1_alone, drawn, y]), columns=16, zoom=6)))
+l1_alone, with_d = (translate(player.weights, x) for player in (paired.game.l1_only, paired.game.generator))
+rows = np.concatenate([pictures.as_pixels(x), l1_alone, with_d, y])
+display(Image.fromarray(sheets.sheet(rows, columns=16, zoom=6)))
 
 # %%
 result = pix2pix.evaluate(paired)
@@ -96,7 +97,7 @@ unpaired = cyclegan.train(config)
 x = pictures.as_pixels(a.test[:16])
 there = translate(game.b.generator.weights, x)
 back = translate(game.a.generator.weights, there)
-display(Image.fromarray(plots.sheet(np.concatenate([x, there, back]), columns=16, zoom=6)))
+display(Image.fromarray(sheets.sheet(np.concatenate([x, there, back]), columns=16, zoom=6)))
 
 # %% [markdown]
 # The distance of a digit to what comes back falls, and the classifier recognises nearly all translations:

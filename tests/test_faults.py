@@ -15,7 +15,7 @@ import pytest
 from helpers import command, one_line, without_times
 
 from experiments import numpy_gan
-from lab import files, plots, runs, signals, storage
+from lab import files, runs, sheets, signals, storage
 
 SMALL = "--data digits --batch 16 --latent-dim 4 --train-images 100 --eval-samples 100 --log-samples 100"
 OFTEN = "--steps 40 --eval-every 10 --checkpoint-every 10"
@@ -143,7 +143,7 @@ def test_second_writer_is_one_line(half, capsys):
 def test_figures_that_cannot_be_drawn_lose_nothing_and_are_drawn_when_the_run_is_resumed(half, monkeypatch, capsys):
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(plots, "sheet_animation", lambda *_, **__: 1 / 0)
+        patch.setattr(sheets, "animation", lambda *_, **__: 1 / 0)
         assert resume(half) == 1
     line = one_line(capsys)
     assert "numbers are in result.json" in line and "division by zero" in line and f"plot.py {half}" in line
@@ -156,7 +156,7 @@ def test_figures_that_cannot_be_drawn_lose_nothing_and_are_drawn_when_the_run_is
 def test_signal_while_drawing_ends_at_once_and_the_resumed_run_draws(half, monkeypatch, capsys):
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        patch.setattr(plots, "sheet_animation", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(sheets, "animation", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
         assert resume(half) == 143
     assert one_line(capsys) == f"SIGTERM; continue with --resume {half}\n"
     assert resume(half) == 0 and (half / "figures" / "training.gif").exists()

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 import metrics
-from lab import cli, files, plots, storage, style, targets
+from lab import cli, files, plots, sheets, storage, style, targets
 from lab.files import BadInput
 
 PAGE = {"": "watch.html", "watch.css": "watch.css", "watch.js": "watch.js"}
@@ -226,7 +226,7 @@ class Watched:
             images = arrays["images"]
             n = len(images)
             columns = n if n <= 10 else math.ceil(math.sqrt(n))  # as the scripts lay them out
-            Image.fromarray(plots.sheet(images / 255, columns)).save(content, "PNG")
+            Image.fromarray(sheets.sheet(images / 255, columns)).save(content, "PNG")
             return content.getvalue()
         draw = self._histogram if "counts" in arrays else self._plane
         draw(step, arrays).savefig(content, format="png", dpi=110)
