@@ -197,15 +197,15 @@ LOSSES: dict[str, Loss] = {
     ),
     # each logit is compared with the mean logit of the other kind: Jolicoeur-Martineau 2019; TF-GAN
     "relativistic_average": Loss(
-        d=lambda real, fake: -(log_d(real - over_batch(fake)) + log_one_minus_d(fake - over_batch(real))),
-        g=lambda real, fake: -(log_d(fake - over_batch(real)) + log_one_minus_d(real - over_batch(fake))),
+        d=lambda real, fake: -(log_d(real - mean_logit(fake)) + log_one_minus_d(fake - mean_logit(real))),
+        g=lambda real, fake: -(log_d(fake - mean_logit(real)) + log_one_minus_d(real - mean_logit(fake))),
         relative=True,
     ),
 }
 
 
-def over_batch(logits: tf.Tensor) -> tf.Tensor:
-    """The mean over the batch, kept as an axis of length 1: `[..., B] -> [..., 1]`."""
+def mean_logit(logits: tf.Tensor) -> tf.Tensor:
+    """The mean logit of the batch, kept as an axis of length 1: `[..., B] -> [..., 1]`."""
     return mean_over_replicas([tf.reduce_mean(logits, axis=-1, keepdims=True)])[0]
 
 

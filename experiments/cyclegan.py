@@ -79,8 +79,8 @@ class Config:
     beta2: cli.Decay = 0.999
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 1000  # held-out images behind a line of log.jsonl; all, if there are fewer
-    eval_samples: classifier.Samples = 10_000  # the same for the final numbers
+    log_samples: cli.Samples = 1000  # held-out images behind a line of log.jsonl; all, if there are fewer
+    eval_samples: cli.Samples = 10_000  # the same for the final numbers
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
@@ -91,8 +91,7 @@ class Config:
             raise files.BadInput("--domain-a, --domain-b: expected a folder for each of them, or for neither")
         if self.domain_a is not None:
             words = "no such flag beside --domain-a and --domain-b, whose images take its place"
-            cli.require(self, "data", words, lambda v: False)
-            cli.require(self, "frame train_images", words, lambda v: v in (Config.frame, Config.train_images))
+            cli.require_defaults(self, "data frame train_images", words)
 
 
 def read_domains(config: Config, digits: pictures.Images | None) -> tuple[pictures.Split, pictures.Split]:
@@ -241,8 +240,7 @@ def translator() -> Callable[[core.Weights, np.ndarray], np.ndarray]:
     run = tf.function(lambda weights, x: (networks.unet(2 * x - 1, weights) + 1) / 2, autograph=False)
 
     def translate(weights: core.Weights, x: np.ndarray) -> np.ndarray:
-        at_once = max(1, min(500, 2**19 // math.prod(x.shape[1:3])))  # fewer of large images: bounded memory
-        return draws.in_parts(partial(run, weights), x, at_once=at_once)
+        return draws.in_parts(partial(run, weights), x, at_once=networks.images_at_once(x.shape[1:]))
 
     return translate
 

@@ -96,7 +96,7 @@ class Config:
             cli.require(self, "samples eval_samples", enough, lambda v: v >= len(target.centres))
         if target is None:
             words = f"no such flag beside --target {self.target}, half of whose points are trained on"
-            cli.require(self, "samples", words, lambda v: v == Config.samples)
+            cli.require_defaults(self, "samples", words)
 
 
 CLASSIC = replace(  # PacGAN's plain GAN with fewer steps and units; PACGAN below has all
@@ -258,7 +258,7 @@ def pictures_of_first_seed(gans: points.Ensemble, fakes: np.ndarray, square: tup
     axis = np.linspace(-reach, reach, 60)
     places = np.stack(np.meshgrid(axis, axis)).reshape(1, 2, -1) + middle[:, None]
     z = draws.latent_lattice(gans.config.latent, gans.config.latent_dim, LINES, FINER)
-    bent = first.images_of(z).astype(np.float32).reshape(2, FINER * (LINES - 1) + 1, -1)
+    bent = first.from_latents(z).astype(np.float32).reshape(2, FINER * (LINES - 1) + 1, -1)
     return {
         "fakes": fakes[0, :, :1000].astype(np.float32),
         "pushes": first.pushes(fakes[:1, :, :100])[0].astype(np.float32),

@@ -56,7 +56,7 @@ class Config:
     categories: cli.Categories = 10  # how many categories there are (draws.coded_latents); 0: z is normal throughout
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
-    discriminator_norm: Annotated[str, cli.one_of(("batch", "none"))] = "batch"  # in D; G always has batch norm
+    discriminator_norm: cli.Norm = "batch"  # in D; G always has batch norm
     momentum: cli.Decay = 0.8  # decay of batch norm's running mean and variance; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
@@ -75,8 +75,8 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G's weights with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 2000  # how many fakes each evaluation measures
-    eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
+    log_samples: cli.Samples = 2000  # how many fakes each evaluation measures
+    eval_samples: cli.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:

@@ -62,8 +62,8 @@ class Config:
     average: cli.Decay = 0.999  # evaluate a running average of G with this decay; 0: evaluate G itself
     # output
     eval_every: cli.Count = 2000  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 2000  # how many fakes each evaluation measures
-    eval_samples: classifier.Samples = 10_000  # how many fakes the final numbers measure
+    log_samples: cli.Samples = 2000  # how many fakes each evaluation measures
+    eval_samples: cli.Samples = 10_000  # how many fakes the final numbers measure
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:

@@ -101,8 +101,7 @@ class Config:
             targets.distribution(self.target, self.target_args)  # raises BadInput for a wrong one
         else:
             words = f"no such flag beside --data {self.data}, whose numbers take its place"
-            cli.require(self, "target samples", words, lambda v: v in (Config.target, Config.samples))  # the defaults
-            cli.require(self, "target_args", words, lambda v: False)  # called for each number
+            cli.require_defaults(self, "target target_args samples", words)
         if self.epochs:
             beside = f"no such flag beside --epochs {self.epochs}, which takes its place"
             cli.require(self, "steps", beside, lambda v: v in (Config.steps, CLASSIC.steps))  # not given

@@ -39,7 +39,6 @@ import numpy as np
 from lab import cli, draws, files, image_metrics, memory, pictures, plots, runs, sheets
 
 Array = np.ndarray
-Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]
 Rate = Annotated[float, cli.Accepted("above 0 and finite", lambda v: 0 < v < np.inf)]  # in float64
 LOGGED = ("fake_error", "fake_accuracy", "real_error", "real_accuracy", "generator_error")
 
@@ -62,8 +61,8 @@ class Config:
     beta2: cli.Decay = 0.999
     # output
     eval_every: cli.Count = 500  # steps between two evaluations, each a line of log.jsonl
-    log_samples: Samples = 500  # how many fakes each of them measures
-    eval_samples: Samples = 1000  # fakes behind the final numbers
+    log_samples: cli.Samples = 500  # how many fakes each of them measures
+    eval_samples: cli.Samples = 1000  # fakes behind the final numbers
     checkpoint_every: cli.Count = 2000  # steps between checkpoints
 
     def __post_init__(self) -> None:

@@ -69,15 +69,15 @@ class Config:
     beta2: cli.Decay = 0.999
     # output
     eval_every: cli.Count = 250  # steps between two evaluations, each a line of log.jsonl
-    log_samples: classifier.Samples = 1000  # held-out pairs behind a line of log.jsonl; all, if there are fewer
-    eval_samples: classifier.Samples = 10_000  # the same for the final numbers
+    log_samples: cli.Samples = 1000  # held-out pairs behind a line of log.jsonl; all, if there are fewer
+    eval_samples: cli.Samples = 10_000  # the same for the final numbers
     checkpoint_every: cli.Count = 1000  # steps between checkpoints
 
     def __post_init__(self) -> None:
         cli.check(self)
         if self.pairs is not None:
             words = f"no such flag beside --pairs {self.pairs}, whose images take its place"
-            cli.require(self, "data", words, lambda v: False)
+            cli.require_defaults(self, "data", words)
 
 
 def read_pairs(config: Config, digits: pictures.Images | None) -> tuple[pictures.Split, pictures.Split]:
@@ -196,8 +196,7 @@ def translator(config: Config) -> Callable[[core.Weights, np.ndarray], np.ndarra
         def part(a: np.ndarray, places: np.ndarray) -> np.ndarray:
             return run(weights, a, draws.random_bytes(config.seed, draws.EVALUATION, int(places[0]), len(a), masks))
 
-        at_once = max(1, min(500, 2**19 // math.prod(a.shape[1:3])))  # fewer of large images: bounded memory
-        return draws.in_parts(part, a, np.arange(len(a)), at_once=at_once)
+        return draws.in_parts(part, a, np.arange(len(a)), at_once=networks.images_at_once(a.shape[1:]))
 
     return translate
 

@@ -154,8 +154,7 @@ def main(args: list[str]) -> None:
             raise files.BadInput("RUN '': expected the folder of a run")
         if len(folders) == 1:
             words = "nothing with a single RUN, whose figures have their own names"
-            cli.require(command, "out", words, lambda v: v == Command.out)
-            cli.require(command, "numbers", words, lambda v: False)
+            cli.require_defaults(command, "out numbers", words)
             screen.say(f"{draw_again(folders[0])}: drawn again")
             return
         if out.suffix != ".png":

@@ -41,7 +41,6 @@ COLOURS, DIGITS = 3, 10
 MODES = DIGITS**COLOURS
 
 Network = Annotated[str, cli.one_of(("alike", "dcgan"))]
-Norm = Annotated[str, cli.one_of(("batch", "none"))]
 Samples = Annotated[int, cli.Accepted(f"at least {MODES}, one for each mode", lambda v: v >= MODES)]
 
 
@@ -58,7 +57,7 @@ class Config:
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
     discriminator_maps: tuple[cli.Count, cli.Count, cli.Count, cli.Count] = (32, 64, 128, 256)  # channels of D's
-    discriminator_norm: Norm = "batch"  # in D; with none the KL was .037 instead of .027; G always has batch norm
+    discriminator_norm: cli.Norm = "batch"  # in D; with none the KL was .037 instead of .027; G always has batch norm
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
     loss: cli.Loss = "non_saturating"

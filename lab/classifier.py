@@ -87,7 +87,6 @@ def accuracy_and_features(classifier: Classifier, x: np.ndarray, labels: np.ndar
 
 # ---------------------------------------------------------------------------------------------- training
 
-Pixels = Annotated[int, cli.Accepted("0 or more", lambda v: v >= 0)]
 Part = Annotated[float, cli.Accepted("above 0 and below 1", lambda v: 0 < v < 1)]
 
 
@@ -97,7 +96,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    shift: Pixels = 1  # training images move by at most this many pixels each way; 2 were no better in 5 epochs
+    shift: cli.Whole = 1  # training images move by at most this many pixels each way; 2 were no better in 5 epochs
     # training
     seed: cli.Seed = 0
     steps: cli.Count = 2400  # updates in total; 2400 are 5 epochs of MNIST, 600 are 50 epochs of the 8x8 digits
@@ -238,8 +237,6 @@ def _kept(path: Path, images: pictures.Images) -> Classifier:
 
 
 # --------------------------------------------------------------------------------------------- the scores
-
-Samples = Annotated[int, cli.Accepted("at least 100", lambda v: v >= 100)]  # how many fakes are scored
 
 ROWS = {  # label -> key and format, for the table at the end of a run
     "Frechet digit distance": ("frechet_digit_distance", ".2f"),

@@ -68,6 +68,8 @@ Rate = Annotated[float, Accepted("above 0 and below 1e38", lambda v: 0 < v < 1e3
 Weight = Annotated[float, Accepted("0 or more and below 1e38", lambda v: 0 <= v < 1e38)]
 Decay = Annotated[float, Accepted("at least 0 and below 1", lambda v: 0 <= v < 1 - 2**-25)]  # float32(1 - 2^-25) is 1
 Share = Annotated[float, Accepted("at least 0 and at most .99", lambda v: 0 <= v <= 0.99)]
+Samples = Annotated[int, Accepted("at least 100", lambda v: v >= 100)]  # fakes that are measured
+Norm = Annotated[str, one_of(("batch", "none"))]
 Loss = Annotated[str, one_of(core.LOSSES)]
 Schedule = Annotated[str, one_of(core.SCHEDULES)]
 Activation = Annotated[str, one_of(core.ACTIVATIONS)]
@@ -95,6 +97,13 @@ def require(config: Any, names: str, words: str, good: Callable[[Any], bool]) ->
         if not fine:
             given = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             raise BadInput(f"{flag(name)} {given}: expected {words}")
+
+
+def require_defaults(config: Any, names: str, words: str) -> None:
+    """BadInput unless each of these fields, named in one string, has its default."""
+    for name in names.split():
+        if getattr(config, name) != getattr(type(config), name):
+            require(config, name, words, lambda v: False)
 
 
 def flag(name: str) -> str:

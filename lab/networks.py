@@ -489,6 +489,11 @@ def patchgan_size(size: Sequence[int], width: int) -> memory.Size:
     return memory.Size(16 * width * (channels + 2 * width + 2), pixels // 4 * width + pixels // 16 * (2 * width + 1))
 
 
+def images_at_once(size: Sequence[int]) -> int:
+    """How many images of `size` (H, W, C) are translated at a time: fewer of large ones, to bound the memory."""
+    return min(500, max(1, 2**19 // (size[0] * size[1])))
+
+
 def translation_memory(
     config: Any, size: Sequence[int], players: Sequence[memory.Size], kept: int, bytes_of_step: int, held_out: int
 ) -> int:
@@ -500,7 +505,7 @@ def translation_memory(
         held_out: how many held-out images there are to measure.
     """
     pixels = math.prod(size)
-    part = min(500, max(1, 2**19 // (size[0] * size[1])))  # images that are measured at a time
+    part = images_at_once(size)
     return (
         memory.TENSORFLOW
         + memory.losses(config, kinds=5)

@@ -17,7 +17,8 @@ import numpy as np
 import gan_core as core
 from gan_core import tf
 from lab import draws, files, memory, pacgan, targets
-from lab.runs import BadInput, Period, Run
+from lab.files import BadInput
+from lab.runs import Period, Run
 
 COMPANIONS = 8  # how many packs a packed D sees each point in, when it is asked for its logit at single points
 
@@ -110,7 +111,7 @@ class Ensemble:
         """The fakes `[S, F, n]` of latents given as random bits `[S, Z, n]`, in the unit of the data."""
         return self._generated(self._sample, bits, averages)
 
-    def images_of(self, z: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
+    def from_latents(self, z: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
         """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
         return self._generated(self._perceptron, np.tile(np.float32(z), (len(self.seeds), 1, 1)), averages)
 

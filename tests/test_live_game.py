@@ -168,7 +168,7 @@ def test_the_pictures_of_a_seed_are_its_own_and_those_of_the_ensemble(monkeypatc
     places = np.random.default_rng(0).normal(size=(1, 2, 5))
     looker = scenes.Looker(scenes.new_look(config), places, 30, lattice)
     fakes, pushes, logits, sheet = looker(gans, 1, game.discriminator.weights, game.average, 1)
-    expected = gans.d_logits(places.repeat(2, 0))[1], gans.images_of(lattice)[1]
+    expected = gans.d_logits(places.repeat(2, 0))[1], gans.from_latents(lattice)[1]
     expected = *expected, gans.pushes(np.stack([fakes[:, :20]] * 2))[1]
     for a, b in zip((logits, sheet, pushes), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)  # float32, another order of sums
@@ -188,7 +188,7 @@ class Perfect:
             :, None
         ]
 
-    def images_of(self, z):
+    def from_latents(self, z):
         return self.real.draw(z.shape[1], 7)[None, None]
 
     def d_logits_of_packs(self, x):

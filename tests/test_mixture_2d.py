@@ -66,7 +66,7 @@ def test_lines_of_the_pictures_are_images_of_latents_with_one_constant_coordinat
     for direction in range(2):
         for k, fixed in ((0, ends[0]), (-1, ends[1])):
             z = np.stack([ends, np.full(2, fixed)] if direction == 0 else [np.full(2, fixed), ends])
-            expected = gans.images_of(z)[0]
+            expected = gans.from_latents(z)[0]
             np.testing.assert_allclose(lines[direction, :, k, [0, -1]].T, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -147,7 +147,7 @@ def test_a_skip_is_added_to_the_evaluated_generator():
     without = ensemble()
     z = draws.latent_lattice("normal", 2, 3, 1)
     skip = gans.games[0].average[-1].numpy()
-    np.testing.assert_allclose(gans.images_of(z), without.images_of(z) + skip @ z, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(gans.from_latents(z), without.from_latents(z) + skip @ z, rtol=1e-4, atol=1e-4)
 
 
 # ---- runs

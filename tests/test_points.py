@@ -156,7 +156,7 @@ def test_logits_are_of_whole_packs_or_of_points_among_real_ones():
 def test_images_of_latents_are_what_fakes_are_made_of():
     gans = ensemble()
     lattice = draws.latent_lattice("uniform", 2, 3, 2)
-    found = gans.images_of(lattice)
+    found = gans.from_latents(lattice)
     assert found.shape == (2, 2, 25)
     w1, b1, *rest = (w.numpy()[1] for w in gans.games[0].average)
     h = w1 @ lattice + b1
@@ -168,7 +168,7 @@ def test_samples_are_images_of_the_latents_of_their_step():
     gans = ensemble()
     bits = draws.bits_for_seeds(range(2), draws.EVALUATION, 9, 1, (2, 2500))[0]
     z = draws.latents(bits, "uniform").numpy()
-    np.testing.assert_allclose(gans.sample(9)[1], gans.images_of(z[1])[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gans.sample(9)[1], gans.from_latents(z[1])[1], rtol=1e-4, atol=1e-5)
     assert (gans.from_bits(bits) == gans.sample(9)).all() and (gans.sample(9) != gans.sample(10)).any()
 
 
@@ -179,7 +179,7 @@ def test_the_first_seed_alone_answers_as_it_does_among_all():
     for all_seeds, one in (
         (gans.d_logits(x), alone.d_logits(x[:1])),
         (gans.pushes(x), alone.pushes(x[:1])),
-        (gans.images_of(lattice), alone.images_of(lattice)),
+        (gans.from_latents(lattice), alone.from_latents(lattice)),
     ):
         assert len(all_seeds) == 2 and len(one) == 1
         np.testing.assert_allclose(one[0], all_seeds[0], rtol=1e-4, atol=1e-5)
@@ -194,7 +194,7 @@ def test_a_skip_adds_a_linear_map_of_the_latents():
     assert skip.shape == (2, 2, 2)
     plain = core.mlp(np.float32(np.stack([z, z])), gans.games[0].average[:-1], core.ACTIVATIONS["leaky_relu"]).numpy()
     expected = (plain + skip @ z) * gans.std + gans.mean
-    np.testing.assert_allclose(gans.images_of(z), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gans.from_latents(z), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_samples_are_drawn_with_the_average_of_the_weights():

@@ -216,7 +216,7 @@ def many_fakes(gans: points.Ensemble, seed: int) -> np.ndarray:
     """So many fakes `[F, MANY]` of one seed that their shares of cells are precise; of the same latents each time."""
     one, config = gans.alone(seed), gans.config
     bits = draws.bits_for_seeds(one.seeds, draws.EVALUATION, 1, 1, (config.latent_dim, MANY))[0, 0]
-    return one.images_of(np.asarray(draws.latents(bits, config.latent)))[0]
+    return one.from_latents(np.asarray(draws.latents(bits, config.latent)))[0]
 
 
 def best_answer(p: np.ndarray, q: np.ndarray, least: float) -> np.ndarray:
@@ -252,4 +252,4 @@ def stage_arrays(gans: points.Ensemble, seed: int, batch: dict[str, np.ndarray])
 def fakes_in_training(gans: points.Ensemble, seed: int, z: np.ndarray) -> np.ndarray:
     """Where the G of one seed, and not its average, puts the latents `[Z, n]`: `[F, n]` in the unit of the data."""
     one = gans.alone(seed)
-    return one.images_of(z, [one.games[0].generator.weights])[0]
+    return one.from_latents(z, [one.games[0].generator.weights])[0]
