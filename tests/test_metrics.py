@@ -511,12 +511,12 @@ def test_kernel_width_of_equal_numbers():
     assert 1e9 / 4096 < two_far < 1e9
 
 
-def test_smoothed_scores_leave_out_what_the_metric_objects_to():
+def test_smoothed_scores_leave_out_draws_that_cannot_be_measured():
     """Of 19 equal numbers and another one a half of 5 is often constant, for which there is no histogram."""
     sample = np.append(np.zeros(19), 1)
     scores = metrics.smoothed_scores(metrics.histogram_kl, sample, 5, 100)
     assert 5 < len(scores) < 50 and np.isfinite(scores).all()  # 1 - (18/19)^5 = .24 of 100, +- .04
-    with pytest.raises(ValueError, match="objects to every draw from it: real: got quantiles"):
+    with pytest.raises(ValueError, match="no draw from it can be measured: real: got quantiles"):
         metrics.smoothed_scores(metrics.histogram_kl, np.ones(9), 5, 100)
     pairs = metrics.smoothed_scores(lambda real, fake: (len(real), len(fake)), np.arange(9.0), 5, 7, draws=3)
     assert pairs.tolist() == [[5, 7]] * 3
