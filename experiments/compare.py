@@ -194,7 +194,7 @@ def rungs(settings: int, seeds: int) -> list[int]:
 
 
 class Study:
-    """Trains what is missing, compares, and writes; `flags` are the script's, `command` is what was typed."""
+    """Trains what is missing and compares; `flags` are the script's, `command` is what was typed."""
 
     def __init__(self, config: Config, flags: list[str], command: Sequence[str] = ()):
         self.config, self.command = config, shlex.join(["python", "experiments/compare.py", *command])
@@ -346,108 +346,121 @@ class Study:
                 table.append(row | {"floor": floors[0] if floors else None, "dropped": setting in self.dropped})
         return table
 
-    def write_csv(self, path: Path) -> None:
-        """A line for each seed of each setting, with all numbers of the script's table."""
-        varied = [values_of(word)[0] for word in self.config.vary]
-        metrics = dict.fromkeys(key for s in self.config.scripts for key, _ in cli.script(s).TABLE.rows.values())
-        with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("script", *varied, "seed", *metrics))
-            for setting in self.settings:
-                chosen = [setting.recipe if name == "recipe" else getattr(setting.config, name) for name in varied]
-                typed = dict(setting.typed)
-                words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
-                words = [typed.get(n) if v is None else v for n, v in zip(varied, words, strict=True)]
-                for k, numbers in enumerate(zip(*(self.numbers(setting, name) for name in metrics), strict=True)):
-                    texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
-                    writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
 
-    def texts(self, table: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-        """The head of the table, and its rows in words; the data that they are on come first."""
-        head = ["data", "setting", "seeds", "median", "95% interval", f"{self.worst} quantile", "floor", "beats"]
-        rows = []
-        for row in table:
-            beats = ", ".join(row["beats"]) or "-"
-            if len(row["beats"]) == sum(other["data"] == row["data"] for other in table) - 1 > 1:
-                beats = "all others"
-            seeds = f"{row['seeds']}{', then dropped' * row['dropped']}"
-            floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
-            numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
-            rows.append([row["data"], row["setting"], seeds, *numbers, beats])
-        return head, rows
+# ------------------------------------------------------------------------------------------------ the report
 
-    def too_few(self) -> list[str]:
-        """A sentence if the seeds are too few, otherwise none."""
-        words = f"With {self.config.seeds} seeds no difference can be shown; it takes at least {self.enough}."
-        return [words] if self.config.seeds < self.enough else []
 
-    def notes(self) -> list[str]:
-        """What to know about the table, beside its columns."""
-        notes = []
-        if len(self.rungs) > 1:
-            at = " and ".join(map(str, self.rungs[:-1]))
-            half = f"at {at} seeds the worse half was dropped, as far as the budget of {self.config.budget} allowed"
-            looks = f"Tests are corrected for {len(self.rungs)} looks at a pair."
-            notes.append(f"Successive halving: {half}. {looks}")
-            if self.rungs[0] < self.enough:
-                early = f"A setting that was dropped at fewer than {self.enough} seeds cannot be beaten beyond chance"
-                notes.append(f"{early}: its seeds are too few.")
-        notes += self.too_few()
-        return notes
+def run(study: Study) -> list[dict[str, Any]]:
+    """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
+    for words in too_few(study):
+        screen.say(words)
+    study.train()
+    table = study.rows()
+    write_csv(study, study.folder / "compare.csv")
+    values = {(s.data, s.label): study.sign * study.scores(s) for s in study.settings}
+    plots.save(plots.settings_compared(table, values, study.metric_label), study.folder / "compare.png")
+    with files.replacing(study.folder / "compare.md") as temporary:
+        temporary.write_text(markdown(study, table))
+    show(study, table)
+    return table
 
-    def markdown(self, table: list[dict[str, Any]]) -> str:
-        """The table, and how it was made."""
-        compared = "each change with the recipe" if self.config.one_at_a_time else "the pairs"
-        on = " on the same data" if len(self.data) > 1 else ""
-        words = (
-            f"`{self.command}`: {self.metric_label}, {self.better} is better. All settings share "
-            "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
-            f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
-            "seed either of two is as likely to be ahead, by any amount, then the chance of any "
-            f"claim{on} is at most {self.chance:g}. If neither of two settings beats the other, they cannot "
-            "be told apart. Training that diverged counts as worse than every finite number."
-        )
-        head, rows = self.texts(table)
-        if len(self.data) == 1:
-            head, rows = head[1:], [row[1:] for row in rows]
-        lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        lines += [f"| {' | '.join(row)} |" for row in rows]
-        for note in self.notes():
-            lines += ["", note]
-        commits = sorted(set().union(*(cells.commits(c.folder) for made in self.found.values() for c, _ in made)))
-        lines += ["", f"The runs were made at commit{'s' * (len(commits) > 1)} {', '.join(commits)}.", ""]
-        return "\n".join(lines)
 
-    def show(self, table: list[dict[str, Any]]) -> None:
-        """Print the table."""
-        for data in self.data:
-            _, rows = self.texts(mine := [row for row in table if row["data"] == data])
-            floors = {row["floor"] for row in mine} - {None}
-            title = f"{data + ': ' * bool(data)}{self.metric_label}, {self.better} is better"
-            title += f", floor {min(floors):.4f}" if floors else ""
-            drawn = rich_table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-            for name in ("setting", "seeds", "median", "95% interval", self.worst, "beats"):
-                drawn.add_column(name, overflow="fold")
-            for _, setting, seeds, median, interval, bad, _, beats in rows:
-                drawn.add_row(setting, seeds, median, interval.replace(" to ", " - "), bad, beats)
-            screen.console.print(drawn)
-        for note in self.notes():
-            screen.say(note)
-        screen.say(f"{self.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")
+def write_csv(study: Study, path: Path) -> None:
+    """A line for each seed of each setting, with all numbers of the script's table."""
+    varied = [values_of(word)[0] for word in study.config.vary]
+    metrics = dict.fromkeys(key for s in study.config.scripts for key, _ in cli.script(s).TABLE.rows.values())
+    with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("script", *varied, "seed", *metrics))
+        for setting in study.settings:
+            chosen = [setting.recipe if name == "recipe" else getattr(setting.config, name) for name in varied]
+            typed = dict(setting.typed)
+            words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
+            words = [typed.get(n) if v is None else v for n, v in zip(varied, words, strict=True)]
+            for k, numbers in enumerate(zip(*(study.numbers(setting, name) for name in metrics), strict=True)):
+                texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
+                writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
 
-    def run(self) -> list[dict[str, Any]]:
-        """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
-        for words in self.too_few():
-            screen.say(words)
-        self.train()
-        table = self.rows()
-        self.write_csv(self.folder / "compare.csv")
-        values = {(s.data, s.label): self.sign * self.scores(s) for s in self.settings}
-        plots.save(plots.settings_compared(table, values, self.metric_label), self.folder / "compare.png")
-        with files.replacing(self.folder / "compare.md") as temporary:
-            temporary.write_text(self.markdown(table))
-        self.show(table)
-        return table
+
+def texts(study: Study, table: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The head of the table, and its rows in words; the data that they are on come first."""
+    head = ["data", "setting", "seeds", "median", "95% interval", f"{study.worst} quantile", "floor", "beats"]
+    rows = []
+    for row in table:
+        beats = ", ".join(row["beats"]) or "-"
+        if len(row["beats"]) == sum(other["data"] == row["data"] for other in table) - 1 > 1:
+            beats = "all others"
+        seeds = f"{row['seeds']}{', then dropped' * row['dropped']}"
+        floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
+        numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
+        rows.append([row["data"], row["setting"], seeds, *numbers, beats])
+    return head, rows
+
+
+def too_few(study: Study) -> list[str]:
+    """A sentence if the seeds are too few, otherwise none."""
+    words = f"With {study.config.seeds} seeds no difference can be shown; it takes at least {study.enough}."
+    return [words] if study.config.seeds < study.enough else []
+
+
+def notes(study: Study) -> list[str]:
+    """What to know about the table, beside its columns."""
+    notes = []
+    if len(study.rungs) > 1:
+        at = " and ".join(map(str, study.rungs[:-1]))
+        half = f"at {at} seeds the worse half was dropped, as far as the budget of {study.config.budget} allowed"
+        looks = f"Tests are corrected for {len(study.rungs)} looks at a pair."
+        notes.append(f"Successive halving: {half}. {looks}")
+        if study.rungs[0] < study.enough:
+            early = f"A setting that was dropped at fewer than {study.enough} seeds cannot be beaten beyond chance"
+            notes.append(f"{early}: its seeds are too few.")
+    notes += too_few(study)
+    return notes
+
+
+def markdown(study: Study, table: list[dict[str, Any]]) -> str:
+    """The table, and how it was made."""
+    compared = "each change with the recipe" if study.config.one_at_a_time else "the pairs"
+    on = " on the same data" if len(study.data) > 1 else ""
+    words = (
+        f"`{study.command}`: {study.metric_label}, {study.better} is better. All settings share "
+        "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
+        f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
+        "seed either of two is as likely to be ahead, by any amount, then the chance of any "
+        f"claim{on} is at most {study.chance:g}. If neither of two settings beats the other, they cannot "
+        "be told apart. Training that diverged counts as worse than every finite number."
+    )
+    head, rows = texts(study, table)
+    if len(study.data) == 1:
+        head, rows = head[1:], [row[1:] for row in rows]
+    lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    for note in notes(study):
+        lines += ["", note]
+    commits = sorted(set().union(*(cells.commits(c.folder) for made in study.found.values() for c, _ in made)))
+    lines += ["", f"The runs were made at commit{'s' * (len(commits) > 1)} {', '.join(commits)}.", ""]
+    return "\n".join(lines)
+
+
+def show(study: Study, table: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    for data in study.data:
+        _, rows = texts(study, mine := [row for row in table if row["data"] == data])
+        floors = {row["floor"] for row in mine} - {None}
+        title = f"{data + ': ' * bool(data)}{study.metric_label}, {study.better} is better"
+        title += f", floor {min(floors):.4f}" if floors else ""
+        drawn = rich_table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("setting", "seeds", "median", "95% interval", study.worst, "beats"):
+            drawn.add_column(name, overflow="fold")
+        for _, setting, seeds, median, interval, bad, _, beats in rows:
+            drawn.add_row(setting, seeds, median, interval.replace(" to ", " - "), bad, beats)
+        screen.console.print(drawn)
+    for note in notes(study):
+        screen.say(note)
+    screen.say(f"{study.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")
+
+
+# ------------------------------------------------------------------------------------------ the command line
 
 
 def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -469,7 +482,7 @@ def main(args: Sequence[str]) -> None:
         own, flags = split(args)
         config = cli.parse(Config, __doc__, own)
         signals.advise("the same command goes on")
-        Study(config, flags, args).run()
+        run(Study(config, flags, args))
 
 
 if __name__ == "__main__":

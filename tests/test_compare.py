@@ -104,7 +104,7 @@ def test_settings_are_compared_on_the_same_data_alone(tmp_path, monkeypatch, cap
         monkeypatch,
         kl_of(lambda c, seed: seed + 100 * (c.target == "grid") + 10 * (c.loss == "hinge")),
     )
-    table = study(f"mixture_2d --vary target=ring,grid loss=minimax,hinge --seeds 6 --out {tmp_path}").run()
+    table = compare.run(study(f"mixture_2d --vary target=ring,grid loss=minimax,hinge --seeds 6 --out {tmp_path}"))
     assert [(row["data"], row["setting"], row["beats"]) for row in table] == [
         ("target=ring", "loss=minimax", ["loss=hinge"]),
         ("target=ring", "loss=hinge", []),
@@ -117,7 +117,7 @@ def test_settings_are_compared_on_the_same_data_alone(tmp_path, monkeypatch, cap
 def test_more_is_better_for_some_numbers_and_images_have_a_run_a_seed(tmp_path, monkeypatch):
     made = stub(monkeypatch, lambda config: {"precision": config.r1 + config.seed / 10, "precision_floor": 0.9})
     words = f"mnist_dcgan --vary r1=0,1 --metric precision --seeds 7 --seed 3 --out {tmp_path} --data digits"
-    table = study(words).run()
+    table = compare.run(study(words))
     assert sorted(cell.config.seed for cell in made) == sorted(2 * list(range(3, 10)))
     assert all(cell.config.data == "digits" for cell in made)
     best = table[0]
@@ -129,7 +129,7 @@ def test_more_is_better_for_some_numbers_and_images_have_a_run_a_seed(tmp_path, 
 def test_training_that_diverged_is_worst(tmp_path, monkeypatch):
     results = kl_of(lambda config, seed: 1.0)
     stub(monkeypatch, lambda config: {"stopped": "NaN"} if config.loss == "hinge" else results(config))
-    table = study(f"normal_1d --vary loss=minimax,hinge --seeds 8 --out {tmp_path}").run()
+    table = compare.run(study(f"normal_1d --vary loss=minimax,hinge --seeds 8 --out {tmp_path}"))
     assert [row["median"] for row in table] == [1.0, np.inf] and table[0]["beats"] == ["loss=hinge"]
     assert "normal_1d,hinge,7,,," in (tmp_path / "compare.csv").read_text()
 
@@ -142,7 +142,7 @@ def test_a_run_of_many_seeds_that_diverged_is_trained_seed_by_seed(tmp_path, mon
         return {"stopped": "NaN"} if diverges else kl_of(lambda config, seed: 1.0 + seed / 100)(config)
 
     made = stub(monkeypatch, results)
-    table = study(f"normal_1d --vary loss=minimax,hinge --seed 3 --seeds 8 --out {tmp_path}").run()
+    table = compare.run(study(f"normal_1d --vary loss=minimax,hinge --seed 3 --seeds 8 --out {tmp_path}"))
     assert [(cell.config.loss, cell.config.seed, cell.config.seeds) for cell in made] == [
         *(("minimax", 3, 8), ("hinge", 3, 8)),
         *(("hinge", seed, 1) for seed in range(3, 11)),
@@ -160,7 +160,7 @@ def test_a_metric_that_no_run_has_is_said_even_if_all_runs_diverged_at_first(tmp
     stub(monkeypatch, lambda config: {"stopped": "NaN"} if config.seeds > 1 else {"modes": None})
     words = f"mixture_2d --vary r1=0,1 --target spiral --metric modes --seeds 6 --out {tmp_path}"
     with pytest.raises(files.BadInput, match="^--metric modes: "):
-        study(words).run()
+        compare.run(study(words))
 
 
 def test_a_seed_that_diverges_in_a_later_round_is_trained_alone(tmp_path, monkeypatch):
@@ -192,7 +192,7 @@ def test_settings_that_one_script_alone_has_are_compared_there(tmp_path, monkeyp
     stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
     words = f"--vary loss=hinge,minimax r1=0,1 --one-at-a-time --seeds 6 --out {tmp_path}"
     for scripts in ("normal_1d mixture_2d", "mixture_2d normal_1d"):
-        table = study(f"{scripts} {words}").run()
+        table = compare.run(study(f"{scripts} {words}"))
         there = [(row["data"], row["setting"]) for row in table]
         assert ("normal_1d", "r1=1") in there and ("mixture_2d", "r1=1") not in there and len(there) == 5 + 4
         assert (tmp_path / "compare.png").exists()
@@ -205,7 +205,7 @@ def test_a_number_that_a_result_does_not_have_is_no_divergence(tmp_path, monkeyp
     )
     words = f"mixture_2d --vary target=ring,spiral r1=0,1 --metric modes --seeds 6 --out {tmp_path}"
     with pytest.raises(files.BadInput, match="^--metric modes: .*target=spiral.* has none; the run is kept"):
-        study(words).run()
+        compare.run(study(words))
 
 
 def test_a_run_without_the_metric_ends_the_study_before_the_next_one(tmp_path, monkeypatch):
@@ -219,7 +219,7 @@ def test_a_run_without_the_metric_ends_the_study_before_the_next_one(tmp_path, m
     words = f"mixture_2d --vary r1=0,1 --target spiral --metric modes --seeds 6 --workers 1 --out {tmp_path}"
     for _ in range(2):  # the second time the run is there already
         with pytest.raises(files.BadInput, match="^--metric modes: "):
-            study(words).run()
+            compare.run(study(words))
     assert len(played) == 1
 
 
@@ -240,18 +240,18 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
     np.savetxt(tmp_path / "points.csv", np.random.default_rng(0).normal(size=(100, 2)))
     words = f"mixture_2d --vary target={tmp_path}/points.csv,nowhere.csv loss=hinge,minimax --out {tmp_path / 'out'}"
     with pytest.raises(files.BadInput, match="^--target nowhere.csv"):
-        study(words).run()
+        compare.run(study(words))
     monkeypatch.setattr(cells, "finished_result", lambda cell: {"kl": 1})  # then the files are not needed any more
     monkeypatch.setattr(cells, "run", lambda every, *_, **__: [kl_of(lambda *_: 1.0)(c.config) for c in every])
     monkeypatch.setattr(cells, "commits", lambda folder: {"abcdef0"})
-    assert len(study(words).run()) == 4
+    assert len(compare.run(study(words))) == 4
     with pytest.raises(files.BadInput, match="^--target rnig: expected ring, grid, spiral"):
         study("mixture_2d --vary target=ring,rnig r1=0,1")
 
 
 def test_values_stand_in_the_lines_as_they_were_typed_where_the_settings_no_longer_hold_them(tmp_path, monkeypatch):
     stub(monkeypatch, kl_of(lambda config, seed: config.steps))
-    study(f"normal_1d --vary epochs=10,20 --seeds 6 --out {tmp_path}").run()
+    compare.run(study(f"normal_1d --vary epochs=10,20 --seeds 6 --out {tmp_path}"))
     lines = list(csv.DictReader((tmp_path / "compare.csv").read_text().splitlines()))
     assert [(line["epochs"], line["kl"]) for line in lines[::6]] == [("10", "100"), ("20", "200")]
 
@@ -308,7 +308,7 @@ def test_rounds_of_halving():
 def test_the_worse_half_is_dropped_and_the_table_says_so(tmp_path, monkeypatch):
     made = stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
     words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1h --out {tmp_path}"
-    table = study(words).run()
+    table = compare.run(study(words))
     assert [(row["setting"], row["seeds"], row["dropped"]) for row in table] == [
         *(("r1=0.1", 20, False), ("r1=0.2", 20, False)),
         *(("r1=0.3", 10, True), ("r1=0.4", 10, True)),
@@ -323,7 +323,7 @@ def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch
     clock = iter([0.0, 0.0, 50.0])
     monkeypatch.setattr(compare.time, "monotonic", lambda: next(clock))  # the next round takes another 25 s
     made = stub(monkeypatch, kl_of(lambda config, seed: config.r1 + seed / 100))
-    table = study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1.2m --out {tmp_path}").run()
+    table = compare.run(study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1.2m --out {tmp_path}"))
     assert len(made) == 4 and {(row["seeds"], row["dropped"]) for row in table} == {(10, False)}
     assert "--budget 1.2m: another round would take longer" in capsys.readouterr().out
 
@@ -332,7 +332,7 @@ def test_a_budget_counts_what_the_runs_of_an_earlier_command_took(tmp_path, monk
     """The first round is there already, and took four hours."""
     stub(monkeypatch, lambda config: kl_of(lambda config, seed: config.r1)(config) | {"wall_seconds": 3600.0})
     words = f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --workers 1 --budget 1h --out {tmp_path}"
-    study(words).run()
+    compare.run(study(words))
     assert "--budget 1h: another round would take longer" in capsys.readouterr().out
 
 
@@ -350,9 +350,9 @@ def test_studies_with_other_flags_have_other_folders():
 
 def test_table_says_from_how_many_seeds_on_pairs_can_be_told_apart(tmp_path, monkeypatch):
     stub(monkeypatch, kl_of(lambda config, seed: config.r1))
-    study(f"normal_1d --vary r1=0.1,0.2 --seeds 5 --out {tmp_path}").run()
+    compare.run(study(f"normal_1d --vary r1=0.1,0.2 --seeds 5 --out {tmp_path}"))
     assert "no difference can be shown; it takes at least 6" in (tmp_path / "compare.md").read_text()
-    study(f"normal_1d --vary r1=0.1,0.2 --seeds 6 --level 0.05 --out {tmp_path}").run()
+    compare.run(study(f"normal_1d --vary r1=0.1,0.2 --seeds 6 --level 0.05 --out {tmp_path}"))
     assert "no difference" not in (tmp_path / "compare.md").read_text()
 
 
