@@ -291,9 +291,10 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers: distances of the fakes with their floors, errors and accuracies of the last period."""
-    config, record = trained.config, trained.run.records[-1]
+    config, record = trained.config, trained.run.records[-1] if trained.run.records else {}
     if "fake_accuracy" not in record:
-        raise files.BadInput(f"{trained.run.folder}: nothing was recorded since training began; resume the run first")
+        words = "its log holds no period of training; train on with --resume, and with a larger --steps if it is done"
+        raise files.BadInput(f"{trained.run.folder}: {words}")
     fakes = generate(trained.game, draws.latent_bits(config.seed, config.eval_samples, config.latent_dim))
     result = {"data": trained.real.name, "seed": config.seed, "steps": config.steps}
     result |= {name: record[name] for name in LOGGED} | distances(trained.real, fakes)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from lab import cli, files, plots, runs, screen, storage
@@ -28,7 +29,7 @@ class Command:
     """The command line."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, cli.shown("RUN [RUN ...]", "the folders of the runs")]
-    out: Annotated[str, tyro.conf.arg(metavar="FILE")] = "curves.png"  # the figure of several runs, a new .png file
+    out: Annotated[str | None, cli.shown("FILE")] = None  # the figure of several, a new .png [default: curves.png]
     numbers: Annotated[tuple[str, ...], cli.shown("NAME [NAME ...]", "what to draw of several [default: six]")] = ()
 
 
@@ -52,7 +53,7 @@ def draw_again(folder: Path) -> Path:
         if result is None or result["steps"] != config.steps or older:
             with screen.waiting("evaluating"):
                 result = module.evaluate(trained)
-        cli.draw(module.figures, trained, result, folder)
+        cli.draw(module.figures, trained, result, folder, advise=False)
     return folder / "figures"
 
 
@@ -98,7 +99,10 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
     try:
         plots.save(plots.compared(logs, numbers), out)
     except OSError as error:
-        raise files.BadInput(f"--out {out}: {(error.strerror or str(error)).lower()}") from None
+        raise files.BadInput(f"--out {out}: {files.why(error)}") from None
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # of numbers that are none
+        named = " ".join(map(str, folders))
+        raise files.BadInput(f"RUN {named}: the numbers in their logs cannot be drawn: {files.why(error)}") from None
     screen.console.print(table(results))
 
 
@@ -113,13 +117,13 @@ def short_names(folders: list[Path]) -> list[str]:
 
 def table(results: dict[str, dict[str, Any]]) -> Table:
     """A row for each text of the first result, and for each number that all have (of many seeds the median)."""
-    drawn = Table("", *results, box=box.SIMPLE_HEAD)
+    drawn = Table("", *map(escape, results), box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"
     first = next(iter(results.values()))
     for key, value in first.items():
         if isinstance(value, str) and key != "headline":
-            drawn.add_row(key, *(str(result.get(key, "-")) for result in results.values()))
+            drawn.add_row(key, *(escape(str(result.get(key, "-"))) for result in results.values()))
         values = [number(result, key) for result in results.values()]
         if "_floor" in key or any(value is None for value in values):
             continue
@@ -147,7 +151,7 @@ def main(args: list[str]) -> None:
     """Draw one run's figures again, or compare several runs."""
     with cli.one_line_errors():
         command = cli.parse(Command, __doc__, args)
-        folders, out = [Path(run) for run in command.runs], Path(command.out)
+        folders, out = [Path(run) for run in command.runs], Path("curves.png" if command.out is None else command.out)
         if not folders:
             raise files.BadInput("RUN: expected the folder of a run, or several")
         if "" in command.runs:
@@ -157,7 +161,7 @@ def main(args: list[str]) -> None:
             cli.require_defaults(command, "out numbers", words)
             screen.say(f"{draw_again(folders[0])}: drawn again")
             return
-        if out.suffix != ".png":
+        if out.suffix.lower() != ".png":
             raise files.BadInput(f"--out {command.out or repr('')}: expected a .png file")
         if out.exists():
             raise files.BadInput(f"--out {out}: exists already; choose a new file")

@@ -35,6 +35,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 from rich import box
 from rich import table as rich_table
+from rich.markup import escape
 
 import gan_core as core
 from lab import devices, draws, files, programs, runs, screen, signals, storage, tensorboard
@@ -95,7 +96,7 @@ def require(config: Any, names: str, words: str, good: Callable[[Any], bool]) ->
         except TypeError:  # a wrong type, from an edited config.json
             fine = False
         if not fine:
-            given = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            given = " ".join(f"{v:g}" if isinstance(v, float) else str(v) or repr(v) for v in values)
             raise BadInput(f"{flag(name)} {given}: expected {words}")
 
 
@@ -156,6 +157,7 @@ def main(
         else:
             folder, flag = _existing(command.resume), "--resume"
         stack.enter_context(storage.only_writer(folder, flag))
+        before, begun = storage.descriptions(folder), max(storage.steps(folder), default=0)
         events = tensorboard.Events(folder) if command.tensorboard else None
         signals.advise(f"continue with --resume {folder}")
         if command.resume is None:
@@ -182,6 +184,8 @@ def main(
             if command.resume is None and not run.records:
                 stack.close()
                 storage.remove(folder, created)
+            elif command.resume is not None and run.step <= begun:
+                storage.put_back(folder, before)
             raise
         with screen.waiting("evaluating"):
             result = evaluate(trained)
@@ -229,10 +233,10 @@ def follow(experiment: str, command: Command, args: list[str], train: Callable[[
 DRAWING = ".figures.tmp"  # there from before result.json is written until all of its figures are drawn
 
 
-def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folder: Path) -> None:
+def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folder: Path, advise: bool = True) -> None:
     """Draw the figures of a run into a temporary folder, and move them to its figures/ once all are there.
 
-    Stopped: they cannot be drawn; the numbers are safe in result.json by then.
+    Stopped: they cannot be drawn; the numbers are safe in result.json by then. `advise`: say what draws them again.
     """
     target, temporary = folder / "figures", folder / DRAWING
     with screen.waiting("drawing the figures"):
@@ -247,9 +251,9 @@ def draw(figures: Callable, trained: runs.Trained, result: dict[str, Any], folde
         except Exception as error:  # of whatever kind
             if signals.arrived():
                 raise
-            again = f"python experiments/plot.py {folder} draws them again"
+            again = f"; python experiments/plot.py {folder} draws them again" if advise else ""
             what = f"{folder}: the numbers are in result.json, but the figures cannot be drawn"
-            raise Stopped(f"{what}: {files.why(error)}; {again}", 1) from None
+            raise Stopped(f"{what}: {files.why(error)}{again}", 1) from None
 
 
 def is_drawn(folder: Path) -> bool:
@@ -625,7 +629,7 @@ def show(table: Table, result: dict[str, Any]) -> None:
     seeds = f"seed {result.get('seed', 0)}" if count is None else f"{count} seed{'s' * (count > 1)}"
     title = f"{data}, recipe {result['recipe']}, {seeds}, {result['steps']} steps"
     title += f", {result['device']}" if result.get("device", "CPU") != "CPU" else ""
-    drawn = rich_table.Table("", *table.columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = rich_table.Table("", *table.columns, title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     for column in drawn.columns[1:]:
         column.justify = "right"
     for label, (name, form) in table.rows.items():

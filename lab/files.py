@@ -205,7 +205,7 @@ def read_rows(path: Path) -> np.ndarray:
 def _number(word: str) -> float:
     with contextlib.suppress(ValueError):
         if "_" not in word:  # Python reads 1_000 as 1000
-            return float(word)
+            return float(word.strip('"'))
     raise ValueError(f"{word[:40]!r} is not a number")
 
 
@@ -232,13 +232,13 @@ def parsed_json(text: str) -> Any:
 def read_checked_json(path: Path) -> tuple[dict[str, Any], bool]:
     """The object in a file of `write_checked_json`, and whether it is as it was written.
 
-    ValueError: no JSON object. A file without a checksum counts as unchanged.
+    ValueError: no JSON object. A file without a checksum counts as changed.
     """
     value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     checksum = value.pop("checksum", None)
-    return value, checksum is None or checksum == _checksum(value)
+    return value, checksum == _checksum(value)
 
 
 def read_npy(path: Path) -> np.ndarray:

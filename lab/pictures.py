@@ -171,6 +171,8 @@ def _check(name: str, images: np.ndarray, labels: np.ndarray) -> None:
         raise ValueError(f"x_{name} is {images.dtype} {list(images.shape)}, not uint8 [N, H, W]")
     if len(images) < LEAST or images.size == 0:
         raise ValueError(f"x_{name} is {list(images.shape)}, not at least {LEAST} images")
+    if min(images.shape[1:]) < 2:
+        raise ValueError(f"images of {images.shape[1]} x {images.shape[2]} pixels, not at least 2 x 2")
     if images.min() == images.max():
         raise ValueError(f"every pixel of x_{name} is {images.min()}")
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
@@ -223,11 +225,13 @@ def _png_files(flag: str, folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise BadInput(f"{flag} {folder}: no such folder; expected one with PNG files")
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
+        visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS adds hidden ones
+        paths = sorted(path for path in visible if path.suffix.lower() == ".png")
     except OSError as error:
         raise BadInput(f"{flag} {folder}: {files.why(error)}; expected a folder with PNG files") from None
     if not paths:
-        raise BadInput(f"{flag} {folder}: holds no PNG file")
+        beside = ", and no val/ or test/ beside train/" if (folder / "train").is_dir() else ""
+        raise BadInput(f"{flag} {folder}: holds no PNG file{beside}")
     return paths
 
 

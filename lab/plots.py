@@ -7,6 +7,7 @@ share, and player.py makes the moving pictures.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from scipy.special import expit
 
 from lab import draws, files, player, runs, sheets
 from lab.style import (  # fmt: skip
+    ARROW,
     FAKE,
     IDEAL,
     LEGEND,
@@ -31,6 +33,7 @@ from lab.style import (  # fmt: skip
     logarithmic,
     panels,
     probabilities,
+    readable,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ def described(result: dict[str, Any], records: Records) -> str:
 
 def save(fig: Figure, path: Path) -> None:
     """Write the figure as a PNG, whole or not at all."""
-    with files.replacing(path) as temporary:
+    with files.replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing")  # in the name of a user's file; it is drawn as a box
         fig.savefig(temporary, dpi=110)
 
 
@@ -282,7 +286,7 @@ def plane(ax: Axes, real: Array, snapshot: dict, view: tuple) -> None:
         bar.outline.set_linewidth(0.5)
         probabilities(bar.ax.yaxis)
     n = snapshot["pushes"].shape[1]
-    ax.plot([], [], color="0.25", marker="$\\rightarrow$", ms=9, ls="", label=f"where D pushes {n} of them")
+    ax.plot([], [], color="0.25", marker=ARROW, ms=9, ls="", label=f"where D pushes {n} of them")
     _names_below(ax)
 
 
@@ -371,7 +375,12 @@ def plane_seeds(real: Array, fakes: Array, result: dict, view: tuple, at_most: i
 
 
 def plane_animation(folder: Path, real: Array, snapshots: dict, titles: dict, view: tuple) -> None:
-    """training.gif, and training.html, a player with a slider: `plane` and `latent_lattice`, step by step."""
+    """training.gif, and training.html, a player with a slider: `plane` and `latent_lattice`, step by step.
+
+    Nothing is written without snapshots, all of which may have been damaged.
+    """
+    if not snapshots:
+        return
     fig, ((left, right),) = figure(1, 2, 8.4, 4.4)
     steps = sorted(snapshots)
     frames = player.frames(len(steps), 40)
@@ -519,7 +528,7 @@ def compared(logs: Mapping[str, Records], names: Sequence[str] = ()) -> Figure:
         floors: dict[float, str] = {}
         for k, (label, records) in enumerate(logs.items()):
             colour, style = OTHERS[k % len(OTHERS)], ("-", ":", "-.")[k // len(OTHERS) % 3]
-            curve(ax, records, name, label, colour, style)
+            curve(ax, records, name, readable(label), colour, style)
             floors |= {r[f"{name}_floor"]: colour for r in records[-1:] if f"{name}_floor" in r}
         for floor, colour in floors.items():
             ax.axhline(floor, color=colour if len(floors) > 1 else IDEAL, ls="--", lw=1)
@@ -560,7 +569,7 @@ def dirac(forces: dict, paths: dict, penalties: Sequence[float], start: tuple[fl
                 ax.plot(*path[: len(path) if inside.all() else inside.argmin()].T, color=colour, lw=0.9, label=order)
             ax.plot(*start, "o", color="black", ms=3, label="start")
             ax.plot(0, 0, "+", color="black", ms=7, label="equilibrium")
-            ax.plot([], [], color="0.6", marker="$\\rightarrow$", ms=9, ls="", label="direction of the forces")
+            ax.plot([], [], color="0.6", marker=ARROW, ms=9, ls="", label="direction of the forces")
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach), title=f"{loss}, penalty {penalties[k]:g}")
             ax.title.set_size("small")
     fig.supxlabel("theta", fontsize="medium")

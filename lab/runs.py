@@ -210,7 +210,8 @@ class Run:
             stack.callback(lambda: self._deferral.close())
             stack.enter_context(signals.handled())
             self._progress = stack.enter_context(_Progress(config.steps, first, self._quiet))
-            unrecorded = bool(self._unrecorded) and not self.reopened
+            lost = self._log is not None and not self.records  # with the log; its last record is made again
+            unrecorded = (bool(self._unrecorded) or lost) and not self.reopened
             self._periods = Periods(first, steps, config.eval_every, unrecorded, config.checkpoint_every, together)
             self._joined, self._call_ends = self._periods.joined(), first
             try:
@@ -257,6 +258,9 @@ class Run:
 
     def _require_same_settings(self, checkpoint: storage.Checkpoint) -> None:
         """BadInput if the settings, the number of steps aside, are not those that the checkpoint was trained with."""
+        if checkpoint.step > self._config.steps:
+            words = f"config.json has steps {self._config.steps}, and there is a checkpoint of step {checkpoint.step}"
+            raise BadInput(f"{self._source}: {words}; expected at least as many steps")
         trained = checkpoint.about["config"].get("config", {})
         for name, value in dataclasses.asdict(self._config).items():
             before = trained.get(name, value)

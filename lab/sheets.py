@@ -68,8 +68,11 @@ def keep(run: runs.Run, period: runs.Period, images: np.ndarray, columns: int = 
 def animation(path: Path, snapshots: dict, columns: int = 5) -> None:
     """training.gif: fakes of the same latents through training; early steps get more frames.
 
-    `snapshots`: step -> `{"images": uint8 [n, H, W] or [n, H, W, 1 or 3]}`, as in `strip` and `figures`.
+    `snapshots`: step -> `{"images": uint8 [n, H, W] or [n, H, W, 1 or 3]}`, as in `strip` and `figures`. Without any,
+    nothing is written.
     """
+    if not snapshots:
+        return
     steps = sorted(snapshots)
     shown = [steps[i] for i in player.frames(len(steps), 40)]
     pictures = [labelled(sheet(snapshots[step]["images"] / 255, columns), f"step {step}") for step in shown]
@@ -88,7 +91,9 @@ def _evenly(snapshots: dict, rows: int) -> list[int]:
 
 
 def save_strip(path: Path, snapshots: dict, rows: int, columns: int, title: str) -> None:
-    """Write `strip` with its steps as a PNG."""
+    """Write `strip` with its steps as a PNG; nothing without snapshots, all of which may have been damaged."""
+    if not snapshots:
+        return
     steps = [f"step {step}" for step in _evenly(snapshots, rows)]
     save(path, strip(snapshots, rows, columns), columns, title, steps)
 

@@ -98,11 +98,29 @@ def create(folder: Path, exist_ok: bool = True) -> list[Path]:
 
 def remove(folder: Path, created: Sequence[Path]) -> None:
     """Remove the files of a run that never began, and those folders that were created for it."""
-    for name in ("config.json", "data.json"):
+    for name in DESCRIPTIONS:
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something else is in it
         for path in created:
             path.rmdir()
+
+
+DESCRIPTIONS = ("config.json", "data.json")
+
+
+def descriptions(folder: Path) -> dict[str, bytes | None]:
+    """What config.json and data.json of a run hold, None if there is no such file, for `put_back`."""
+    return {name: (folder / name).read_bytes() if (folder / name).is_file() else None for name in DESCRIPTIONS}
+
+
+def put_back(folder: Path, before: dict[str, bytes | None]) -> None:
+    """Undo what a resumed run that was refused has changed in its `descriptions`."""
+    for name, content in before.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        elif content != (folder / name).read_bytes():
+            with files.replacing(folder / name) as temporary:
+                temporary.write_bytes(content)
 
 
 @contextlib.contextmanager
@@ -230,10 +248,15 @@ def read_config(folder: Path, flag: str) -> Saved:
         saved, unchanged = files.read_checked_json(folder / "config.json")
         if (version := saved.get("format", 1)) not in range(1, FORMAT + 1):
             raise ValueError(f"format {version}, expected at most {FORMAT}; a newer version of this project wrote it")
+        unchanged = unchanged or version < FORMAT  # then files had no checksum
         for name, kind in (("experiment", str), ("recipe", str), ("config", dict)):
             if not isinstance(saved.get(name), kind):
                 found = repr(saved[name]) if name in saved else "missing"
                 raise ValueError(f"{name} is {found}, expected {'a text' if kind is str else 'the settings'}")
+        resumed = saved.get("resumed", [])
+        parts = [saved, *resumed] if isinstance(resumed, list) else [None]
+        if not all(isinstance(part, dict) and isinstance(part.get("versions", {}), dict) for part in parts):
+            raise ValueError("versions or resumed are not what this project writes")
     except FileNotFoundError:
         newest = Checkpoints(folder).newest(keep_damaged=True) if steps(folder) else None
         if not newest or not newest.about["config"]:
@@ -254,7 +277,7 @@ def load_config(folder: Path, flag: str, config_class: type) -> Any:
     try:
         config = _config(saved.config, config_class)
         if not saved.unchanged:
-            raise ValueError("it was changed after it was written: its checksum does not fit")
+            raise ValueError("it was changed after it was written: its checksum is missing or does not fit")
         return config
     except ValueError as error:
         raise BadInput(f"{flag} {folder}: config.json: {error}{_advice(folder)}") from None
@@ -373,6 +396,7 @@ def _lines_of_log(
     try:
         with files.open_regular(path) as file:
             for number, line in enumerate(iter(lambda: file.readline(files.MOST_TEXT), b""), start=1):
+                line = line.replace(b"\r\n", b"\n")  # an editor may have changed them
                 record, checksum = _record(line), zlib.crc32(line)
                 step, last = record["step"] if record else -1, found[-1][0]["step"] if found else -1
                 if step > last_step and checksum not in expected:
@@ -496,7 +520,7 @@ def steps(folder: Path) -> list[int]:
     names: list[str] = []
     with contextlib.suppress(OSError):  # there is no such folder, or its name is too long
         names = [path.stem.removeprefix("ckpt-") for path in (folder / "checkpoint").glob("ckpt-*.npz")]
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
 DIGEST = 64  # bytes of a SHA-256 in hexadecimal

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REAL, FAKE, IDEAL = "#31688e", "#d9622b", "0.35"  # they differ in grey, too
 OTHERS = ("#7b4fa3", "#029e73", "black", "#ca9161", "#cc78bc", "#56b4e9")  # of players, orders of moves, runs
 OF_D, OF_G = OTHERS[:2]
+ARROW = [(-1, 0), (1, 0), (0.3, 0.5), (1, 0), (0.3, -0.5), (1, 0)]  # a marker
 LEGEND: dict[str, Any] = {
     "fontsize": "small",
     "handlelength": 1.3,
@@ -36,7 +37,8 @@ def figure(rows: int, columns: int, width: float, height: float, **shared: Any) 
     import seaborn as sns
     from matplotlib.figure import Figure
 
-    sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1)
+    plain = {"text.parse_math": False}  # a dollar sign in the name of a file is one
+    sns.set_theme(context="paper", style="ticks", palette="colorblind", font_scale=1.1, rc=plain)
     fig = Figure(figsize=(width, height), layout="constrained")
     return fig, fig.subplots(rows, columns, squeeze=False, **shared)
 
@@ -50,9 +52,15 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
     return fig, axes.flat[:count]
 
 
+def readable(name: str) -> str:
+    """The name of a file for a figure: ? for bytes that are no text, and no _ in front, which would hide a label."""
+    text = name.encode(errors="replace").decode()
+    return f" {text}" if text.startswith("_") else text
+
+
 def headed(fig: Figure, text: str) -> Figure:
     """The figure with a title over all panels, in as many lines as its width needs."""
-    fig.suptitle(textwrap.fill(text, max(20, int(12.5 * fig.get_figwidth()))), fontsize="medium")
+    fig.suptitle(textwrap.fill(readable(text), max(20, int(12.5 * fig.get_figwidth()))), fontsize="medium")
     return fig
 
 

@@ -337,15 +337,18 @@ def _read(path: str | Path, flag: str, columns: int) -> np.ndarray:
 @lru_cache(maxsize=4)  # each file is read once; with its size and time as arguments, a changed file is read again
 def _parsed(path: Path, columns: int, size: int, modified: int) -> np.ndarray:
     """The numbers in a file `[N, columns]`; ValueError says what is wrong with them."""
-    if path.suffix not in (".npy", ".csv", ".txt"):
-        raise ValueError("expected a .npy, .csv or .txt file")
+    ending = path.suffix.lower()
+    if ending not in (".npy", ".csv", ".txt"):
+        raise ValueError("not a .npy, .csv or .txt file")
     with screen.waiting(f"reading {path.name}") if size > 2**24 else contextlib.nullcontext():
-        values = np.atleast_1d(np.squeeze(files.read_npy(path))) if path.suffix == ".npy" else files.read_rows(path)
+        values = np.atleast_1d(np.squeeze(files.read_npy(path))) if ending == ".npy" else files.read_rows(path)
     if (found := values[0].size if len(values) else 1) != columns:
         raise ValueError(f"{found} column{'s' * (found != 1)}")
     if len(values) < 20 * columns:
         raise ValueError(f"{len(values)} {('numbers', 'points')[columns - 1]}, expected at least {20 * columns}")
     values = values.reshape(-1, columns)
+    if values.dtype.kind in "SU":
+        raise ValueError("texts, and no numbers")
     with np.errstate(over="ignore"):  # numbers of more than 64 bits may become infinite
         values = values.astype(np.float64, casting="same_kind", copy=False)  # TypeError if they are no numbers
     if bad := np.count_nonzero(~np.isfinite(values)):

@@ -5,6 +5,7 @@ At the end: what the study of benchmarks/faults.py asks for.
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,69 @@ def test_damaged_settings_are_one_line_and_their_copy_takes_their_place(half, wh
     assert "made again from its copy" in capsys.readouterr().out
     assert_same(half, whole)
     assert (half / "config.json").read_text() == text
+
+
+def test_settings_without_their_checksum_count_as_changed(half, capsys):
+    saved = files.read_json(half / "config.json")
+    del saved["checksum"]
+    files.write_json(half / "config.json", saved)
+    capsys.readouterr()
+    assert resume(half) == 2
+    assert "its checksum is missing" in one_line(capsys)
+
+
+@pytest.mark.parametrize("damage", [{"versions": "x"}, {"resumed": 5}, {"resumed": ["a"]}, {"steps": 20}])
+def test_settings_that_nobody_can_use_are_one_line(damage, half, capsys):
+    saved = storage.read_config(half, "RUN")
+    changed = saved.everything | damage | {"config": saved.config | damage if "steps" in damage else saved.config}
+    files.write_checked_json(half / "config.json", changed)
+    capsys.readouterr()
+    assert resume(half) == 2
+    expected = "steps 20, and there is a checkpoint of step 25" if "steps" in damage else "versions or resumed"
+    assert expected in one_line(capsys)
+
+
+def test_a_resumed_run_that_is_refused_is_left_as_it_was(half, capsys, monkeypatch):
+    before = {name: (half / name).read_bytes() for name in ("config.json", "data.json")}
+
+    def refuse(self, **facts):
+        files.write_json(half / "data.json", facts)
+        raise files.BadInput("--data: other data")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Run, "keep_data", refuse)
+        assert command(numpy_gan, "--resume", half, "--steps", "99", draw=False) == 2
+    assert {name: (half / name).read_bytes() for name in before} == before
+    assert resume(half, draw=False) == 0
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_lost_log_costs_its_lines_and_one_with_other_line_ends_nothing(lost, half, whole, capsys):
+    path = half / "log.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    if lost:
+        path.unlink()
+    assert resume(half, draw=False) == 0
+    steps = [record["step"] for record in storage.read_log(half)]
+    assert steps == ([30, 40] if lost else [0, 10, 20, 30, 40])
+
+
+def test_a_log_that_is_lost_after_the_last_step_gets_its_last_line_again(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "log.jsonl").unlink()
+    (folder / "result.json").unlink()
+    capsys.readouterr()
+    assert command(numpy_gan, "--resume", folder) == 2  # the accuracies of the last period are lost
+    assert "its log holds no period of training" in one_line(capsys)
+    assert [record["step"] for record in storage.read_log(folder)] == [40]
+    assert command(numpy_gan, "--resume", folder, "--steps", "50", draw=False) == 0
+
+
+def test_checkpoints_of_other_names_are_none(half):
+    path = half / "checkpoint" / "ckpt-25.npz"
+    shutil.copy(path, path.with_name("ckpt-025.npz"))
+    shutil.copy(path, path.with_name("ckpt-\u0665.npz"))
+    assert storage.steps(half) == [10, 20, 25]
 
 
 def test_settings_that_the_checkpoint_was_not_trained_with_are_one_line(half, capsys):

@@ -279,6 +279,7 @@ CHANGES = {
     "x_test is [0, 6, 6], not at least 6 images": {"x_test": SMALL["x_test"][:0], "y_test": SMALL["y_test"][:0]},
     "x_train is [5, 6, 6], not at least 6": {"x_train": SMALL["x_train"][:5], "y_train": SMALL["y_train"][:5]},
     "x_train is [30, 0, 6], not at least": {"x_train": SMALL["x_train"][:, :0]},
+    "images of 1 x 1 pixels, not at least 2 x 2": {"x_train": SMALL["x_train"][:, :1, :1]},
     "every pixel of x_train is 7": {"x_train": np.full_like(SMALL["x_train"], 7)},
     "y_train is uint8 [29], not a whole number for each of 30 images": {"y_train": SMALL["y_train"][1:]},
     "y_test is float64": {"y_test": SMALL["y_test"] / 1},
@@ -347,6 +348,7 @@ def test_a_tenth_of_a_folder_is_held_out_and_every_picture_is_on_one_side(tmp_pa
 def test_train_and_held_out_folders_are_taken_as_they_are_and_colour_makes_all_rgb(held_out, tmp_path):
     write_pngs(tmp_path / "train", 3, 4, 4, "L")
     write_pngs(tmp_path / held_out, 2, 4, 4, "RGBA")
+    (tmp_path / held_out / "._000.png").write_text("macOS keeps what it knows of a file beside it")
     split = pictures.read_folder("--domain-a", tmp_path, seed=0)
     assert split.train.shape == (3, 4, 4, 3) and split.test.shape == (2, 4, 4, 3)
     assert (split.train[..., 0] == split.train[..., 2]).all() and split.name == tmp_path.name

@@ -1,6 +1,7 @@
 """Figures of one run again, and several runs side by side: the curves, the table, the names, wrong input."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from helpers import one_line, quiet_command
 
 from experiments import dirac_gan, mixture_2d, normal_1d, numpy_gan, plot
-from lab import files, screen, storage
+from lab import files, plots, screen, storage
 
 POINTS = ["--seeds=2", "--steps=20", "--eval-every=10", "--eval-samples=200", "--checkpoint-every=10", "--batch=20"]
 NUMPY = ["--steps=20", "--eval-every=10", "--checkpoint-every=10", "--eval-samples=100", "--log-samples=100"]
@@ -88,7 +89,7 @@ def test_a_run_that_was_stopped_before_its_first_evaluation_is_one_line(tmp_path
     assert storage.steps(tmp_path / "run") == [10]
     capsys.readouterr()
     assert command(tmp_path / "run") == 2
-    assert "nothing was recorded since training began; resume the run first" in one_line(capsys)
+    assert "its log holds no period of training; train on with --resume" in one_line(capsys)
 
 
 def test_a_run_without_a_log_is_drawn_again(tmp_path, capsys):
@@ -114,6 +115,20 @@ def test_a_result_of_fewer_steps_is_not_taken_for_the_runs(finished, tmp_path, m
     monkeypatch.setattr(normal_1d, "figures", lambda trained, result, folder: seen.append(result))
     assert command(folder) == 0
     assert seen[0]["kl"] == result["kl"] and seen[0]["kl_floor"] == result["kl_floor"]
+
+
+def test_damaged_snapshots_cost_their_pictures_alone(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished("by_hand"), tmp_path / "run")
+    shutil.rmtree(folder / "figures")
+    for path in (folder / "snapshots").iterdir():
+        path.write_text("x")
+    assert command(folder) == 0
+    assert {path.name for path in (folder / "figures").iterdir()} == {"curves.png", "samples.png"}
+
+
+def test_a_single_run_has_its_own_names_for_figures(finished, capsys):
+    assert command(finished("by_hand"), "--out", "curves.png") == 2
+    assert "--out curves.png: expected nothing with a single RUN" in one_line(capsys)
 
 
 # ---- several runs
@@ -207,3 +222,25 @@ def test_a_figure_that_cannot_be_written_is_one_line(finished, tmp_path, capsys)
     capsys.readouterr()
     assert command(*folders, "--out", out) == 2
     assert f"--out {out}: " in one_line(capsys)
+
+
+def test_names_of_folders_are_shown_as_they_are(finished, tmp_path, capsys):
+    names = ["[red]", "_b", "$\\frac$", os.fsdecode(b"\xff")]
+    folders = [shutil.copytree(finished("by_hand"), tmp_path / name) for name in names]
+    assert command(*folders, "--out", tmp_path / "curves.PNG") == 0
+    screen = capsys.readouterr().out
+    assert all(name in screen for name in names[:3])
+    fig = plots.compared(dict.fromkeys(names, storage.read_log(folders[0])))
+    assert [text.get_text() for text in fig.legends[0].get_texts()][:4] == ["[red]", " _b", "$\\frac$", "?"]
+
+
+@pytest.mark.parametrize("kl", ["x", {"median": 1}, 5])
+def test_numbers_that_cannot_be_drawn_are_one_line(kl, finished, tmp_path, capsys):
+    folders = [shutil.copytree(finished("stable"), tmp_path / name) for name in "ab"]
+    lines = (folders[0] / "log.jsonl").read_text().splitlines()
+    (folders[0] / "log.jsonl").write_text(
+        "\n".join([*lines[:-1], json.dumps(json.loads(lines[-1]) | {"kl": kl}), ""])
+    )
+    capsys.readouterr()
+    assert command(*folders, "--out", tmp_path / "curves.png") == 2
+    assert "the numbers in their logs cannot be drawn" in one_line(capsys)

@@ -191,10 +191,10 @@ def test_unknown_target_of_the_plane_is_refused():
 # ---- files
 
 
-@pytest.mark.parametrize("text", ["value\n1.5\n2\n3e0\n", "1.5,\n2,\n3,\n", "1.5\n\n2\n3\n"])
-def test_text_files_with_header_commas_or_blank_lines(tmp_path, text):
-    (tmp_path / "x.csv").write_text(text + "\n".join(["4"] * 20))
-    assert targets.read_numbers(tmp_path / "x.csv")[:4].tolist() == [1.5, 2, 3, 4]
+@pytest.mark.parametrize("text", ["value\n1.5\n2\n3e0\n", "1.5,\n2,\n3,\n", "1.5\n\n2\n3\n", '"1.5"\n2\n"3"\n'])
+def test_text_files_with_header_commas_blank_lines_or_quotes(tmp_path, text):
+    (tmp_path / "x.CSV").write_text(text + "\n".join(["4"] * 20))
+    assert targets.read_numbers(tmp_path / "x.CSV")[:4].tolist() == [1.5, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name, text", [("p.csv", "x,y\n1,2\n"), ("p.txt", "1 2\n"), ("p.csv", "1;2;\n")])
@@ -253,7 +253,7 @@ def test_a_row_of_numbers_is_no_column(tmp_path):
         ("constant.txt", "5\n" * 30, "constant: all its values are 5"),
         ("few.csv", "1\n2\n3\n", "3 numbers, expected at least 20"),
         ("columns.csv", "1,2\n" * 30, "2 columns"),
-        ("numbers.dat", "1\n2\n" * 30, "expected a .npy, .csv or .txt file"),
+        ("numbers.dat", "1\n2\n" * 30, "not a .npy, .csv or .txt file"),
         ("header.csv", "value\n", "0 numbers, expected at least 20"),
         ("large.csv", "1e300\n2\n" * 30, "numbers up to 1e+300 in size, expected at most 1e+30; choose another unit"),
         ("infinite.csv", "1e400\n2\n" * 30, "30 values are NaN or infinite"),
@@ -274,7 +274,7 @@ def test_bad_file_of_numbers_is_named_with_its_fault(name, text, complaint, tmp_
         (np.array([None, "a"], object), "holds Python objects, not numbers"),
         (np.array([]), "0 numbers"),
         (np.full(30, 1j), "complex128"),
-        (np.array(["a"] * 30), "<U1"),
+        (np.array(["a"] * 30), "texts, and no numbers"),
         (np.array(3.0), "1 numbers"),
     ],
 )
@@ -294,11 +294,11 @@ def test_what_is_no_npy_is_named(tmp_path):
 @pytest.mark.parametrize("reader, flag", [(targets.read_numbers, "--data"), (targets.read_points, "--target")])
 def test_missing_file(reader, flag, tmp_path):
     refused(lambda: reader(tmp_path / "none.csv"), f"{flag} {tmp_path / 'none.csv'}: no such file or directory")
-    refused(lambda: reader(""), f"{flag} '': expected a .npy, .csv or .txt file; expected")
+    refused(lambda: reader(""), f"{flag} '': not a .npy, .csv or .txt file; expected")
 
 
 def test_empty_names_are_no_default():
-    refused(lambda: targets.numbers("norm", (), "", 100, [0]), "--data '': expected a .npy, .csv or .txt file")
+    refused(lambda: targets.numbers("norm", (), "", 100, [0]), "--data '': not a .npy, .csv or .txt file")
     refused(lambda: targets.points("", 100, [0]), "--target '': expected ring, grid, spiral, or a .npy")
 
 
@@ -355,7 +355,7 @@ def test_large_numbers_that_differ_are_taken(array, tmp_path):
         ("p.txt", "1 5\n2 5\n" * 30, "a column is constant"),
         ("p.csv", "x,y\n" + "a,b\n" * 50, "line 2: 'a' is not a number"),
         ("p.csv", "", "1 column"),
-        ("p.json", "[]", "expected a .npy, .csv or .txt file"),
+        ("p.json", "[]", "not a .npy, .csv or .txt file"),
         ("p.csv", "1e-16,1e-16\n2e-16,2e-16\n" * 30, "numbers that spread over 1e-16, expected at least 1e-15"),
         (
             "p.csv",

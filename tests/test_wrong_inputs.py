@@ -411,6 +411,12 @@ BY_HAND = [
     ("cyclegan", "--domain-a '' --domain-b ''", "--domain-a '': expected a folder with PNG files"),
     ("cyclegan", "--domain-a nowhere --domain-b full", "--domain-a nowhere: no such folder"),
     ("cyclegan", "--domain-a empty --domain-b full", "--domain-a empty: holds no PNG file"),
+    (
+        "cyclegan",
+        "--domain-a half --domain-b full",
+        "--domain-a half: holds no PNG file, and no val/ or test/ beside train/",
+    ),
+    ("pix2pix", "--pairs full --data ''", "--data '': expected no such flag beside --pairs full"),
     # ---- sample.py
     ("sample", "", "RUN: expected the folder of one run"),
     ("sample", "numpy run", "RUN numpy run: expected the folder of one run"),
@@ -487,6 +493,7 @@ ROWS += [*rows_of_kinds(), *BY_HAND]
 def place(tmp_path_factory):
     """The current folder of all rows, with what they name; `content` tells whether one of them touched anything."""
     folder = tmp_path_factory.mktemp("place") / "place"
+    (folder / "half" / "train").mkdir(parents=True)
     for name in ("empty", "full", "broken", "edited", "other", "run", "translation", "numpy", "logged"):
         (folder / name).mkdir(parents=True)
     for name in ("file", "full/notes.txt", "words.txt"):
