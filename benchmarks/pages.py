@@ -206,7 +206,7 @@ def main() -> int:
     for page in pages:
         print(f"stale  {page}: {stale[page]}" if page in stale else f"fresh  {page}")
         if page in stale and page in PAGES:
-            keeps = "benchmarks/study.py" in sources(PAGES[page].split()[1])
+            keeps = "runs/" in (ROOT / PAGES[page].split()[1]).read_text()  # its command says where it keeps them
             print(f"       {PAGES[page]}{'  # finished runs in runs/ are used again: delete stale ones' * keeps}")
     return int(args.check and bool(stale))
 

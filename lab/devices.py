@@ -102,8 +102,8 @@ def start(count: int | None, batch: int) -> Devices:
     device there is no strategy. BadInput: there are fewer devices, or the batch cannot be shared equally.
     """
     workers = cluster() if count is None else None
-    _require_shares(batch, len(workers.addresses) if workers else count or 1)
     names = local_devices(count)
+    _require_shares(batch, len(workers.addresses) if workers else len(names))
     if workers:
         with _startup(workers):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -135,11 +135,11 @@ def local_devices(count: int | None) -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if (count or 1) > len(gpus):
-            raise BadInput(f"--devices {count}: this machine has {len(gpus)} GPU{'s' * (len(gpus) > 1)}")
+            raise BadInput(f"--devices {count}: expected at most {len(gpus)}, the GPUs of this machine")
         return [f"GPU:{k}" for k in range(count or len(gpus))]
     cores = files.cores()
     if (count or 1) > cores:
-        raise BadInput(f"--devices {count}: this machine has no GPU, and {cores} core{'s' * (cores > 1)}")
+        raise BadInput(f"--devices {count}: expected at most {cores}, the cores of this machine, which has no GPU")
     if (count or 1) > 1:
         parts = [tf.config.LogicalDeviceConfiguration()] * (count or 1)
         try:
