@@ -42,6 +42,7 @@ import numpy as np
 import tyro
 from rich import box
 from rich import table as rich_table
+from rich.text import Text
 
 from lab import cells, cli, files, paired, plots, screen, signals
 from lab.cells import Cell
@@ -115,6 +116,15 @@ def settings_of(config: Config, flags: list[str]) -> list[Setting]:
     return [setting for name in config.scripts for setting in _of_script(name, varied, config, flags)]
 
 
+def named(word: str) -> str:
+    """The name of a script, which may also be typed as its file: numpy_gan.py or experiments/numpy_gan.py."""
+    path = Path(word.removesuffix(".py"))
+    elsewhere = path.parent != Path() and path.parent.resolve() != Path(__file__).resolve().parent
+    if elsewhere or not path.name.isidentifier():
+        raise files.BadInput(f"SCRIPT {word or repr('')}: no experiment of this name in experiments/")
+    return path.name
+
+
 def values_of(word: str) -> tuple[str, list[str]]:
     """`r1=0,1` as name and values."""
     name, equals, text = word.partition("=")
@@ -164,9 +174,12 @@ def _words(recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> l
             raise files.BadInput(f"--vary {name}={text}: expected true or false")
         return [cli.flag(name if text == "true" else f"no_{name}")]
     try:
-        return [cli.flag(name), *shlex.split(text)]  # several words: the sizes of several layers
+        words = shlex.split(text)  # several words: the sizes of several layers
     except ValueError as error:
         raise files.BadInput(f"--vary {name}={text}: {files.why(error).lower()}") from None
+    if any(map(cli.is_flag, words)):
+        raise files.BadInput(f"--vary {name}={text}: expected values alone, without other flags")
+    return [cli.flag(name), *words]
 
 
 def metric_of(config: Config, own_images: bool) -> tuple[str, str]:
@@ -197,10 +210,16 @@ class Study:
     """Trains what is missing and compares; `flags` are the script's, `command` is what was typed."""
 
     def __init__(self, config: Config, flags: list[str], command: Sequence[str] = ()):
-        self.config, self.command = config, shlex.join(["python", "experiments/compare.py", *command])
+        self.config = config = replace(config, scripts=tuple(map(named, config.scripts)))
+        self.command = shlex.join(["python", "experiments/compare.py", *command])
         self.settings = settings_of(config, flags)
+        first = self.settings[0].config.seed  # the same for all settings
+        if (last := first + config.seeds - 1) >= 2**31:
+            words = f"from --seed {first} on the last seed would be {last}; expected one below 2^31"
+            raise files.BadInput(f"--seeds {config.seeds}: {words}")
         own = any(getattr(s.config, name, None) for s in self.settings for name in ("pairs", "domain_a"))
         self.metric, self.metric_label = metric_of(config, own)
+        self.metrics = dict.fromkeys(key for s in config.scripts for key, _ in cli.script(s).TABLE.rows.values())
         more = self.metric in HIGHER
         self.better, self.worst, self.sign = ("more", "10%", -1) if more else ("less", "90%", 1)
         self.where = cells.Where(config.workers, config.address, config.shared)
@@ -290,7 +309,7 @@ class Study:
         since = time.monotonic() - begun
         if self.config.address:  # nobody knows how many runs at the same time
             return since
-        wall = sum(result.get("wall_seconds", 0) for found in self.found.values() for _, result in found)
+        wall = sum(result.get("wall_seconds") or 0 for found in self.found.values() for _, result in found)
         return max(since, wall / cells.at_once(self.where, max(1, sum(map(len, self.found.values())))))
 
     def better_half(self, playing: Sequence[Setting], data: str) -> list[Setting]:
@@ -312,10 +331,19 @@ class Study:
         return made
 
     def require_metric(self, cell: Cell, result: dict[str, Any]) -> None:
-        """BadInput: a finished run lacks the metric, so that no others need to be made."""
+        """BadInput: a finished run lacks the metric, so that no others need to be made; or its file is damaged."""
         if result.get(self.metric) is None and "stopped" not in result:
             words = "has none; the run is kept; expected another metric"
             raise files.BadInput(f"--metric {self.metric}: {cell.folder.name} {words}")
+        seeds, of_all_seeds = getattr(cell.config, "seeds", 1), (f"{self.metric}_floor", "wall_seconds")
+        for name in (*self.metrics, *of_all_seeds):
+            value: Any = result.get(name)
+            parts = isinstance(value, dict) and name not in of_all_seeds
+            each = value.get("per_seed") if parts else [value] * seeds
+            as_many = isinstance(each, list) and len(each) == seeds
+            if not as_many or not {type(v) for v in each} <= {int, float, type(None)}:
+                words = f"{name} is damaged, expected a number of each seed; delete this file, and it is made again"
+                raise files.BadInput(f"{cell.folder / 'result.json'}: {words}")
 
     def numbers(self, setting: Setting, name: str) -> np.ndarray:
         """A number of every seed `[S]`; NaN where training diverged, or a result does not have it."""
@@ -368,16 +396,15 @@ def run(study: Study) -> list[dict[str, Any]]:
 def write_csv(study: Study, path: Path) -> None:
     """A line for each seed of each setting, with all numbers of the script's table."""
     varied = [values_of(word)[0] for word in study.config.vary]
-    metrics = dict.fromkeys(key for s in study.config.scripts for key, _ in cli.script(s).TABLE.rows.values())
     with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("script", *varied, "seed", *metrics))
+        writer.writerow(("script", *varied, "seed", *study.metrics))
         for setting in study.settings:
             chosen = [setting.recipe if name == "recipe" else getattr(setting.config, name) for name in varied]
             typed = dict(setting.typed)
             words = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in chosen]
             words = [typed.get(n) if v is None else v for n, v in zip(varied, words, strict=True)]
-            for k, numbers in enumerate(zip(*(study.numbers(setting, name) for name in metrics), strict=True)):
+            for k, numbers in enumerate(zip(*(study.numbers(setting, name) for name in study.metrics), strict=True)):
                 texts = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
                 writer.writerow((setting.script, *words, setting.config.seed + k, *texts))
 
@@ -449,11 +476,12 @@ def show(study: Study, table: list[dict[str, Any]]) -> None:
         floors = {row["floor"] for row in mine} - {None}
         title = f"{data + ': ' * bool(data)}{study.metric_label}, {study.better} is better"
         title += f", floor {min(floors):.4f}" if floors else ""
-        drawn = rich_table.Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        styled = Text(title, style="table.title")  # in a Text the brackets of a file's name are no markup
+        drawn = rich_table.Table(title=styled, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("setting", "seeds", "median", "95% interval", study.worst, "beats"):
             drawn.add_column(name, overflow="fold")
         for _, setting, seeds, median, interval, bad, _, beats in rows:
-            drawn.add_row(setting, seeds, median, interval.replace(" to ", " - "), bad, beats)
+            drawn.add_row(Text(setting), seeds, median, interval.replace(" to ", " - "), bad, Text(beats))
         screen.console.print(drawn)
     for note in notes(study):
         screen.say(note)

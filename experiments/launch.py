@@ -53,8 +53,9 @@ def main(args: list[str]) -> None:
     split = args.index("--") if "--" in args else len(args)
     with cli.one_line_errors():
         flags, (script, *words) = cli.parse(Flags, __doc__, args[:split]), args[split + 1 :] or [""]
-        path = Path(__file__).parent / f"{script.removesuffix('.py')}.py"
-        if not script or not path.exists():
+        given = Path(script.removesuffix(".py"))  # a name or a path
+        path = Path(__file__).resolve().with_name(f"{given.name}.py")
+        if not path.exists() or (given.parent != Path() and given.parent.resolve() != path.parent):
             raise BadInput(f"-- {script}: expected a script of experiments/ and its flags, as in -- mnist_dcgan.py")
         if getattr(cli.script(path.stem), "SPREAD", None) != "batches":
             raise BadInput(f"-- {script}: its batches cannot be shared; expected a script such as mnist_dcgan.py")
@@ -86,10 +87,13 @@ def run(count: int, command: list[str]) -> int:
     """Run all workers once, until they end. Returns 0, or the exit code of the worker that was the cause."""
     with ExitStack() as stack:
         workers, errors = [], []
-        for tf_config in tf_configs(count):
-            errors.append(stack.enter_context(tempfile.TemporaryFile("w+")))
-            workers.append(stack.enter_context(started(command, tf_config, errors[-1])))
-            stack.callback(workers[-1].kill)
+        try:
+            for tf_config in tf_configs(count):
+                errors.append(stack.enter_context(tempfile.TemporaryFile("w+")))
+                workers.append(stack.enter_context(started(command, tf_config, errors[-1])))
+                stack.callback(workers[-1].kill)
+        except OSError as error:  # such as too many open files
+            raise BadInput(f"--workers {count}: so many cannot be started: {files.why(error)}") from None
         try:
             failed = wait(workers, float("inf"))
             if failed is None:

@@ -108,7 +108,7 @@ def require_none_of_play(args: list[str]) -> None:
     """BadInput for a flag beside --run that only a game has."""
     flags = {f"--{name}" for name in ("target", "recipe", "seeds", "seed", "steps", "play", "no-play")}
     for word in args:
-        if word.split("=")[0] in flags:
+        if word.split("=")[0].replace("_", "-") in flags:
             raise files.BadInput(f"{word}: expected no such flag beside --run, whose run has its own settings")
 
 

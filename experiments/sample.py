@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -92,11 +93,10 @@ def restored(folder: Path, command: Command | None = None) -> Restored:
     if the samples of the `command` do not fit into the memory.
     """
     experiment = storage.read_config(folder, "RUN").experiment
-    if experiment in NO_SAMPLES:
-        raise files.BadInput(
-            f"RUN {folder}: a run of {experiment}, {NO_SAMPLES[experiment]}; expected one that draws from latents"
-        )
     module = cli.script(experiment, f"RUN {folder}: ")
+    if not hasattr(module, "load_generator"):
+        why = NO_SAMPLES.get(experiment, "whose script has no load_generator")
+        raise files.BadInput(f"RUN {folder}: a run of {experiment}, {why}; expected one that draws from latents")
     config, run = storage.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
     if not run.data:  # it was stopped before it read its data
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
@@ -164,8 +164,15 @@ def write_images(out: Path, images: np.ndarray) -> None:
     if out.suffix == ".png":
         sheets.save(out, images, columns=int(np.ceil(len(images) ** 0.5)))
     else:
-        with files.replacing(out) as temporary:
-            np.save(temporary, np.round(255 * images).astype(np.uint8))
+        write_array(out, np.round(255 * images).astype(np.uint8))
+
+
+def write_array(out: Path, array: np.ndarray) -> None:
+    """A .npy file, by way of bytes: on a full disk NumPy's own writing raises an OSError that does not say so."""
+    content = io.BytesIO()
+    np.save(content, array)
+    with files.replacing(out) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def write_points(out: Path, samples: np.ndarray, seeds: range, one: bool) -> None:
@@ -174,8 +181,7 @@ def write_points(out: Path, samples: np.ndarray, seeds: range, one: bool) -> Non
     if out.suffix == ".png":
         plots.save((numbers_picture if samples.ndim == 2 else points_picture)(samples, seeds), out)
     elif out.suffix == ".npy":
-        with files.replacing(out) as temporary:
-            np.save(temporary, samples[0] if one else samples)
+        write_array(out, samples[0] if one else samples)
     else:
         rows = np.column_stack([np.repeat(seeds, n), samples.reshape(len(seeds) * n, -1)])
         header, formats = ["seed,x", "seed,x,y"][samples.ndim - 2], ["%d"] + ["%.9g"] * (samples.ndim - 1)

@@ -167,9 +167,13 @@ def _in_process(todo: Sequence[Cell], work: Callable[[Cell], None]) -> Iterator[
 
 
 def commits(folder: Path) -> set[str]:
-    """At which commits the run in a folder was started and resumed."""
-    config = files.read_json(folder / "config.json")
-    parts = [(part.get("commit") or "unknown").partition("-dirty") for part in (config, *config.get("resumed", []))]
+    """At which commits the run in a folder was started and resumed; unknown if its config.json is damaged or gone."""
+    try:
+        config = files.read_json(folder / "config.json")
+        starts = [config, *config.get("resumed", [])]
+        parts = [(part.get("commit") or "unknown").partition("-dirty") for part in starts]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {"unknown"}
     return {f"{commit[:7]}{' + changes' * bool(dirty)}" for commit, dirty, _ in parts}
 
 

@@ -390,7 +390,7 @@ def script(name: str, given: str = "") -> Any:
     try:
         return importlib.import_module(f"experiments.{name}")
     except ModuleNotFoundError as error:
-        if error.name != f"experiments.{name}":  # the script is there, and what it imports is not
+        if not f"experiments.{name}".startswith(str(error.name)):  # the script is there, and what it imports is not
             raise
         raise BadInput(f"{given}{name}: no experiment of this name in experiments/") from None
 

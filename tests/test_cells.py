@@ -124,8 +124,10 @@ def test_a_finished_study_needs_no_cluster(tmp_path):
 def test_commits_of_a_run(tmp_path):
     files.write_json(tmp_path / "config.json", {"commit": "a" * 40, "resumed": [{"commit": "b" * 40 + "-dirty"}]})
     assert cells.commits(tmp_path) == {"aaaaaaa", "bbbbbbb + changes"}
-    files.write_json(tmp_path / "config.json", {"commit": None})
-    assert cells.commits(tmp_path) == {"unknown"}
+    for damaged in ('{"commit": null}', "x", "[]", '{"resumed": 5}', '{"resumed": [5]}', '{"commit": 5}'):
+        (tmp_path / "config.json").write_text(damaged)
+        assert cells.commits(tmp_path) == {"unknown"}
+    assert cells.commits(tmp_path / "nowhere") == {"unknown"}
 
 
 def test_other_settings_have_another_digest():

@@ -201,8 +201,9 @@ def test_table_prints_no_negative_zero_and_counts_seeds_without_a_number(capsys)
 
 
 def test_unknown_experiment_is_bad_input():
-    with pytest.raises(files.BadInput, match="nonsense"):
-        cli.script("nonsense")
+    for name in ("nonsense", "a.b", ""):
+        with pytest.raises(files.BadInput, match=f"{name}: no experiment of this name"):
+            cli.script(name)
 
 
 def test_every_setting_of_every_script_stands_on_one_line_so_that_its_comment_is_its_help():

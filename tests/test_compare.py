@@ -1,6 +1,7 @@
 """Settings compared: what is trained and tested, the table, successive halving, bad input."""
 
 import csv
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +225,23 @@ def test_a_run_without_the_metric_ends_the_study_before_the_next_one(tmp_path, m
 
 
 @pytest.mark.parametrize(
+    "numbers",
+    [
+        *({"kl": value} for value in ("x", [1.0], {"median": 1}, {"per_seed": [1.0] * 5}, {"per_seed": ["1"] * 6})),
+        *({"kl": {"per_seed": [1.0] * 6}, name: "x"} for name in ("wasserstein", "kl_floor", "wall_seconds")),
+    ],
+    ids=str,
+)
+def test_a_result_without_numbers_is_one_line_that_names_its_file(numbers, tmp_path, capsys):
+    words = f"normal_1d --vary r1=0,1 --seeds 6 --workers 1 --out {tmp_path}"
+    (cell,) = (made := study(words)).cells(made.settings[0], 0, 6)
+    files.write_json(cell.folder / "result.json", {"steps": cell.config.steps} | numbers)
+    assert run(words) == 2
+    damaged = next(name for name in reversed(numbers))
+    assert f"{cell.folder / 'result.json'}: {damaged} is damaged, expected a number" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
     ("words", "metric"),
     [
         ("pix2pix --vary l1=10,100 --pairs facades", "l1"),
@@ -247,6 +265,14 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
     assert len(compare.run(study(words))) == 4
     with pytest.raises(files.BadInput, match="^--target rnig: expected ring, grid, spiral"):
         study("mixture_2d --vary target=ring,rnig r1=0,1")
+
+
+def test_brackets_and_colons_in_the_table_are_shown_as_they_are(tmp_path, capsys):
+    made = study(f"mixture_2d --vary 'target=ring,a[/b]:smile:.csv' loss=hinge,minimax --out {tmp_path}")
+    row = {"data": made.data[1], "setting": "c[/d]", "beats": ["e[/f]"], "dropped": False, "floor": None}
+    compare.show(made, [row | dict.fromkeys(("seeds", "median", "low", "high", "worst"), 1)])
+    said = capsys.readouterr().out
+    assert "target=a[/b]:smile:.csv: " in said and re.search(r"c\[/d\] .* e\[/f\]", said)
 
 
 def test_values_stand_in_the_lines_as_they_were_typed_where_the_settings_no_longer_hold_them(tmp_path, monkeypatch):
@@ -291,6 +317,14 @@ def test_values_are_read_as_the_flags_of_the_script_are():
     assert {(s.recipe, s.config.loss) for s in found} == {("stable", "non_saturating"), ("classic", "minimax")}
     assert all(s.config.steps == s.config.eval_every == 50 or s.recipe == "classic" for s in found)
     assert {s.config.standardise for s in found} == {True, False}
+
+
+@pytest.mark.parametrize("word", ["normal_1d", "normal_1d.py", "experiments/normal_1d.py", compare.__file__])
+def test_a_script_may_be_typed_as_its_file(word, monkeypatch):
+    monkeypatch.chdir(Path(compare.__file__).parents[1])
+    word = word.replace("compare.py", "normal_1d.py")  # the whole path
+    made, same = (study(f"{name} --vary loss=minimax,hinge") for name in (word, "normal_1d"))
+    assert made.config.scripts == ("normal_1d",) and made.settings == same.settings and made.folder == same.folder
 
 
 def test_several_scripts_have_tables_of_their_own():
@@ -364,6 +398,11 @@ WRONG = {
     "": "SCRIPT: expected one or more scripts, each once",
     f"normal_1d normal_1d {TWO}": "SCRIPT normal_1d normal_1d: expected one or more scripts, each once",
     f"nothing {TWO}": "SCRIPT nothing: no experiment of this name",
+    f"../lab/files.py {TWO}": "SCRIPT ../lab/files.py: no experiment of this name",
+    f"elsewhere/normal_1d.py {TWO}": "SCRIPT elsewhere/normal_1d.py: no experiment of this name",
+    f"a.b {TWO}": "SCRIPT a.b: no experiment of this name",
+    f"'' {TWO}": "SCRIPT '': no experiment of this name",
+    f"normal_1d.py normal_1d {TWO}": "SCRIPT normal_1d normal_1d: expected one or more scripts, each once",
     f"dirac_gan {TWO}": "SCRIPT dirac_gan: has no numbers to compare",
     "normal_1d": "--vary: expected settings, each once",
     "normal_1d --vary r1=0,1 r1=2,3": "--vary r1=0,1 r1=2,3: expected settings, each once",
@@ -386,6 +425,9 @@ WRONG = {
     "normal_1d --vary loss=hinge,best": "--loss best: expected one of minimax, non_saturating",
     "normal_1d --vary standardise=true,no": "--vary standardise=no: expected true or false",
     'normal_1d --vary "target=norm,a\'b" r1=0,1': "--vary target=a'b: no closing quotation",
+    "normal_1d --vary 'batch=4 --seed 7,8'": "--vary batch=4 --seed 7: expected values alone",
+    "normal_1d --vary 'batch=4 --help,8'": "--vary batch=4 --help: expected values alone",
+    "normal_1d --vary 'recipe=stable -h,classic'": "--vary recipe=stable -h: expected values alone",
     "normal_1d --vary loss=hinge,minimax --unroll 3": "--unroll 3: not with --loss hinge",
     f"normal_1d {TWO} --stepz 3": "--stepz: no such flag; did you mean --steps?",
     f"normal_1d {TWO} --resume a": "--resume: expected with a single run",
@@ -394,6 +436,8 @@ WRONG = {
     f"normal_1d {TWO} --metric game_value": "--metric game_value: expected one of kl",
     f"normal_1d mixture_2d {TWO} --metric wasserstein": "--metric wasserstein: expected one of kl\n",
     f"normal_1d {TWO} --seeds 1": "--seeds 1: expected at least 2",
+    f"numpy_gan --vary batch=8,16 --seeds {2**40}": f"--seeds {2**40}: from --seed 0 on the last seed would be",
+    f"normal_1d {TWO} --seed {2**31 - 1} --seeds 2": f"--seeds 2: from --seed {2**31 - 1} on the last seed",
     f"normal_1d {TWO} --seeds 5 --level 0.05": "--seeds 5: --level 0.05 needs at least 6 for so many pairs",
     "normal_1d --vary r1=0,1,2 --seeds 6 --level 0.05": "--seeds 6: --level 0.05 needs at least 7 for so many pairs",
     f"normal_1d {TWO} --level 0": "--level 0: expected above 0 and below 1",

@@ -1,5 +1,6 @@
 """One training on several devices: the numbers of one device, lost workers, wrong input."""
 
+import errno
 import json
 import os
 import re
@@ -191,12 +192,16 @@ def test_launch_finds_the_folder(words, folder):
     assert launch.value_of(words.split(), "--out") == folder
 
 
-def test_launch_names_a_folder_for_all_workers(monkeypatch):
+@pytest.mark.parametrize(
+    "typed", ["mnist_dcgan", "mnist_dcgan.py", "experiments/mnist_dcgan.py", ROOT / "experiments" / "mnist_dcgan.py"]
+)
+def test_launch_names_a_folder_for_all_workers(typed, monkeypatch):
     commands = []
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(launch, "run", lambda count, command: commands.append(command) or 0)
-    launch.main(["--", "mnist_dcgan.py", "--seed", "3"])
+    launch.main(["--", str(typed), "--seed", "3"])
     ((script, *words),) = commands
-    assert Path(script).name == "mnist_dcgan.py" and words[:3] == ["--seed", "3", "--out"]
+    assert Path(script) == ROOT / "experiments" / "mnist_dcgan.py" and words[:3] == ["--seed", "3", "--out"]
     assert re.fullmatch(r"runs/mnist_dcgan/\d{8}-\d{6}-seed3", words[3]) and len(words) == 4
 
 
@@ -265,7 +270,7 @@ def test_a_batch_must_be_shared_equally(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "at least 1"), ("many", "a whole number"), (512, "this machine has")]
+    ("count", "words"), [(0, "at least 1"), ("many", "a whole number"), (512, "expected at most")]
 )
 def test_more_devices_than_there_are(count, words, capsys, tmp_path):
     assert command(mnist_dcgan, *SMALL, "--batch", 512, "--devices", count, "--out", tmp_path / "run") == 2
@@ -288,6 +293,8 @@ def test_seeds_are_not_shared_between_machines(monkeypatch, capsys):
         ("-- nothing.py --out a", "-- nothing.py: expected a script of experiments/"),
         ("-- numpy_gan.py --data digits", "-- numpy_gan.py: its batches cannot be shared"),
         ("-- normal_1d.py", "-- normal_1d.py: its batches cannot be shared"),
+        ("-- ../lab/files.py", "-- ../lab/files.py: expected a script of experiments/"),
+        ("-- tests/mnist_dcgan.py", "-- tests/mnist_dcgan.py: expected a script of experiments/"),
         ("--restarts -1 -- mnist_dcgan.py --out a", "--restarts -1: expected 0 or more"),
     ],
 )
@@ -295,6 +302,18 @@ def test_wrong_input_of_launch_is_one_line(words, complaint, capsys):
     with pytest.raises(SystemExit) as stop:
         launch.main(words.split())
     assert stop.value.code == 2 and complaint in one_line(capsys)
+
+
+@pytest.mark.parametrize("start", ["tf_configs", "started"])
+def test_more_workers_than_can_be_started_are_one_line(start, monkeypatch, tmp_path, capsys):
+    def fail(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(launch, start, fail)
+    with pytest.raises(SystemExit) as stop:
+        launch.main(["--workers", "3", "--", "mnist_dcgan.py", "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert one_line(capsys) == "--workers 3: so many cannot be started: too many open files\n"
 
 
 def test_launch_refuses_a_folder_that_holds_a_run_before_it_starts_workers(tmp_path, monkeypatch, capsys):

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import one_line
 
 import gan_core as core
-from experiments import mixture_2d, normal_1d
+from experiments import live, mixture_2d, normal_1d
 from lab import points, storage
 from lab.files import BadInput
 from lab.live import controls, curves, engine, scenes, server
@@ -407,6 +408,7 @@ STAGE_LOGITS = ("stage_d_real", "stage_d_fake", "packs_d_real", "packs_d_fake")
         ({"do": "set", "name": "out", "value": "/etc"}, "out: no such setting"),
         ({"do": "set", "name": "seeds", "value": 100_000}, "seeds 100000: expected one of 1, 4"),
         ({"do": "set", "name": "target", "value": "/etc/passwd"}, "target /etc/passwd: expected norm"),
+        ({"do": "set", "name": "target", "value": "ring 3"}, "target ring 3: expected ring without numbers"),
         ({"do": "set", "name": "target", "value": "beta 2 x"}, "target beta 2 x: expected a name of scipy.stats"),
         ({"do": "settings", "values": 3}, "settings: expected names"),
         ({"do": "speed", "value": "?"}, "speed ?: expected one of"),
@@ -508,6 +510,24 @@ def test_every_target_of_the_list_is_shown_as_it_stands_there_and_keeps_the_step
     for target in controls.ON_LINE:
         other, changed = source.changed(config, {"target": target})
         assert controls.values(other, changed)["target"] == target and changed.steps == 70
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--target", "ring 3"], "--target ring 3: expected ring without numbers"),
+        (["--target", "beta 2 x"], "--target beta 2 x: expected a name of scipy.stats and numbers"),
+        (["--target", ""], "--target '': expected a name"),
+        (["--recipe="], "--recipe '': expected one of stable, classic"),
+        (["--recipe", "pacgan"], "--recipe pacgan: expected one of stable, classic"),
+        (["--run", "nowhere", "--no_play"], "--no_play: expected no such flag beside --run"),
+    ],
+)
+def test_wrong_words_of_the_command_line_are_one_line_that_names_the_flag(flags, words, monkeypatch, capsys):
+    monkeypatch.setattr(live, "serve", lambda main: pytest.fail("served"))
+    with pytest.raises(SystemExit) as stop:
+        live.main(["--no-browser", "--port", "0", *flags])
+    assert stop.value.code == 2 and one_line(capsys).startswith(words)
 
 
 def test_every_digit_of_a_typed_number_is_shown(tmp_path):

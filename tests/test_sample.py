@@ -1,9 +1,12 @@
 """Samples of every kind of run, as pictures, tables and arrays; generators that NumPy alone can use; wrong input."""
 
+import errno
 import json
 import math
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -285,6 +288,25 @@ def test_a_flag_that_does_not_fit_the_run_is_one_line(name, flags, words, folder
     assert command(folder, *flags) == 2
     assert words in one_line(capsys)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp", "mixture_2d"])
+def test_a_full_disk_is_one_line_that_says_so(name, folders, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder, out = folders(name), tmp_path / "a.npy"
+    capsys.readouterr()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert command(folder, "--out", out) == 2
+    assert one_line(capsys) == f"--out {out}: no space left on device\n" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("experiment", ["live", "plot", "sample", "compare", "__init__"])
+def test_the_name_of_a_script_that_makes_no_runs_is_one_line(experiment, tmp_path, capsys):
+    files.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
+    assert command(tmp_path) == 2
+    assert f"RUN {tmp_path}: a run of {experiment}, whose script has no load_generator" in one_line(capsys)
 
 
 @pytest.mark.parametrize("experiment", sample.NO_SAMPLES)

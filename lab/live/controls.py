@@ -140,7 +140,7 @@ class Source:
         if path:
             in_plane = columns_of(path) == 2
         elif not words:
-            raise BadInput("target: expected a name, such as ring or norm")
+            raise BadInput(f"--target {target!r}: expected a name, such as ring or norm")
         else:
             in_plane = words[0] in targets.PLANE_TARGETS
         script = cli.script("mixture_2d" if in_plane else "normal_1d")
@@ -152,6 +152,8 @@ class Source:
             config = dataclasses.replace(script.RECIPES[recipe], **kept)
         defaults = type(config)
         if in_plane:
+            if not path and words[1:]:
+                raise BadInput(f"--target {target}: expected {words[0]} without numbers")
             own = {"target": path, "samples": defaults.samples} if path else {"target": words[0]}
             return source, dataclasses.replace(config, **own)
         if path:
@@ -160,7 +162,7 @@ class Source:
         try:
             numbers = tuple(map(float, words[1:]))
         except ValueError:
-            raise BadInput(f"target {target}: expected a name of scipy.stats and numbers, such as beta 2 5") from None
+            raise BadInput(f"--target {target}: expected a name of scipy.stats and numbers, as in beta 2 5") from None
         return source, dataclasses.replace(config, data=None, target=words[0], target_args=numbers)
 
     def shown_target(self, config: Any) -> str:
@@ -182,7 +184,7 @@ class Source:
         if target is not None and target != self.shown_target(config):
             source, config = source.with_target(config, checked_text("target", target))
         if (recipe := values.get("recipe")) is not None and recipe != source.recipe:
-            base = source.script.RECIPES[one_of("recipe", recipe, source.recipes)]
+            base = source.script.RECIPES[one_of("--recipe", recipe, source.recipes)]
             names = ("target", "target_args", "data", "seeds", "seed", "samples", "steps" if source.ends else "seed")
             kept = {name: getattr(config, name) for name in names if hasattr(config, name)}
             source, config = dataclasses.replace(source, recipe=recipe), dataclasses.replace(base, **kept)
@@ -338,7 +340,7 @@ def one_of(name: str, value: Any, accepted: Sequence) -> Any:
     for candidate in accepted:
         if value == candidate and isinstance(value, bool) == isinstance(candidate, bool):
             return candidate
-    raise BadInput(f"{name} {str(value)[:LONGEST]}: expected one of {', '.join(map(str, accepted))}")
+    raise BadInput(f"{name} {str(value)[:LONGEST] or repr('')}: expected one of {', '.join(map(str, accepted))}")
 
 
 def checked_text(name: str, value: Any) -> str:
