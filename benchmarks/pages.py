@@ -72,19 +72,24 @@ def sources(script: str) -> list[str]:
 
 def needed(file: str) -> Iterator[str]:
     """The files of this project that a file imports, at its top or inside its functions, or starts as programs."""
-    is_script = Path(file).parent.name in SCRIPTS
-    for node in ast.walk(ast.parse((ROOT / file).read_text())):
-        names = []
+    for name in modules_in((ROOT / file).read_text(), is_script=Path(file).parent.name in SCRIPTS):
+        for folder in ("", *SCRIPTS):
+            path = Path(folder, name.replace(".", "/")).as_posix()
+            yield from (p for p in (f"{path}.py", f"{path}/__init__.py") if (ROOT / p).is_file())
+
+
+@functools.cache  # many pages are made of the same files
+def modules_in(text: str, is_script: bool) -> list[str]:
+    """The modules that a program imports or, in a script, names in a text of its own, such as `mixture_2d`."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif is_script and isinstance(node, ast.Constant) and (words := NAMED.fullmatch(str(node.value))):
-            names = [words[1]]
-        for name in names:
-            for folder in ("", *SCRIPTS):
-                path = Path(folder, name.replace(".", "/")).as_posix()
-                yield from (p for p in (f"{path}.py", f"{path}/__init__.py") if (ROOT / p).is_file())
+            names.append(words[1])
+    return names
 
 
 def code(text: str) -> str:

@@ -102,8 +102,8 @@ def start(count: int | None, batch: int) -> Devices:
     device there is no strategy. BadInput: there are fewer devices, or the batch cannot be shared equally.
     """
     workers = cluster() if count is None else None
+    _require_shares(batch, len(workers.addresses) if workers else count or 1)
     names = local_devices(count)
-    _require_shares(batch, len(workers.addresses) if workers else len(names))
     if workers:
         with _startup(workers):
             strategy = tf.distribute.MultiWorkerMirroredStrategy()

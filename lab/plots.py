@@ -351,7 +351,7 @@ def mode_shares(ax: Axes, centres: Array, std: float, fakes: Array) -> None:
     ax.axhspan(low, high, color=REAL, alpha=0.25, lw=0, label="perfect sampler, 10% to 90%")
     ax.plot(np.arange(1, k + 1), good.mean(axis=1).T, "o", color=FAKE, ms=3, alpha=0.6, mew=0, clip_on=False)
     ax.lines[0].set_label("a seed")
-    ax.set(title="High quality (within 3 sd) by mode", xlabel="mode", ylabel="share of a seed's fakes")
+    ax.set(title="Of high quality (within 3 sd), by mode", xlabel="mode", ylabel="share of a seed's fakes")
     ax.set(xticks=_numbers(k), ylim=(0, None))
     key(ax)
 

@@ -290,7 +290,7 @@ def test_a_flag_that_does_not_fit_the_run_is_one_line(name, flags, words, folder
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp", "mixture_2d"])
+@pytest.mark.parametrize("name", ["numpy_gan", "mixture_2d"])
 def test_a_full_disk_is_one_line_that_says_so(name, folders, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
