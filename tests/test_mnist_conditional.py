@@ -75,7 +75,7 @@ def test_batches_pair_each_image_with_its_label(real):
     batch = next(conditional.draw_batches(CONFIG, real, runs.Period(3, 5)))
     assert batch["x"].shape == (2, 8, 8, 8)
     places = {image.tobytes(): label for image, label in zip(real.train, real.train_labels, strict=True)}
-    for image, label in zip(batch["x"].numpy().reshape(-1, 8, 8), batch["label"].numpy().ravel(), strict=True):
+    for image, label in zip(np.reshape(batch["x"], (-1, 8, 8)), np.ravel(batch["label"]), strict=True):
         assert places[image.tobytes()] == label
 
 
