@@ -11,7 +11,7 @@ discriminator sees are from it.
     python experiments/cyclegan.py --data digits                      A and B are the same 8x8 digits: a quick trial
     python experiments/cyclegan.py --domain-a horses --domain-b zebras    your own folders of PNG files
 
-5 to 10 minutes on two cores. Domain A is scikit-learn's digits, scanned at 8x8 and enlarged: they fill the image, are
+About 6 minutes on one core. Domain A is scikit-learn's digits, scanned at 8x8 and enlarged: they fill the image, are
 blurred and upright. The digit classifier was trained on MNIST alone and recognises them badly; it should recognise
 their translations better. (A black border alone helps it more: `--frame mnist` makes the digits as small as MNIST's.)
 """

@@ -9,7 +9,7 @@ classifier, trained when it is first needed, measures the fakes; most numbers st
     python experiments/mnist_mlp.py --recipe raw       another tutorial's network: weights N(0, .01^2), sigmoid
     python experiments/mnist_mlp.py --data digits --steps 2000     8x8 digits, which need no download: a minute
 
-15 to 20 minutes on two cores, `raw` 5, `dnn` one.
+About 17 minutes on one core, `raw` 5, `dnn` one.
 
 In the loop of the tutorial behind `raw` the training lines are indented one step too little, so that it trains on the
 last batch of each epoch alone; here every batch is trained on.

@@ -8,7 +8,7 @@ alone, on the same batches: the difference between the two is what the adversari
     python experiments/pix2pix.py --data digits        8x8 digits, without a download
     python experiments/pix2pix.py --pairs facades      your own: PNG files with A|B side by side, in train/ and val/
 
-5 minutes on two cores. `--pairs` takes grey or colour images of one size, whose sides are multiples of 4; on large
+About 2 minutes on one core. `--pairs` takes grey or colour images of one size, whose sides are multiples of 4; on large
 ones try --batch 1.
 """
 
