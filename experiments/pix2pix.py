@@ -8,8 +8,8 @@ alone, on the same batches: the difference between the two is what the adversari
     python experiments/pix2pix.py --data digits        8x8 digits, without a download
     python experiments/pix2pix.py --pairs facades      your own: PNG files with A|B side by side, in train/ and val/
 
-About 2 minutes on one core. `--pairs` takes grey or colour images of one size, whose sides are multiples of 4; on large
-ones try --batch 1.
+About 2 minutes on one core. `--pairs` takes grey or colour images of one size, whose sides are multiples of 4; on
+large ones try --batch 1.
 """
 
 from __future__ import annotations
