@@ -25,7 +25,8 @@ digit with a probability of 90% or more. Minutes are the training time of the fa
 one core of a shared server without a GPU, with other runs beside it."""
 FOOT = """
 What the adversarial part adds to pix2pix cannot be seen in these numbers: an outline leaves little to guess. The
-frame of the optical digits matters more to the classifier than their translation."""
+frame of the optical digits matters more to the classifier than their translation.
+"""
 
 
 def several(module, frame: str | None = None) -> list[dict]:
