@@ -87,7 +87,8 @@ picture; they do not know that the digits are independent. The published network
 of `--recipe stable --network dcgan`. Recipe `dcgan` has PacGAN's batch, Adam and number of latents, on the networks
 of `mnist_dcgan.py`, here for 3000 steps. PacGAN's code also updates G twice in a step, draws z uniformly, trains
 100,000 steps and stacks the test images as well. Without packing this recipe hardly collapses, with one seed, and so
-it does not show what packing adds. Nothing was tuned on these seeds. """
+it does not show what packing adds. Nothing was tuned on these seeds.
+"""
 STACKED_PUBLISHED = {  # modes, KL, source
     "DCGAN": ("99", "3.40", "VEEGAN"),
     "ALI": ("16", "5.40", "VEEGAN"),
@@ -105,8 +106,6 @@ STACKED_OURS = {  # label -> folder, recipe, flags, seeds
     "`--recipe dcgan --steps 3000`": ("stacked-dcgan", "dcgan", BRIEF, (0,)),
     "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-packs-of-2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
 }
-
-
 TEST = "Welch's t-test at 5%, not corrected for the number of tests; published errors are rounded"
 
 

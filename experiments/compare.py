@@ -360,17 +360,18 @@ class Study:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each setting, the best of each data first: median over seeds, its 95% interval, what it beats."""
-        table, sign = [], self.sign
+        table = []
         for data in self.data:
             values = {setting.label: self.scores(setting) for setting in self.of(data)}
             beats = paired.better(values, self.pairs(data), self.level)
             for setting in sorted(self.of(data), key=lambda s: np.median(values[s.label])):
                 mine = values[setting.label]
-                low, high = sorted(sign * v for v in paired.interval(mine))
+                low, high = sorted(self.sign * v for v in paired.interval(mine))
                 bad = float(np.quantile(mine, 0.9, method="linear" if np.isfinite(mine).all() else "higher"))
                 floors = [r[f"{self.metric}_floor"] for _, r in self.found[setting] if f"{self.metric}_floor" in r]
                 row = {"data": data, "setting": setting.label, "seeds": len(mine), "low": low, "high": high}
-                row |= {"median": sign * float(np.median(mine)), "worst": sign * bad, "beats": beats[setting.label]}
+                row |= {"median": self.sign * float(np.median(mine)), "worst": self.sign * bad}
+                row["beats"] = beats[setting.label]
                 table.append(row | {"floor": floors[0] if floors else None, "dropped": setting in self.dropped})
         return table
 
