@@ -56,7 +56,7 @@ class Config:
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
     jitter: cli.Weight = 0.5  # normal noise on N real samples: jitter * exp(-N / 250) times their standard deviation
     # networks
-    latent: cli.Latent = "uniform"  # distribution of z; mixed, half of it normal, leaves more fakes between peaks
+    latent: cli.Latent = "normal"  # distribution of z; with uniform z G seldom learns six peaks, but sharper edges
     latent_dim: cli.Count = 8  # numbers in z
     generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; each further layer lets G be steeper
     generator_activation: cli.Activation = "tanh"
@@ -67,8 +67,8 @@ class Config:
     discriminator_init: cli.Init = "scattered"  # scattered: D can show sharp edges and broad shapes at once
     # game
     loss: cli.Loss = "non_saturating"
-    r1: cli.Weight = 0.3  # weight of 1/2 |grad logit|^2 on real samples; at .001 D and G lose narrow peaks
-    r2: cli.Weight = 0.3  # the same on fakes; with R1 alone one of four peaks is often lost
+    r1: cli.Weight = 0.1  # weight of 1/2 |grad logit|^2 on real samples; at .001 D and G lose narrow peaks
+    r2: cli.Weight = 0.1  # the same on fakes; with R1 alone one of four peaks is often lost
     gradient_penalty: cli.Weight = 0.0  # weight of (|grad logit| - 1)^2 between real samples and fakes
     penalty_end: cli.Rate = 0.01  # factor of the penalties at the last step; small: D gets sharp edges; 1: constant
     pack: cli.Count = 1  # samples that D sees at a time, as one pack (PacGAN)
@@ -80,7 +80,7 @@ class Config:
     epochs: cli.Count | None = None  # instead of --steps; one is ceil(samples / (pack * batch)) steps
     batch: cli.Count = 100  # packs of real samples, and of fakes, in a step; with --pack 1 these are samples
     learning_rate: cli.Rate = 8e-3  # of G's Adam; at .002 G is too slow to empty the gaps between four peaks
-    discriminator_rate: cli.Rate = 2.5  # D's first learning rate, as a multiple of G's; .02 keeps D near its optimum
+    discriminator_rate: cli.Rate = 1.8  # D's learning rate at the start, as a multiple of G's; D has to stay ahead
     schedule: cli.Schedule = "cosine"  # of G's learning rate; cosine: late updates are small, and G settles
     discriminator_schedule: cli.Schedule = "constant"  # of D's
     beta1: cli.Decay = 0.0  # of Adam; the larger it is, the more the two players circle each other
@@ -110,10 +110,11 @@ class Config:
             object.__setattr__(self, "epochs", None)
 
 
-CLASSIC = replace(  # a tutorial's networks and settings; its latent, latent_dim and samples are the defaults above
+CLASSIC = replace(  # a tutorial's networks and settings; its latent_dim and samples are the defaults above
     Config(),
     standardise=False,
     jitter=0.0,
+    latent="uniform",
     generator_hidden=(4,),
     generator_activation="relu",
     generator_init="normal",
