@@ -83,6 +83,7 @@ LONG = {  # tests for `make test-all` alone -> the cases that `make test` runs, 
     "test_the_plane": (),
     "test_a_full_disk_is_one_line_that_says_so": ("numpy_gan",),
     "test_a_target_added_as_the_page_says_is_one_to_train_on": (),
+    "test_five_narrow_peaks_are_learned": (),
 }
 
 

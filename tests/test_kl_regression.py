@@ -286,6 +286,15 @@ def test_short_training_of_the_stable_recipe_stays_in_its_band():
     assert 0.0015 < kl_of_training("stable", steps=1000) < 0.010
 
 
+def test_five_narrow_peaks_are_learned():
+    """64 seeds: median .0087, none above .0193, and the medians of 20,000 random eights of them lie between .0058 and
+    .0158 (1e-4 quantiles). With uniform latents and stronger penalties the median was .37, because the gaps between
+    the peaks filled up.
+    """
+    peaks = tuple(float(number) for mean in (-4, -2, 0, 2, 4) for number in (0.2, mean, 0.3))
+    assert 0.004 < kl_of_training("stable", target="mixture", target_args=peaks) < 0.03
+
+
 def test_learning_rate_that_fails_is_seen_to_fail():
     """64 seeds of the tutorial's system at learning rate .05: KL median 6.3, 53 collapsed; the medians of random
     eights lie above 2.0. At .0005 it is below .15 after the same 12,000 steps, so 1 parts the two.
