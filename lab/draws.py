@@ -114,22 +114,16 @@ def prefetched(draw: Callable[[Any], Iterable], periods: Iterable, ahead: int = 
 # ----------------------------------------------------------------------------------------------- latents
 
 
-LATENTS = ("uniform", "normal", "mixed")
+LATENTS = ("uniform", "normal")
 
 
 def latents(bits: tf.Tensor, distribution: str) -> tf.Tensor:
-    """Latents from uniform 16-bit integers of the same shape: `[..., Z, B]` for `mixed`, otherwise any.
+    """Latents from uniform 16-bit integers of the same shape: `uniform` on (-1, 1), or standard `normal`.
 
-    `uniform` on (-1, 1); standard `normal`; `mixed`: the first half of the Z coordinates is standard normal, the
-    other half uniform with the same variance. Drawing 16 bits costs half as much as 32; their 65,536 equally likely
-    values reach +-4.3 standard deviations.
+    Drawing 16 bits costs half as much as 32; their 65,536 equally likely values reach +-4.3 standard deviations.
     """
     if distribution == "normal":
         return tf.gather(_normal_numbers(), tf.cast(bits, tf.int32))
-    if distribution == "mixed":
-        half = bits.shape[-2] // 2
-        normal, uniform = latents(bits[..., :half, :], "normal"), latents(bits[..., half:, :], "uniform")
-        return tf.concat([normal, np.sqrt(3) * uniform], axis=-2)
     return 2 * ((tf.cast(bits, tf.float32) + 0.5) / 65536) - 1
 
 
@@ -206,15 +200,13 @@ def interpolated_bits(seed: int, latent_dim: int, rows: int, columns: int) -> np
 def latent_lattice(distribution: str, latent_dim: int, lines: int, finer: int) -> np.ndarray:
     """Latents `[Z, n^2]`, a square lattice of the first two coordinates, the others 0; n = finer (lines - 1) + 1.
 
-    It spans the quantiles .5% to 99.5% of both coordinates' distributions in equal steps of probability, so that
-    every cell gets as many samples. `distribution`: one of those of `latents`.
+    It spans the quantiles .5% to 99.5% of the coordinates' distribution, one of `latents`, in equal steps of
+    probability, so that every cell gets as many samples.
     """
     u = np.linspace(0.005, 0.995, finer * (lines - 1) + 1)
-    uniform = (3**0.5 if distribution == "mixed" else 1) * (2 * u - 1)
-    normal = {"normal": latent_dim, "mixed": latent_dim // 2, "uniform": 0}[distribution]  # so many are normal
-    axes = [ndtri(u) if k < normal else uniform for k in range(2)]
+    quantiles = ndtri(u) if distribution == "normal" else 2 * u - 1
     z = np.zeros((latent_dim, u.size**2))
-    for row, values in zip(z, np.meshgrid(*axes), strict=False):  # with a single coordinate: a line
+    for row, values in zip(z, np.meshgrid(quantiles, quantiles), strict=False):  # with a single coordinate: a line
         row[:] = values.ravel()
     return z
 

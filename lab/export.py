@@ -79,7 +79,7 @@ def latents(n, seed=0):
     rows = []
     for k in range({first_seed}, {first_seed + seeds}):
 {_random_bits(inputs, "seed + k", 8)}
-        rows.append({_from_bits(latent, inputs)}.T)
+        rows.append({latent}[bits].T)
     return np.stack(rows)
 '''
     words = f"the generators of {seeds} seeds" if seeds > 1 else "the generator of one seed"
@@ -197,7 +197,7 @@ def _image_latents(inputs: int, categories: int = 0) -> str:
 def latents(n, seed=0):
     """n latents [n, {inputs}]: those of `sample.py --seed SEED`."""
 {_random_bits(inputs, "seed", 4)}
-    z = {_from_bits("normal", inputs)}{one_hot if categories else ""}
+    z = normal[bits]{one_hot if categories else ""}
     return z
 '''
     )
@@ -209,8 +209,7 @@ def _table(latent: str) -> str:
         "uniform": "uniform = 2 * (np.arange(65536) + 0.5) / 65536 - 1",
         "normal": "normal = np.array([NormalDist().inv_cdf((k + 0.5) / 65536) for k in range(65536)])",
     }
-    chosen = tables.values() if latent == "mixed" else [tables[latent]]
-    return "\n# a coordinate of a latent has one of 65,536 equally probable values\n" + "\n".join(chosen) + "\n\n"
+    return f"\n# a coordinate of a latent has one of 65,536 equally probable values\n{tables[latent]}\n\n"
 
 
 def _random_bits(size: int, seed: str, indent: int) -> str:
@@ -221,13 +220,6 @@ def _random_bits(size: int, seed: str, indent: int) -> str:
         f"bits = words.view(np.uint16).reshape(n, -1)[:, :{size}]",
     )
     return "\n".join(" " * indent + line for line in lines)
-
-
-def _from_bits(latent: str, size: int) -> str:
-    """Code for latents `[n, size]` of random bits, as `draws.latents` makes them."""
-    half = size // 2
-    mixed = f"np.hstack([normal[bits[:, :{half}]], 3**0.5 * uniform[bits[:, {half}:]]])"
-    return mixed if latent == "mixed" else f"{latent}[bits]"
 
 
 # ------------------------------------------------------------------------------------------------ the files

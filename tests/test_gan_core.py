@@ -415,13 +415,6 @@ def test_normal_latents_are_quantiles_of_the_normal_distribution(jit_compile):
     np.testing.assert_allclose(latents, draws.normal_from_bits(bits), rtol=1e-6, atol=1e-6)  # float32
 
 
-def test_mixed_latents_have_unit_variance_and_two_laws():
-    bits = np.random.default_rng(0).integers(0, 65536, (4, 20_000), dtype=np.uint16)
-    z = draws.latents(bits, "mixed").numpy()
-    assert np.allclose(z.std(-1), 1, atol=0.02)  # standard error .005
-    assert z[:2].max() > 3.5 and z[2:].max() < 3**0.5 + 1e-3
-
-
 def test_skip_adds_a_linear_map_of_the_input():
     skipping = core.with_skip(lambda z, weights: weights[0] * z[:1])
     z, skip = np.float32([[1.0], [2.0]]), np.float32([[10.0, 100.0]])

@@ -36,7 +36,7 @@ HUGE, LONG = "99999999999999999999999", "long" * 1000
 LOSSES = "minimax, non_saturating, least_squares, hinge, wasserstein, relativistic_paired, relativistic_average"
 CHOICES = {  # each is a kind whose values are these names
     "loss": LOSSES,
-    "latent": "uniform, normal, mixed",
+    "latent": "uniform, normal",
     "activation": "relu, leaky_relu, leaky_relu_01, tanh, softplus, gelu",
     "init": "normal, he, scattered, scattered_4, small_end, glorot, small, small_02",
     "schedule": "constant, cosine",
