@@ -8,7 +8,7 @@
 #       format_version: '1.3'
 #       jupytext_version: 1.19.6
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -22,8 +22,9 @@
 #
 #     .venv/bin/pip install -e '.[notebook]' -c constraints.txt
 #
-# Several pages in one notebook play independently of each other. A game ends with `page.close()` or with the kernel.
-# While another cell runs, the page stands still.
+# Several pages in one notebook play independently of each other. A game ends with `page.close()` or with the kernel:
+# call it before you run the cell again, or the old game keeps its memory. Closing the notebook's tab stops nothing,
+# and when you open it again the page shows the game where it is. While another cell runs, the page stands still.
 
 # %%
 from dataclasses import replace

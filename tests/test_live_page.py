@@ -266,7 +266,8 @@ def test_a_second_page_sees_the_same_game(page, address, tmp_path):
     second = Browser(tmp_path)
     try:
         second.open(address)
-        second.until(f"live.step === {page.value('live.step')} && live.header.kind === 'line'")
+        step, kind = page.value("[live.step, live.header.kind]")
+        second.until(f"live.step === {step} && live.header.kind === '{kind}'")
         assert second.errors == []
     finally:
         second.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -214,8 +215,9 @@ class Source:
         if config.unroll:  # seen once in 16 settings that were drawn at random, and not explained
             notes.append({"step": 0, "setting": "unroll", "to": "rounding may differ"})
         files.write_json(folder / "live.json", {"steps": step, "changes": notes})
-        command = f"python experiments/{self.name}.py --resume {folder}"
-        return {"folder": str(folder), "command": command, "changes": notes}
+        where = folder if Path("experiments").is_dir() else folder.resolve()  # the kernel of a notebook is elsewhere
+        command = f"python experiments/{self.name}.py --resume {shlex.quote(str(where))}"
+        return {"folder": str(where), "command": command, "changes": notes}
 
 
 def columns_of(path: str | Path) -> int:

@@ -36,6 +36,7 @@ STAGES = {
     "update": "Update: D and then G have changed their weights by one step of Adam; the fakes have moved.",
 }
 FRAMES = 25  # a second, at most
+STILL = 1.0  # seconds between two pictures of a game that stands still
 FAST = 0.08  # seconds of training between two looks at the commands
 PACE = {"1": 1, "10": 10}  # steps every 50 ms; "fast" has no pace
 MEASURED = 2.0  # seconds between two measurements of all seeds, which take 40 to 80 ms
@@ -77,7 +78,7 @@ class Engine(threading.Thread):
         self.playing, self.speed = False, "fast"
         self.wished_seed = 0  # a game of more seeds that is still being compiled may have it
         self.notice = self.busy = ""
-        self.wanted, self.ended = False, threading.Event()
+        self.wanted, self._news, self.ended = False, True, threading.Event()
         self.knobs = game.Knobs()
         self._trainer = ThreadPoolExecutor(1)
         self._compiler = ThreadPoolExecutor(1, "compiler")  # one at a time: several would hold up each other
@@ -98,7 +99,7 @@ class Engine(threading.Thread):
             training = self._start(self._count()) if self._can_play() else None
             while True:  # pictures are made while the steps train
                 if self._wants_frame():
-                    self.wanted, self._last_frame = False, time.perf_counter()
+                    self.wanted, self._news, self._last_frame = False, False, time.perf_counter()
                     if not self._guarded(self._show):
                         self.send({"error": self.notice})  # in the place of the frame
                 if not training or training.future.done():
@@ -114,7 +115,12 @@ class Engine(threading.Thread):
 
     def _wants_frame(self) -> bool:
         """Whether a picture is asked for, and the last one is old enough."""
-        return bool(self.wanted and self._built) and time.perf_counter() - self._last_frame > 1 / FRAMES
+        return bool(self.wanted and self._built) and not self._until_frame()
+
+    def _until_frame(self) -> float:
+        """Seconds until the next picture is due."""
+        pause = 1 / FRAMES if self._can_play() or self._news else STILL
+        return max(0.0, self._last_frame + pause - time.perf_counter())
 
     def _take_wishes(self) -> None:
         """Look for wishes for a frame; all other commands wait until the training call is over."""
@@ -127,7 +133,8 @@ class Engine(threading.Thread):
                     self._later.append(command)
 
     def hello(self) -> dict[str, Any]:
-        """What a page that opens has to know."""
+        """What a page that opens has to know; it gets its first picture at once."""
+        self._news = True
         return controls.hello(self.source, self.config)
 
     def stop(self) -> None:
@@ -139,15 +146,13 @@ class Engine(threading.Thread):
         """Take what is in the queue; wait for it if there is nothing to play and no frame to draw."""
         while self._later:
             self._guarded(partial(self._obey, self._later.popleft()))
-        idle = not self._can_play() and not (self.wanted and self._built)
-        try:
+        idle = not self._can_play()  # then wait for a command, or until the next picture is due
+        timeout = self._until_frame() if self.wanted and self._built else 1.0
+        with contextlib.suppress(queue.Empty):
             while True:
-                command = self.commands.get(timeout=1.0) if idle else self.commands.get_nowait()
+                command = self.commands.get(timeout=timeout) if idle and timeout else self.commands.get_nowait()
                 idle = False
                 self._guarded(partial(self._obey, command))
-        except queue.Empty:
-            if not self._can_play():  # the next picture is not due yet
-                self.ended.wait(max(0.0, 1 / FRAMES - (time.perf_counter() - self._last_frame)))
 
     def _can_play(self) -> bool:
         return bool(self.playing and self.speed != "stages" and self._built and self._built.program)
@@ -175,6 +180,7 @@ class Engine(threading.Thread):
             return
         if do == "end":
             return
+        self._news = True
         if do == "built":
             self._take_over(command["job"], command["built"], command["error"])
             return

@@ -187,7 +187,9 @@ function field({ kind, low = "", high = "" }, changed) {
 		if (kind === "text") changed(sent);
 		else if (sent !== "") changed(+sent);
 	};
-	input.onkeydown = ({ key }) => key === "Enter" && input.onchange(); // also of a text that was put back
+	input.onkeydown = ({ key }) => { // without a value: false would keep the key from the field
+		if (key === "Enter") input.onchange(); // also of a text that was put back
+	};
 	return {
 		elements: [input], held: () => document.activeElement === input,
 		show: (value) => (sent = input.value = value),

@@ -7,7 +7,18 @@ export default {
     root.dataset.lmSuppressShortcuts = "true"; // or JupyterLab would obey them as well: there, d d deletes the cell
     el.append(root);
     let shown = true;
-    const view = mount(root, (message) => shown && model.send(message));
+    root.addEventListener("focusin", ({ target }) => { // it looks at the focused element before those around it
+      target.dataset.lmSuppressShortcuts = "true";
+    });
+    const gone = () => view.closed("The kernel of this page has stopped or started again: run the cell again.");
+    const send = (message) => {
+      try {
+        if (shown) model.send(message);
+      } catch { // without a kernel
+        gone();
+      }
+    };
+    const view = mount(root, send);
     root.addEventListener("click", () => {
       if (document.activeElement === document.body) root.focus({ preventScroll: true });
     });
@@ -16,10 +27,12 @@ export default {
       view.frame(frame.buffer.slice(frame.byteOffset, frame.byteOffset + frame.byteLength));
     };
     model.on("msg:custom", receive);
-    model.send({ do: "hello" });
+    model.on("comm_live_update", gone);
+    send({ do: "hello" });
     return () => { // the cell ran again, or was deleted: nobody sees this game any more
-      model.send({ do: "play", value: false });
+      send({ do: "play", value: false });
       model.off("msg:custom", receive);
+      model.off("comm_live_update", gone);
       shown = false;
     };
   },
