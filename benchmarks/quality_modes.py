@@ -84,10 +84,11 @@ each colour of 26,000 samples a digit classifier recognises a digit (ours is rig
 The KL, in nats, compares the frequencies of the 1000 triples with equal ones. In recipe `stable` G and D have the
 same filters for each colour (`--network alike`). So the networks know that the three colours show the same kind of
 picture; they do not know that the digits are independent. The published networks know neither, and neither do those
-of `--recipe stable --network dcgan`. Recipe `dcgan` has PacGAN's batch, Adam and number of latents, on the networks
-of `mnist_dcgan.py`, here for 3000 steps. PacGAN's code also updates G twice in a step, draws z uniformly, trains
-100,000 steps and stacks the test images as well. Without packing this recipe hardly collapses, with one seed, and so
-it does not show what packing adds. Nothing was tuned on these seeds.
+of `--recipe stable --network dcgan`, which train for as many steps and about a third of the time. Recipe `dcgan` has
+PacGAN's batch, Adam and number of latents, on the networks of `mnist_dcgan.py`, here for 3000 steps. PacGAN's code
+also updates G twice in a step, draws z uniformly, trains 100,000 steps and stacks the test images as well. Without
+packing this recipe hardly collapses, with one seed, and so it does not show what packing adds. Nothing was tuned on
+these seeds.
 """
 STACKED_PUBLISHED = {  # modes, KL, source
     "DCGAN": ("99", "3.40", "VEEGAN"),

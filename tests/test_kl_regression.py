@@ -288,8 +288,8 @@ def test_short_training_of_the_stable_recipe_stays_in_its_band():
 
 def test_five_narrow_peaks_are_learned():
     """64 seeds: median .0087, none above .0193, and the medians of 20,000 random eights of them lie between .0058 and
-    .0158 (1e-4 quantiles). With uniform latents and stronger penalties the median was .37, because the gaps between
-    the peaks filled up.
+    .0158 (1e-4 quantiles). With uniform latents and stronger penalties the median was .37, because fakes stayed in
+    the gaps between the peaks.
     """
     peaks = tuple(float(number) for mean in (-4, -2, 0, 2, 4) for number in (0.2, mean, 0.3))
     assert 0.004 < kl_of_training("stable", target="mixture", target_args=peaks) < 0.03

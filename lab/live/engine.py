@@ -78,7 +78,8 @@ class Engine(threading.Thread):
         self.playing, self.speed = False, "fast"
         self.wished_seed = 0  # a game of more seeds that is still being compiled may have it
         self.notice = self.busy = ""
-        self.wanted, self._news, self.ended = False, True, threading.Event()
+        self.wanted, self.ended = False, threading.Event()
+        self._news = True  # since the last picture a command came or a page opened: the next one is due soon
         self.knobs = game.Knobs()
         self._trainer = ThreadPoolExecutor(1)
         self._compiler = ThreadPoolExecutor(1, "compiler")  # one at a time: several would hold up each other

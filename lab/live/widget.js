@@ -7,7 +7,7 @@ export default {
     root.dataset.lmSuppressShortcuts = "true"; // or JupyterLab would obey them as well: there, d d deletes the cell
     el.append(root);
     let shown = true;
-    root.addEventListener("focusin", ({ target }) => { // it looks at the focused element before those around it
+    root.addEventListener("focusin", ({ target }) => { // JupyterLab looks at this element before root
       target.dataset.lmSuppressShortcuts = "true";
     });
     const gone = () => view.closed("The kernel of this page has stopped or started again: run the cell again.");
