@@ -59,10 +59,12 @@ def normed_mlp(
     for (weight, bias), scale in zip(hidden, weights[2 * layers :], strict=True):
         a = tf.matmul(weight, h)  # [..., out, B]
         a = tf.reshape(a, (*a.shape[:-1], groups, -1))  # [..., out, groups, B / groups]
-        mean = tf.reduce_mean(a, axis=-1, keepdims=True)
-        std = tf.sqrt(tf.reduce_mean((a - mean) ** 2, axis=-1, keepdims=True) + EPSILON)
-        h = activation(scale[..., None] / std * (a - mean) + bias[..., None])
+        mean = tf.reduce_mean(a, axis=-1)  # [..., out, groups]
+        variance = tf.reduce_mean((a - mean[..., None]) ** 2, axis=-1)
+        # In this form the fakes of D's update and of G's are one formula for XLA, which computes them once.
+        slope = scale * tf.math.rsqrt(variance + EPSILON)
+        h = activation(slope[..., None] * (a - mean[..., None]) + bias[..., None])
         h = tf.reshape(h, (*h.shape[:-2], -1))
-        slope = scale / tf.reduce_mean(std, axis=-2)  # [..., out, 1]
-        folded += [slope * weight, bias - slope * tf.reduce_mean(mean, axis=-2)]
+        slope = scale / tf.reduce_mean(tf.sqrt(variance + EPSILON), axis=-1, keepdims=True)  # [..., out, 1]
+        folded += [slope * weight, bias - slope * tf.reduce_mean(mean, axis=-1, keepdims=True)]
     return tf.matmul(last_weight, h) + last_bias, [*folded, last_weight, last_bias]
