@@ -559,11 +559,12 @@ def as_tensors(batch: dict[str, np.ndarray]) -> dict[str, tf.Tensor | np.ndarray
 
     TensorFlow names a program by counting tensors, and `lab/programs.py` finds a compiled program on disk by its
     name: a second thread that makes tensors while the program is traced would give it another name in every process.
+    In a second training of a process they are tensors from the start, and its programs may be compiled again.
     """
     return {name: tf.constant(values) for name, values in batch.items()} if _warm.is_set() else dict(batch)
 
 
-# TensorFlow is imported inside it.
+# The context in which TensorFlow is imported. That of `lab.cli` says what the wait is for, and uses kept programs.
 importing: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
 
 

@@ -89,7 +89,7 @@ def line_scores(held_out: np.ndarray, fakes: np.ndarray) -> dict[str, float]:
 def plane_scores(held_out: np.ndarray, fakes: np.ndarray) -> dict[str, float]:
     """The distances of `mixture_2d` between held-out points and fakes."""
     real = targets.RealPoints(np.zeros((1, 2, 0)), held_out, None, "file")
-    return {name: values[0] for name, values in mixture_2d.final(real, fakes.T[None]).items()}
+    return {name: values[0] for name, values in mixture_2d.measure_at_end(real, fakes.T[None]).items()}
 
 
 HEAD = """# Floors of files

@@ -43,14 +43,14 @@ HEAD = f"""# A GAN beside a kernel density estimate
 
 `python benchmarks/quality_kde.py`: {SEEDS} seeds of `normal_1d.py`, recipe `stable`, from {FIRST} on, on which
 nothing was tuned. Both get the same samples, 1000 of a law (a probability distribution), or half of the numbers in a
-column of a data set of scikit-learn, and both draw 10,000 fakes. The table gives the median over the seeds of
-KL(real || fake), in nats, with the 10% and the 90% quantile of the GAN's. The width of the estimate's kernel is
-chosen by leave-one-out cross-validation; "Scott" is the default of `scipy.stats.gaussian_kde`. Which of the GAN and
-the first estimate is better is decided seed by seed, by Wilcoxon's signed-rank test at the level .05; a tie is what
-it cannot tell apart. "Lost modes" counts the seeds that lose more than 5% of the real mass. A column is split once,
-and its seeds differ in the first weights, batches and latents alone. On a column, better means on this split. Each
-test has the level .05, so that one or two of the 35 may show a difference by chance. `norm` and `norm 1000 5` are one
-experiment in two units.
+column of a data set of scikit-learn, and both draw 10,000 fakes. The table gives the median over the seeds of KL(real
+|| fake), in nats, with the 10% and the 90% quantile of the GAN's. The width of the estimate's kernel is chosen by
+leave-one-out cross-validation; "Scott" is the default of `scipy.stats.gaussian_kde`. Which of the GAN and the first
+estimate is better is decided seed by seed, by Wilcoxon's signed-rank test at the level .05; where it does not reject,
+the table says "tie". "Lost modes" counts the seeds that lose more than 5% of the real mass. A column is split once,
+and its seeds differ in the first weights, batches and latents alone. So a result on a column holds for this split
+alone. Each test has the level .05, so that one or two of the 35 may show a difference by chance. `norm` and `norm
+1000 5` are one experiment in two units.
 """
 
 STARRED = """

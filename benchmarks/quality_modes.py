@@ -56,8 +56,8 @@ PERFECT = ("8", "98.89 +- .20", ".0014 +- .0008", "25", "98.88 +- .21", ".0049 +
 PLAIN = ["--steps", "400000", "--eval-every", "10000", "--checkpoint-every", "50000"]
 OURS = {  # label -> folder, recipe and flags
     "`--recipe stable`": ("{}", "stable", []),
-    "`--recipe classic`": ("classic-{}-pack1", "classic", PLAIN),
-    "`--recipe classic --pack 4`": ("classic-{}-packs-of-4", "classic", [*PLAIN, "--pack", "4"]),
+    "`--recipe classic --steps 400000`": ("classic-{}-pack1", "classic", PLAIN),
+    "`--recipe classic --steps 400000 --pack 4`": ("classic-{}-packs-of-4", "classic", [*PLAIN, "--pack", "4"]),
 }
 
 

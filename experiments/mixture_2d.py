@@ -83,7 +83,7 @@ class Config:
 
     def __post_init__(self) -> None:
         cli.check(self)
-        points.check(self)
+        points.require_zero_sum(self)
         if self.simultaneous:
             cli.require(self, "unroll", "0 with --simultaneous", lambda v: v == 0)
         if self.network == "pacgan":
@@ -134,11 +134,12 @@ PACGAN = replace(  # PacGAN's own plain GAN, after its code; with --pack 2 its P
 )
 
 
-def rules(config: Config, gans: points.Ensemble) -> core.Rules:
+def rules(config: Config) -> core.Rules:
     """Networks, loss, optimisers, schedules and penalties, for `core.adversarial_step`."""
+    d, g = points.networks(config)
     return core.Rules(
-        gans.d,
-        lambda z, weights: core.packed(gans.g(z, weights), config.pack),
+        d,
+        lambda z, weights: core.packed(g(z, weights), config.pack),
         core.LOSSES[config.loss],
         core.Adam(config.learning_rate * config.discriminator_rate, config.beta1, config.beta2),
         core.Adam(config.learning_rate, config.beta1, config.beta2),
@@ -157,7 +158,7 @@ def rules(config: Config, gans: points.Ensemble) -> core.Rules:
 def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     """Train all seeds at once; every `eval_every` steps measure their fakes and keep pictures of the first seed."""
     run = run or runs.Run()
-    in_file = len(targets.read_points(config.target)) // 2 if Path(config.target).suffix else None
+    in_file = len(targets.read_points(config.target)) // 2 if targets.plane_target(config.target) is None else None
     memory.require(config, lambda config: points.bytes_needed(config, features=2, samples=in_file))
     real = targets.points(config.target, config.samples, range(config.seed, config.seed + config.seeds))
     shared = devices.for_blocks(run.devices)
@@ -165,7 +166,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
     mean_and_std = {"mean": gans.mean.tolist(), "std": gans.std.tolist()}
     facts = {"name": real.name, "samples": real.train.shape[2], "features": 2, "fingerprint": real.fingerprint}
     run.keep_data(**facts, **mean_and_std)
-    game_rules = rules(config, gans)
+    game_rules = rules(config)
 
     def step(game, batch):
         return core.adversarial_step(game, game_rules, points.inputs(config, batch))
@@ -205,7 +206,7 @@ def headline(real: targets.RealPoints, median: dict[str, Any]) -> str:
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers of every seed, each with its floor: the mean over perfect samplers of as many points."""
     config, real = trained.config, trained.real
-    scores = final(real, trained.game.sample(config.steps))
+    scores = measure_at_end(real, trained.game.sample(config.steps))
     settings = ("loss", "pack", "unroll", "seeds", "steps")
     result = {"target": real.name} | {name: getattr(config, name) for name in settings}
     for name, floor in floors(real, config.eval_samples).items():
@@ -216,11 +217,11 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         words = f"{result['complete']} of {config.seeds} seeds reach all {result['modes_of']} modes"
     else:
         words = f"median KL {result['kl']['median']:z.3f} nats, a perfect sampler's {result['kl_floor']:.3f}"
-        words += targets.wide_floor(None if real.target else len(real.test))
+        words += targets.imprecise_floor(None if real.target else len(real.test))
     return result | {"headline": words}
 
 
-def final(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray]:
+def measure_at_end(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.ndarray]:
     """What `measure` returns of fakes `[S, 2, n]`, and the sliced Wasserstein distance of each seed `[S]`."""
     distance = metrics.sliced_wasserstein(real.test[:JUDGES], np.moveaxis(fakes, 1, 2), DIRECTIONS)
     return measure(real, fakes) | {"sliced_wasserstein": distance}
@@ -234,7 +235,7 @@ def floors(real: targets.RealPoints, n: int) -> dict[str, float]:
     """
     if real.target:
         perfect = np.stack([real.draw(n, seed).T for seed in range(20)])
-        return {name: float(scores.mean()) for name, scores in final(real, perfect).items()}
+        return {name: float(scores.mean()) for name, scores in measure_at_end(real, perfect).items()}
 
     def kl(held_out, fakes):
         return measure(real._replace(test=held_out), fakes.T[None])["kl"][0]
@@ -284,13 +285,14 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
 def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     """Six panels: the plane as D sees it, G's bent sheet, fakes by mode; then three curves over the steps."""
     real, records, square = trained.real, trained.run.records, square_around(trained.real)
-    last = trained.run.snapshots[max(trained.run.snapshots)]
+    fakes = trained.game.sample(trained.config.steps)
+    last = pictures_of_first_seed(trained.game, fakes, square)
     fig, axes = plots.figure(2, 3, 12, 7.6)
     plots.plane(axes[0, 0], real.test, last, square)
     plots.latent_lattice(axes[0, 1], last, square)
     plots.losses(axes[1, 0], records, None)
     if real.modes:
-        fakes, (centres, std) = trained.game.sample(trained.config.steps), real.modes
+        centres, std = real.modes
         plots.mode_shares(axes[0, 2], centres, std, fakes)
         title = "Fakes of high quality (within 3 sd of a mode)"
         plots.history(axes[1, 1], records, "high_quality", title, result, "share of a seed's fakes", "share")

@@ -42,7 +42,7 @@ def draw_again(folder: Path) -> Path:
     module = cli.script(experiment, f"RUN {folder}: ")
     if not hasattr(module, "figures"):
         raise files.BadInput(f"RUN {folder}: {experiment} has no figures of a single run")
-    config = storage.load_config(folder, "RUN", type(next(iter(module.RECIPES.values()))))
+    config = storage.load_config(folder, "RUN", module.Config)
     if hasattr(config, "checkpoint_every") and not storage.steps(folder):
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     with storage.only_writer(folder, "RUN"):

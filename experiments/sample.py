@@ -19,6 +19,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,12 +59,12 @@ class Command:
         cli.check(self)
         if not self.run:
             raise files.BadInput("RUN '': expected the folder of a run")
-        command = dataclasses.replace(self, out="samples.png") if self.out is self.export is None else self
+        command = dataclasses.replace(self, out="samples.png") if self.out is None and self.export is None else self
         for name, endings in (("out", ".png, .npy or .csv"), ("export", ".npz")):
             if (value := getattr(command, name)) is not None:
                 if Path(value).suffix not in re.findall(r"\.\w+", endings):
                     raise files.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
-                for path in (Path(value), export.readme(Path(value)))[: 1 + (name == "export")]:
+                for path in [Path(value), *([export.readme(Path(value))] if name == "export" else [])]:
                     if path.exists():
                         raise files.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
         return command
@@ -137,7 +138,9 @@ def require_fitting(gan: Restored, label: int | None, seed_index: int | None, ou
 def sample(
     folder: Path, count: int, seed: int = 0, label: int | None = None, seed_index: int | None = None
 ) -> np.ndarray:
-    """Samples of the run in `folder`; sample k is a function of (seed, label, k) and, on points, of the run's seed.
+    """Samples of the run in `folder`; sample k is a function of (seed, label, k).
+
+    GAN j of a run on points, the first of which is 0, draws its latents with seed + j.
 
     Images `[count, side, side]` or `[count, side, side, 3]`, float32 in [0, 1]; or numbers `[S, count]` or points
     `[S, count, 2]`, float64, of every seed of the run or of one, S = 1.
@@ -231,11 +234,11 @@ def exported(gan: Restored, seed_index: int | None) -> export.Generator:
     if not gan.has_images:
         chosen = slice(None) if seed_index is None else slice(seed_index, seed_index + 1)
         seeds, games = gan.seeds(None), zip(points.blocks(config), state["games"], strict=True)
-        blocks = [points.evaluated(config, game, seeds[block]) for block, game in games]
+        blocks = [points.weights_to_evaluate(config, game, seeds[block]) for block, game in games]
         weights = [np.concatenate(parts)[chosen] for parts in zip(*blocks, strict=True)]
         unit = np.array(data["mean"])[chosen], np.array(data["std"])[chosen]
         settings = config.generator_skip, config.generator_activation, config.latent
-        return export.points(weights, *unit, *settings, first_seed=seed_index or 0)
+        return export.points(weights, *unit, *settings, first=seed_index or 0)
     if "game" not in state:  # of numpy_gan: G's weights, two moments of each, and the number of steps
         weights = state["generator"][: len(state["generator"]) // 3]
         return export.dense_images(weights, "relu", "tanh", data["side"])
@@ -270,7 +273,7 @@ def write_generator(path: Path, gan: Restored, command: Command) -> None:
     """Write the generators of the run as the .npz file `path`, and its README."""
     about = gan.run.about | {"step": gan.run.step, "config": dataclasses.asdict(gan.config)}
     which = "" if command.seed_index is None else f" --seed-index {command.seed_index}"
-    same = f"python experiments/sample.py {command.run} --count 10{which} --out samples.npy"
+    same = f"python experiments/sample.py {shlex.quote(command.run)} --count 10{which} --out samples.npy"
     with one_line_for("--export", path):
         export.write(path, exported(gan, command.seed_index), about, same)
     screen.say(f"{path}: the generator; {export.readme(path)}: how to use it in NumPy")

@@ -13,9 +13,12 @@ import gan_core as core
 from lab import files
 
 
-def warm_up(loop: Any, games: Sequence[Any], batch: dict) -> None:
-    """Compile the loop, once for every device that games are on."""
-    for game in {_device(game): game for game in reversed(games)}.values():
+def warm_up(loop: Any, games: Sequence[Any], batches: Sequence[dict]) -> None:
+    """Compile the loop, once for every device that games are on and every size of a batch."""
+    kinds: dict[tuple, tuple[Any, dict]] = {}
+    for game, batch in zip(games, batches, strict=True):
+        kinds.setdefault((_device(game), next(iter(batch.values())).shape), (game, batch))
+    for game, batch in kinds.values():
         with _on_its_device(game, games):
             core.warm_up(loop, game, batch)
 

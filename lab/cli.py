@@ -152,11 +152,11 @@ def main(
         if command.tensorboard:
             tensorboard.require()
         if command.resume is None:
-            config, flag = shrunk(command.config), "--out"
+            config, given = shrunk(command.config), "--out"
             folder, created = storage.new_folder(experiment, getattr(config, "seed", 0), command.out)
         else:
-            folder, flag = _existing(command.resume), "--resume"
-        stack.enter_context(storage.only_writer(folder, flag))
+            folder, given = _existing(command.resume), "--resume"
+        stack.enter_context(storage.only_writer(folder, given))
         before, begun = storage.descriptions(folder), max(storage.steps(folder), default=0)
         events = tensorboard.Events(folder) if command.tensorboard else None
         signals.advise(f"continue with --resume {folder}")
@@ -269,11 +269,12 @@ def one_line_errors() -> Iterator[None]:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):  # the name of a file may hold what its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
-    kept: list[Path | None] = []
+    kept: Path | None = None
 
     @contextlib.contextmanager
     def importing() -> Iterator[None]:
-        kept.append(programs.use_kept())
+        nonlocal kept
+        kept = programs.use_kept()
         with screen.waiting("importing TensorFlow"):
             yield
 
@@ -283,8 +284,7 @@ def one_line_errors() -> Iterator[None]:
             try:
                 yield
             finally:  # an interrupted run is resumed with the same programs
-                for folder in kept:
-                    programs.keep(folder)
+                programs.keep(kept)
         except BadInput as error:
             _exit(str(error), 2)
         except Stopped as error:
@@ -324,7 +324,7 @@ def _exit(message: str, code: int) -> None:
 
 
 def shrunk(config: Any, quiet: bool = False) -> Any:
-    """The config with `eval_every` and `checkpoint_every` of at most `steps`; says so where they were larger."""
+    """The config with `eval_every` and `checkpoint_every` of at most `steps`; says so of the first, if not quiet."""
     for name in ("eval_every", "checkpoint_every"):
         value = getattr(config, name, 0)
         if value > config.steps:

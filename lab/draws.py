@@ -187,9 +187,10 @@ def bits_by_category(seed: int, latent_dim: int, categories: int, rows: int) -> 
 def interpolated_bits(seed: int, latent_dim: int, rows: int, columns: int) -> np.ndarray:
     """Bits of latents on the way between the two ends of each row: uint16 `[rows * columns, latent_dim]`.
 
-    The way is a quarter of a great circle (White 2016). On the straight line between two normal latents the length
-    falls to 70%, and the generator never saw such short latents in training. Of `coded_latents` the category jumps on
-    the way, at most a few times.
+    The way is cos(t) a + sin(t) b for t from 0 to pi / 2, each point of which is again standard normal; for long z it
+    is nearly the great circle of White 2016. On the straight line between two normal latents the length falls to 70%,
+    and the generator never saw such short latents in training. Of `coded_latents` the category jumps on the way, at
+    most a few times.
     """
     ends = normal_from_bits(latent_bits(seed, 2 * rows, latent_dim))
     angle = np.linspace(0, np.pi / 2, columns)[:, None]
@@ -218,18 +219,3 @@ def in_parts(generate: Callable, *inputs: np.ndarray, at_once: int = 500) -> np.
     """`generate(*inputs)`, a few rows of the inputs at a time, which bounds the memory."""
     parts = [slice(k, k + at_once) for k in range(0, len(inputs[0]), at_once)]
     return np.concatenate([generate(*(rows[part] for rows in inputs)) for part in parts])
-
-
-def block_count(seeds: int, at_most: int = 64) -> int:
-    """How many blocks `blocks` makes."""
-    return max(-(-seeds // at_most), 2 if seeds >= 8 else 1)
-
-
-def blocks(seeds: int, at_most: int = 64) -> list[slice]:
-    """Blocks of seeds that train in one program each: slices of nearly equal length, two or more from 8 seeds on.
-
-    64 seeds at a time fit a processor's cache (1024 in one block cost twice as much each), and two blocks keep two
-    cores busy. The blocks depend on the number of seeds alone, so that a checkpoint fits every machine.
-    """
-    bounds = np.linspace(0, seeds, block_count(seeds, at_most) + 1).round().astype(int).tolist()
-    return [slice(*pair) for pair in itertools.pairwise(bounds)]

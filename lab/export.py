@@ -48,14 +48,14 @@ def points(
     skip: bool,
     activation: str,
     latent: str,
-    first_seed: int = 0,
+    first: int = 0,
 ) -> Generator:
     """Perceptrons of S seeds, whose samples are columns: numbers if the last layer has one unit, otherwise points.
 
     Args:
         weights: `[W1, b1, W2, b2, ...]`, each `[S, out, in]` or `[S, out, 1]`; with `skip` a last one `[S, F, Z]`.
         mean, std: `[S, F, 1]`, which map the output of the networks to the unit of the data.
-        first_seed: the random numbers of the latents are those of first_seed, first_seed + 1, ...
+        first: place of the first of these GANs in its run; that at place j draws its latents with seed + j.
     """
     arrays = _layers(weights[:-1] if skip else weights) | {"mean": mean, "std": std}
     if skip:
@@ -77,7 +77,7 @@ def generate(z):
 def latents(n, seed=0):
     """n latents of every seed, [{seeds}, {inputs}, n]: those of `sample.py --seed SEED`."""
     rows = []
-    for k in range({first_seed}, {first_seed + seeds}):
+    for k in range({first}, {first + seeds}):
 {_random_bits(inputs, "seed + k", 8)}
         rows.append({latent}[bits].T)
     return np.stack(rows)
@@ -231,7 +231,7 @@ def program(generator: Generator, file: str) -> str:
     imports = "".join(line for word, line in _IMPORTS.items() if word in code)
     return f"""{imports}import numpy as np
 
-with np.load("{file}") as file:
+with np.load({file!r}) as file:
     g = {{name: file[name] for name in file.files}}
 
 {code}

@@ -41,7 +41,10 @@ class Ensemble:
         Each block of seeds trains on one of the `devices`, by default all on the one that TensorFlow uses anyway.
         """
         self.config, self.seeds = config, range(config.seed, config.seed + config.seeds)
-        self.points, self.mean, self.std = standardised(points, config.standardise)
+        self.mean, self.std = points.mean(axis=-1, keepdims=True), points.std(axis=-1, keepdims=True)
+        if not config.standardise:
+            self.mean, self.std = np.zeros_like(self.mean), np.ones_like(self.std)
+        self.points = ((points - self.mean) / self.std).astype(np.float32)
         self.d, self.g = networks(config)
         self.blocks = blocks(config)
         if len(self.blocks) == 1 and widest_layer(config) < 200:  # too little work to share between cores
@@ -62,19 +65,6 @@ class Ensemble:
         within = slice(k - block.start, k - block.start + 1)
         alone.games = [tf.nest.map_structure(lambda v: v[within] if v.shape.rank else v, game)]
         return alone
-
-    def frozen(self, blocks: Sequence[int]) -> Ensemble:
-        """These blocks of GANs as they are now, without Adam's moments, to be asked while the games train on."""
-        frozen = copy.copy(self)
-
-        def player(weights: list) -> core.Player:
-            return core.Player([*map(tf.identity, weights)], [], [])
-
-        frozen.games = [
-            core.Game(player(g.discriminator.weights), player(g.generator.weights), player(g.average).weights, g.step)
-            for g in (self.games[k] for k in blocks)
-        ]
-        return frozen
 
     # ------------------------------------------------------------------------------------------ training
 
@@ -118,7 +108,7 @@ class Ensemble:
     def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
         if averages is None:
             blocks_and_games = zip(self.blocks, self.games, strict=True)
-            averages = [evaluated(self.config, game, self.seeds[block]) for block, game in blocks_and_games]
+            averages = [weights_to_evaluate(self.config, game, self.seeds[block]) for block, game in blocks_and_games]
         parts = [generate(inputs[block], weights) for block, weights in zip(self.blocks, averages, strict=True)]
         return np.concatenate(parts) * self.std + self.mean
 
@@ -196,14 +186,24 @@ def pieces(config: Any) -> int:
 
 
 def blocks(config: Any) -> list[slice]:
-    """The seeds that train together, in one program."""
-    return draws.blocks(config.seeds, seeds_at_once(config))
+    """The seeds that train together, in one program: slices of nearly equal length, two or more from 8 seeds on.
+
+    Two blocks keep two cores busy. They depend on the settings alone, so that a checkpoint fits every machine.
+    """
+    bounds = np.linspace(0, config.seeds, block_count(config) + 1).round().astype(int).tolist()
+    return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+
+def block_count(config: Any) -> int:
+    """How many blocks there are."""
+    return max(-(-config.seeds // seeds_at_once(config)), 2 if config.seeds >= 8 else 1)
 
 
 def seeds_at_once(config: Any) -> int:
     """How many seeds train in one program at most: 64, or 16 if a layer has 64 units or more.
 
-    16 GANs with layers of 64 units fit the cache of a core. In programs of 32 a step takes a twentieth longer.
+    64 small GANs fit the cache of a core (1024 in one block cost twice as much each), and so do 16 with layers of 64
+    units, of which a step of 32 takes a twentieth longer.
     """
     return 64 if widest_layer(config) < 64 else 16
 
@@ -215,7 +215,7 @@ def widest_layer(config: Any) -> int:
 
 def largest_block(config: Any) -> int:
     """How many seeds are in the largest of the blocks; they are nearly equal."""
-    return -(-config.seeds // draws.block_count(config.seeds, seeds_at_once(config)))
+    return -(-config.seeds // block_count(config))
 
 
 def steps_at_once(config: Any, features: int) -> int:
@@ -251,7 +251,7 @@ def filled_up(values: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([values, np.zeros((n - len(values), *values.shape[1:]), values.dtype)])
 
 
-def check(config: Any) -> None:
+def require_zero_sum(config: Any) -> None:
     """BadInput for settings that do not fit together: --unroll with a loss that is not zero-sum."""
     if config.unroll and not core.LOSSES[config.loss].zero_sum:
         names = " or ".join(name for name, loss in core.LOSSES.items() if loss.zero_sum)
@@ -312,12 +312,12 @@ def networks(config: Any) -> tuple[Callable, Callable]:
 
 
 def perceptron(config: Any) -> Callable:
-    """G as it is evaluated, z -> a point, with the weights `evaluated`."""
+    """G as it is evaluated, z -> a point, with the weights `weights_to_evaluate`."""
     g = partial(core.mlp, activation=core.ACTIVATIONS[config.generator_activation])
     return core.with_skip(g) if config.generator_skip else g
 
 
-def evaluated(config: Any, game: core.Game, seeds: Sequence[int]) -> list[np.ndarray]:
+def weights_to_evaluate(config: Any, game: core.Game, seeds: Sequence[int]) -> list[np.ndarray]:
     """The weights of the `perceptron` that draws the fakes of a block of seeds: the average of G's weights.
 
     Batch norm becomes a part of them. Its moments are those of 4000 latents, in batches as large as in training.
@@ -347,12 +347,14 @@ def new_game(config: Any, seeds: range, features: int) -> core.Game:
     return core.new_game(d, g)
 
 
-def standardised(points: np.ndarray, standardise: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples `[..., N]` as float32 (x - mean) / std, the mean and the std `[..., 1]`; without: mean 0 and std 1."""
-    mean, std = points.mean(-1, keepdims=True), points.std(-1, keepdims=True)
-    if not standardise:
-        mean, std = np.zeros_like(mean), np.ones_like(std)
-    return ((points - mean) / std).astype(np.float32), mean, std
+def frozen(game: core.Game) -> core.Game:
+    """The game as it is now, without Adam's moments, to be asked while it is trained on."""
+
+    def player(weights: list) -> core.Player:
+        return core.Player([*map(tf.identity, weights)], [], [])
+
+    d, g, average = map(player, (game.discriminator.weights, game.generator.weights, game.average))
+    return core.Game(d, g, average.weights, game.step)
 
 
 def restored(config: Any, run: Run) -> Ensemble:

@@ -33,7 +33,7 @@ def use_kept(folder: Path | None = None) -> Path | None:
             return None
         newest = sorted(folder.glob("*.pb"), key=lambda path: path.stat().st_mtime)[-AT_MOST:]
         right = {path for path in newest if _is_right(path)}
-        for path in folder.glob("*.pb*"):
+        for path in (*folder.glob("*.pb"), *folder.glob("*.pb-sha256")):  # .tmp: another process writes it just now
             if path.with_suffix(".pb") not in right:
                 path.unlink(missing_ok=True)
     except (OSError, RuntimeError):  # no home, no room, a file in the place of the folder

@@ -276,10 +276,10 @@ class Run:
         cores, then the next ones, until all steps of the period are played. Compiling happens outside the clock.
         """
         if period.count and not self._compiled:
-            first = next(batches)
+            first = [next(batches) for _ in games]
             with contextlib.nullcontext() if self._quiet else screen.waiting("compiling the training step"):
                 calls.warm_up(loop, games, first)
-            batches, self._compiled = itertools.chain([first], batches), True
+            batches, self._compiled = itertools.chain(first, batches), True
 
         def parts() -> Iterator[np.ndarray]:
             while True:

@@ -16,9 +16,9 @@ from lab import draws, files, screen
 from lab.files import BadInput
 
 LARGEST = 1e30  # size of a number; float32 ends at 3e38
-SMALLEST = 1e-30, 1e-15  # least spread of numbers, and of a column of points, for whose arrows its inverse is squared
+SMALLEST = 1e-30, 1e-15  # least spread of numbers, and of a column of points: D's push divides by it twice
 COPIES = 16  # of each sample, with different noise
-WIDE = 50  # held-out numbers; with fewer of them the floors are imprecise
+ENOUGH = 50  # held-out numbers; with fewer of them the floors are imprecise
 MOST_UNLIKE = 1e6  # ratio of the spreads of two columns, which stand in one picture
 SLOW = {  # SciPy searches for each quantile or draw: for the ten thousands of a run from half a minute to hours
     *("dpareto_lognorm", "gausshyper", "genhyperbolic", "geninvgauss", "irwinhall", "ksone", "kstwo", "levy_stable"),
@@ -94,11 +94,11 @@ def copies(strength: float, n: int) -> int:
     return COPIES if strength * math.exp(-n / 250) > 0.001 else 1
 
 
-def wide_floor(held_out: int | None) -> str:
+def imprecise_floor(held_out: int | None) -> str:
     """What a headline says of a file of few numbers or points, whose floors are estimates of little precision."""
-    if held_out is None or held_out >= WIDE:
+    if held_out is None or held_out >= ENOUGH:
         return ""
-    return f"; the floor is imprecise: {held_out} are held out, and it takes at least {WIDE}"
+    return f"; the floor is imprecise: {held_out} are held out, and it takes at least {ENOUGH}"
 
 
 def kernel_density(sample: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -97,13 +97,6 @@ def test_prefetched_starts_at_once_and_draws_no_more_than_it_was_told_to():
     batches.close()
 
 
-def test_blocks_are_even_and_at_most_64():
-    assert [(b.start, b.stop) for b in draws.blocks(7)] == [(0, 7)]
-    assert [(b.start, b.stop) for b in draws.blocks(16)] == [(0, 8), (8, 16)]
-    lengths = [b.stop - b.start for b in draws.blocks(1000)]
-    assert sum(lengths) == 1000 and max(lengths) <= 64 and max(lengths) - min(lengths) <= 1
-
-
 def test_latent_lattice_cells_have_equal_probability():
     z = draws.latent_lattice("normal", 3, 4, 2)
     assert z.shape == (3, 49) and (z[2] == 0).all()

@@ -54,5 +54,5 @@ def test_the_floor_does_not_depend_on_which_half_is_held_out():
 
 
 def test_a_file_of_few_numbers_says_that_its_floor_is_wide():
-    assert targets.wide_floor(49) == "; the floor is imprecise: 49 are held out, and it takes at least 50"
-    assert targets.wide_floor(50) == targets.wide_floor(None) == ""
+    assert targets.imprecise_floor(49) == "; the floor is imprecise: 49 are held out, and it takes at least 50"
+    assert targets.imprecise_floor(50) == targets.imprecise_floor(None) == ""

@@ -376,7 +376,7 @@ def test_the_losses_of_a_stage_are_those_of_the_packs_that_train(tmp_path):
     gans = points.Ensemble(config, np.random.default_rng(0).normal(size=(2, 1, 50)))
     (game,) = gans.games
     batch = {name: values[0] for name, values in next(gans.batches(Period(0, 1))).items()}  # of the first step
-    rules, seen = normal_1d.rules(config, gans), points.inputs(config, batch)
+    rules, seen = normal_1d.rules(config), points.inputs(config, batch)
     fake = rules.generator(seen["z"], game.generator.weights)
     d_loss, _ = core.discriminator_loss(rules, game.discriminator.weights, seen, fake, game.step)
 

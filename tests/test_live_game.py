@@ -57,7 +57,7 @@ def new_game(name, free_penalties=False):
 def test_200_live_steps_in_odd_chunks_equal_the_scripts_loop_in_every_array(name):
     script, config = CASES[name]
     gans = points.Ensemble(config, training_points(script, config))
-    rules = script.rules(config, gans)
+    rules = script.rules(config)
     loop = core.compiled_loop(lambda game, batch: core.adversarial_step(game, rules, points.inputs(config, batch)))
     n, k = points.steps_at_once(config, gans.points.shape[1]), len(gans.games)
     for i, batch in enumerate(gans.batches(Period(0, 200))):

@@ -173,6 +173,15 @@ def test_a_loaded_generator_draws_what_the_run_evaluates(finished):
     np.testing.assert_array_equal(np.moveaxis(samples, 1, 2), gans.sample(40))
 
 
+def test_the_overview_needs_no_snapshot(finished):
+    folder, _ = finished
+    config = storage.load_config(folder, "RUN", mixture_2d.Config)
+    trained = mixture_2d.train(config, runs.Run(folder, reopen=True))
+    trained.run.snapshots.clear()  # all of them are damaged
+    result = json.loads((folder / "result.json").read_text())
+    assert len(mixture_2d.overview(trained, result).axes) >= 6
+
+
 def test_kl_is_over_20_bins_in_each_coordinate():
     real = targets.points("ring", 500, range(1))
     fakes = real.draw(400, 3).T[None]  # [1, 2, n]

@@ -54,7 +54,7 @@ def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
 
 
 def test_batches_are_a_dict_for_each_block_with_real_points_and_random_bits(monkeypatch):
-    monkeypatch.setattr(draws, "blocks", lambda n, at_most: [slice(0, 1), slice(1, 2)])
+    monkeypatch.setattr(points, "blocks", lambda config: [slice(0, 1), slice(1, 2)])
     gans = ensemble(gradient_penalty=1.0, pack=2, eval_every=6)
     first, second = gans.batches(runs.Period(3, 7))
     shapes = {name: tuple(values.shape) for name, values in first.items()}
@@ -81,11 +81,18 @@ def test_steps_at_once_are_whole_periods_that_fit_the_cache():
     assert points.periods_together(replace(PLANE, eval_every=10), 2) == 1
 
 
+def test_blocks_are_even_and_at_most_64():
+    ends = {seeds: [(b.start, b.stop) for b in points.blocks(replace(NUMBERS, seeds=seeds))] for seeds in (7, 16)}
+    assert ends == {7: [(0, 7)], 16: [(0, 8), (8, 16)]}
+    lengths = [b.stop - b.start for b in points.blocks(replace(NUMBERS, seeds=1000))]
+    assert sum(lengths) == 1000 and max(lengths) <= 64 and max(lengths) - min(lengths) <= 1
+
+
 @pytest.mark.parametrize("seeds", [1, 7, 8, 33, 64, 1000])
 @pytest.mark.parametrize(("widest", "at_once"), [(8, 64), (64, 16)])
 def test_the_largest_block_is_that_of_the_blocks(seeds, widest, at_once):
     config = replace(normal_1d.Config(), seeds=seeds, generator_hidden=(4, widest))
-    blocks = draws.blocks(seeds, points.seeds_at_once(config))
+    blocks = points.blocks(config)
     assert max(block.stop - block.start for block in blocks) == points.largest_block(config) <= at_once
 
 

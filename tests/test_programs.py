@@ -101,3 +101,10 @@ def test_each_version_has_a_folder_of_its_own(tmp_path, flags, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     third = programs.use_kept()
     assert len({first, second, third}) == 3 and {path.parent for path in (first, second, third)} == {tmp_path}
+
+
+def test_the_file_that_another_process_writes_just_now_stays(tmp_path, flags):
+    unfinished = tmp_path / "name.pbhost-140-77-5.tmp"  # TensorFlow renames it when it is complete
+    unfinished.write_bytes(b"half")
+    programs.use_kept(tmp_path)
+    assert unfinished.exists()

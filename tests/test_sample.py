@@ -258,7 +258,7 @@ def test_a_program_for_every_latent_gelu_and_a_skip(latent, size, tmp_path, monk
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=shape) for shape in ((1, 2, size), (1, 2, 1), (1, 1, 2), (1, 1, 1), (1, 1, size))]
     unit = np.full((1, 1, 1), 5.0), np.full((1, 1, 1), 2.0)
-    generator = export.points(weights, *unit, skip=True, activation="gelu", latent=latent, first_seed=3)
+    generator = export.points(weights, *unit, skip=True, activation="gelu", latent=latent, first=3)
     export.write(tmp_path / "G.npz", generator, {"experiment": "x", "recipe": "y", "step": 1}, "command")
     program = {}
     exec(readme_code(tmp_path / "G.md"), program)

@@ -146,7 +146,7 @@ class Source:
             in_plane = words[0] in targets.PLANE_TARGETS
         script = cli.script("mixture_2d" if in_plane else "normal_1d")
         source = self
-        if script is not self.script or type(config) is not type(next(iter(script.RECIPES.values()))):
+        if script is not self.script or type(config) is not script.Config:
             recipe = self.recipe if self.recipe in script.RECIPES else "stable"
             source = dataclasses.replace(self, script=script, recipe=recipe)
             kept = {name: getattr(config, name) for name in ("seeds", "seed", "steps" if self.ends else "seed")}

@@ -14,7 +14,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,8 +75,7 @@ def program_key(script: Any, config: Any, free_penalties: bool) -> tuple:
 
 def new_program(script: Any, config: Any, knobs: Knobs, free_penalties: bool) -> Any:
     """The compiled loop of these settings, for `Game.play`; `script` is one of the two modules."""
-    d, g = points.networks(config)
-    rules = knobs.within(script.rules(config, SimpleNamespace(d=d, g=g)), free_penalties)
+    rules = knobs.within(script.rules(config), free_penalties)
 
     def step(game, batch):
         return core.adversarial_step(game, rules, points.inputs(config, batch))
@@ -117,7 +115,7 @@ class Game:
 
     def _turn_knobs(self) -> None:
         """Let the variables have the values of this game's settings; another game may have used them before."""
-        self.knobs.set(self.script.rules(self.gans.config, self.gans))
+        self.knobs.set(self.script.rules(self.gans.config))
         self.knobs.config = self.gans.config
 
     @property
@@ -176,12 +174,11 @@ class Game:
 
     def frozen(self) -> points.Ensemble:
         """All GANs as they are now, asked in the same way, so that blocks of seeds may differ by a few steps."""
-        parts = []
-        for k, (gate, lock) in enumerate(self._locks):
+        frozen = copy.copy(self.gans)
+        frozen.games = []
+        for game, (gate, lock) in zip(self.gans.games, self._locks, strict=True):
             with gate, lock:
-                parts.append(self.gans.frozen([k]))
-        frozen = copy.copy(parts[0])
-        frozen.games = [game for part in parts for game in part.games]
+                frozen.games.append(points.frozen(game))
         return frozen
 
     def next_batch(self) -> dict[str, np.ndarray]:
