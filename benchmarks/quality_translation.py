@@ -5,14 +5,13 @@
 An hour on two cores.
 
 Each column is made of runs in runs/quality_translation/: finished ones are not run again, interrupted ones resume.
-Install the package ray first: the minutes on the page are those of runs that have a core each. Without ray one run
-after the other has all cores.
+With the package ray as many are made at the same time as there are cores.
 """
 
 import numpy as np
 import pages
 from scipy import stats
-from study import minutes, row, runs_line, runs_of, spread
+from study import cpu_minutes, row, runs_line, runs_of, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
 
@@ -21,8 +20,8 @@ HEAD = f"""# Conditional GAN, pix2pix, CycleGAN on digits
 
 `python benchmarks/quality_translation.py`: {len(SEEDS)} seeds, mean +- standard deviation over seeds, on held-out
 images. The classifier is that of `digit_classifier.py`; "confident" is the share of images in which it sees one
-digit with a probability of 90% or more. Minutes are the training time of the fastest seed, without evaluation, on
-one core of a shared server without a GPU, with other runs beside it."""
+digit with a probability of 90% or more. Minutes are the processor time of the fastest seed, evaluation included, on a
+shared server without a GPU."""
 FOOT = """
 What the adversarial part adds to pix2pix cannot be seen in these numbers: an outline leaves little to guess. The
 frame of the optical digits matters more to the classifier than their translation.
@@ -45,7 +44,7 @@ def numbers(results: list[dict], key: str, digits: int) -> str:
 def conditional() -> None:
     """The table of the conditional GAN."""
     results = several(mnist_conditional)
-    print(f"\n## `mnist_conditional.py`: 10,000 samples, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(f"\n## `mnist_conditional.py`: 10,000 samples, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
     print(row("", "fakes", "real images"))
     print(row("---", "---", "---"))
     rows = {
@@ -64,7 +63,7 @@ def conditional() -> None:
 def paired() -> None:
     """The table of pix2pix, beside a U-Net that learned from the L1 distance alone and beside A itself."""
     results = several(pix2pix)
-    print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
     print(row("", "pix2pix", "L1 alone", "copy of A", "B itself"))
     print(row(*["---"] * 5))
     rows = {
@@ -81,7 +80,7 @@ def unpaired(frame: str) -> None:
     """The table of CycleGAN, whose optical digits have this frame."""
     results = several(cyclegan, frame)
     flag = f"`cyclegan.py --frame {frame}`: optical digits to MNIST"
-    print(f"\n## {flag}, {results[0]['steps']} steps, {minutes(results)} minutes\n")
+    print(f"\n## {flag}, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
     print(row("", "translated", "untranslated", "MNIST's own"))
     print(row(*["---"] * 4))
     rows = {

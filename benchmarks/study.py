@@ -62,6 +62,11 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def cpu_minutes(results: Sequence[dict]) -> str:
+    """Processor time of the fastest run, evaluation included."""
+    return f"{min(r['cpu_seconds'] for r in results) / 60:.1f}"
+
+
 def minutes(results: Sequence[dict]) -> str:
     """Training time of the fastest run. With ray each has a core, which it may share with other programs."""
     return f"{min(r['train_seconds'] for r in results) / 60:.1f}"

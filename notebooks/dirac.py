@@ -40,8 +40,9 @@ from lab import plots
 #
 # For `minimax` and `non_saturating`, and without a penalty, $J$ has the eigenvalues $\pm i/2$. They are imaginary, so
 # the players go round the equilibrium. If both move at the same time (simultaneous), each step also leads a little
-# outwards. If $G$ moves first and $D$ then answers the new $G$ (alternating), the circle closes. A penalty of weight
-# $g$ on the slope of $D$ acts like friction. The grey arrows show the direction of the forces.
+# outwards. If $G$ moves first and $D$ then answers the new $G$ (alternating), the circle closes. (In the other scripts
+# $D$ moves first; the eigenvalues of a whole step are the same.) A penalty of weight $g$ on the slope of $D$ acts like
+# friction. The grey arrows show the direction of the forces.
 
 # %%
 config = dirac_gan.Config(losses=("minimax", "non_saturating", "wasserstein"), penalties=(0.0, 0.3, 1.0))
@@ -66,7 +67,8 @@ for penalty in (0.0, 0.3, 1.0, 2.0):
 # %% [markdown]
 # The next table shows for each game the distance to the equilibrium after 500 steps. Beside it stand the factor by
 # which a step changes this distance, measured over the last quarter of the steps, and the factor from the
-# eigenvalues.
+# eigenvalues. If both players move at once, the matrix of a step is $I + hJ$; if they take turns, it is that of $G$'s
+# move followed by that of $D$'s.
 
 # %%
 print(f"{'loss':16}{'order':14}{'penalty':>8}{'distance':>12}{'measured':>10}{'theory':>10}")

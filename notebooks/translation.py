@@ -17,9 +17,9 @@
 # # Images on request
 #
 # A generator can be told what to draw in three ways: by a label (a conditional GAN), by a picture that belongs to the
-# wanted one (pix2pix), or by pictures of another kind of which none belongs to any wanted one (CycleGAN). All three
-# train here on the 8x8 digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute.
-# On MNIST the scripts of the same names take 2 to 20 minutes each.
+# wanted one (pix2pix), or by pictures of another kind, without pairs (CycleGAN). All three train here on the 8x8
+# digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute. On MNIST `pix2pix.py`
+# takes 2 minutes, `cyclegan.py` 6 and `mnist_conditional.py` 22.
 
 # %%
 from dataclasses import replace
