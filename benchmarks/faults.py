@@ -316,7 +316,9 @@ def study(title: str, kind: Kind, wholes: dict[str, Whole], wanted: int, jobs: i
                 break
     lost = f"{total['lost']} log lines or snapshots, each said on the screen" if total["lost"] else "nothing"
     print(f"{title}: done", file=sys.stderr)
-    notes = f"; {told['aside']} damaged files set aside, {told['refused']} refusals" if kind.damages else ""
+    notes = ""
+    if kind.damages:
+        notes = f"; {told['aside']} damaged files set aside; a changed config.json refused {told['refused']} times"
     return f"| {title} | {total['hits']} | {total['runs']} | {total['runs']} of {total['runs']} | {lost}{notes} |"
 
 

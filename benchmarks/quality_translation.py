@@ -44,7 +44,8 @@ def numbers(results: list[dict], key: str, digits: int) -> str:
 def conditional() -> None:
     """The table of the conditional GAN."""
     results = several(mnist_conditional)
-    print(f"\n## `mnist_conditional.py`: 10,000 samples, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
+    steps, spent = results[0]["steps"], cpu_minutes(results)
+    print(f"\n## `mnist_conditional.py`: 10,000 samples, {steps} steps, {spent} minutes\n")
     print(row("", "fakes", "real images"))
     print(row("---", "---", "---"))
     rows = {

@@ -290,13 +290,14 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     fig, axes = plots.figure(2, 3, 12, 7.6)
     plots.plane(axes[0, 0], real.test, last, square)
     plots.latent_lattice(axes[0, 1], last, square)
-    plots.losses(axes[1, 0], records, None)
+    logistic = core.LOSSES[trained.config.loss].logistic  # ln 4: D's loss where D(x) = 1/2 for every x
+    plots.losses(axes[1, 0], records, np.log(4) if logistic else None)
     if real.modes:
         centres, std = real.modes
         plots.mode_shares(axes[0, 2], centres, std, fakes)
         title = "Fakes of high quality (within 3 sd of a mode)"
         plots.history(axes[1, 1], records, "high_quality", title, result, "share of a seed's fakes", "share")
-        plots.history(axes[1, 2], records, "reverse_kl", "KL(modes || uniform), high quality", result, "nats")
+        plots.history(axes[1, 2], records, "reverse_kl", "Reverse KL: KL(modes || equal shares)", result, "nats")
     else:
         plots.per_seed(axes[0, 2], result["kl"]["per_seed"], None)
         plots.history(axes[1, 1], records, "kl", "KL(real || fake), 20 x 20 bins", result, "nats")
@@ -315,7 +316,7 @@ TABLE = cli.Table(
     {
         "modes with a sample of high quality": ("modes", ".1f"),
         "share of high quality": ("high_quality", ".4f"),
-        "KL(modes || uniform), nats": ("reverse_kl", ".4f"),
+        "reverse KL: KL(modes || equal shares), nats": ("reverse_kl", ".4f"),
         "KL(real || fake), 20 x 20 bins, nats": ("kl", ".4f"),
         "sliced Wasserstein-1, unit of the data": ("sliced_wasserstein", ".4f"),
     },

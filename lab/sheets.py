@@ -129,5 +129,5 @@ def figures(
         pairs = np.concatenate([samples[:n], nearest])
         save(folder / "neighbours.png", pairs, n, "Are training images copied?", names)
     if by_category is not None:
-        words = "Each column: one category of the latents; each row: the same other numbers"
+        words = "Each column: one category of z; in a row all other numbers of z are the same"
         save(folder / "categories.png", by_category, len(by_category) // 10, words)

@@ -56,6 +56,15 @@ def test_a_finished_cell_is_not_made_again(tmp_path):
     assert files.read_json(tmp_path / "b" / "result.json") == second
 
 
+def test_a_cell_that_was_finished_with_fewer_steps_is_not_finished(tmp_path):
+    files.write_json(tmp_path / "a" / "result.json", {"steps": 3})
+
+    def more(cell):
+        files.write_json(cell.folder / "result.json", {"steps": cell.config.steps})
+
+    assert cells.run([cell(tmp_path / "a")], HERE, more) == [{"steps": 6}]
+
+
 def test_an_interrupted_cell_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):
     whole, cut = cell(tmp_path / "whole"), cell(tmp_path / "cut")
     cells.play(whole)

@@ -12,7 +12,9 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from helpers import command, one_line
+from scipy import stats
 
+import metrics
 from experiments import digit_classifier as script
 from gan_core import tf
 from lab import classifier, cli, draws, files, image_metrics, pictures
@@ -296,6 +298,28 @@ def test_real_images_score_well_and_collapse_and_blur_show(scorer):
         assert bad["parzen"] < good["parzen"]
 
 
+def test_scores_are_of_test_images_and_fakes_in_their_order(scorer):
+    """The fakes are small digits: their labels and their grey levels are far from the real ones."""
+    chosen = scorer.real.train[scorer.real.train_labels < 5][:300]
+    fakes = pictures.as_pixels(chosen) / 2
+    scores, (probabilities, features) = scorer.scores(fakes), scorer.classifier.classify(fakes)
+    seen = np.bincount(probabilities.argmax(-1), minlength=10)
+    assert scores["label_kl"] == pytest.approx(stats.entropy(np.bincount(scorer.real.train_labels), seen + 0.5))
+    edges = (np.arange(0, 257, 32) - 0.5) / 255
+    p, q = (np.histogram(images, edges)[0] + 0.5 for images in (pictures.as_pixels(scorer.real.test), fakes))
+    assert scores["pixel_kl"] == pytest.approx(stats.entropy(p, q))
+    _, real_features = scorer.classifier.classify(pictures.as_pixels(scorer.real.test))
+    expected = image_metrics.frechet_digit_distance(real_features, features)
+    assert scores["frechet_digit_distance"] == pytest.approx(expected, rel=1e-3)  # float32 features
+
+
+def test_the_floor_of_the_label_kl_is_a_perfect_samplers(scorer):
+    """With counts of 30 or so it is about 9 / (2 n), to 10%; one set of 300 real images has what chance gives it."""
+    floors = scorer.floors(300)
+    expected = metrics.kl_floor(np.bincount(scorer.real.train_labels), 300).mean
+    assert floors["label_kl_floor"] == expected == pytest.approx(9 / 600, rel=0.1)
+
+
 def test_every_score_stands_beside_its_floor(scorer):
     fakes = np.random.default_rng(0).random((300, 8, 8))
     log, final = scorer.log(fakes[:100]), scorer.final(fakes)
@@ -340,6 +364,8 @@ def test_floors_are_kept_and_a_damaged_file_is_passed_over(scorer, tmp_path, mon
     other = classifier.Classifier([2 * w for w in scorer.classifier.weights], 0.5)
     monkeypatch.setattr(scorer, "classifier", other)
     assert scorer.floors(120) != first and computed.call_count == 4
+    monkeypatch.setattr(scorer, "real", scorer.real._replace(test=scorer.real.test[::-1].copy()))
+    assert scorer.floors(120) and computed.call_count == 5  # the same classifier, but other test images
 
 
 def test_floors_need_no_cache(scorer, tmp_path, monkeypatch):
@@ -392,9 +418,10 @@ def test_the_floor_of_the_parzen_window_uses_no_image_that_chooses_its_width(sco
     train = pictures.as_pixels(scorer.real.train)
     first = len(train) - len(train) // 6
     expected = image_metrics.parzen_window(train[:first], train[first : first + 1000], scorer.test)
-    floors = scorer.floors(len(train), final=True)
-    assert floors["parzen_floor"] == pytest.approx(expected.mean, rel=1e-6)
-    assert floors["parzen_sigma_floor"] == expected.sigma
+    for n in (len(train), first + 100):  # no fewer than all images that choose no width
+        floors = scorer.floors(n, final=True)
+        assert floors["parzen_floor"] == pytest.approx(expected.mean, rel=1e-6)
+        assert floors["parzen_sigma_floor"] == expected.sigma
 
 
 def test_pixel_kl_of_few_grey_levels_does_not_see_a_noise_that_nobody_sees(scorer):

@@ -441,6 +441,9 @@ def test_halves_are_disjoint_and_of_equal_size_and_converted_to_the_sizes_asked_
 
     floor = metrics.halves_floor(metric, np.arange(11.0), n_real=6, n=30, splits=3)
     assert floor == pytest.approx(np.sqrt((1 / 6 + 1 / 30) / (2 / 5))) and seen == [(5, 5, 0)] * 3
+    floor = metrics.halves_floor(metric, np.arange(50_000.0), n_real=25_000, n=10_000, splits=1)
+    assert floor == pytest.approx(np.sqrt((1 / 25_000 + 1 / 10_000) / (2 / 20_000)))
+    assert seen[3:] == [(20_000, 20_000, 0)]  # at most
 
 
 def test_halves_floor_is_the_mean_over_splits():
@@ -478,6 +481,13 @@ def test_cross_validated_width_has_the_best_leave_one_out_likelihood(d):
             return sum(np.log(noise.pdf(points[i] - others[i]).mean()) for i in range(25))
 
     assert ratio[0] == pytest.approx(max(np.geomspace(0.01, 1.6, 24), key=likelihood))
+
+
+def test_cross_validated_width_of_many_points_is_chosen_on_a_thousand():
+    points = np.random.default_rng(2).exponential(size=(27_000, 2))
+    ratio = points.std(axis=0, ddof=1) / points[:1000].std(axis=0, ddof=1)
+    expected = metrics.cross_validated_width(points[:1000]) * 27 ** (-1 / 6) * ratio  # Scott's exponent: 1 / (d + 4)
+    np.testing.assert_allclose(metrics.cross_validated_width(points), expected)
 
 
 LAWS = {"normal": NORMAL, "exponential": stats.expon(), "Cauchy": stats.cauchy(), "log-normal": stats.lognorm(1)}
@@ -828,6 +838,8 @@ def test_sliced_wasserstein_of_a_shift_is_two_over_pi_of_it():
     points = np.random.default_rng(0).normal(size=(500, 2))
     found = metrics.sliced_wasserstein(points, points + [0.3, 0.4])
     assert found == pytest.approx(2 * 0.5 / np.pi, rel=2e-3)  # 32 directions: mean of |cos|, to 1e-3
+    four = metrics.sliced_wasserstein(points, points + [0.3, 0.4], directions=4)  # at 0, 45, 90 and 135 degrees
+    assert four == pytest.approx((0.3 + 0.7 / np.sqrt(2) + 0.4 + 0.1 / np.sqrt(2)) / 4, rel=1e-12)
     assert metrics.sliced_wasserstein(points, points) == 0
     assert metrics.sliced_wasserstein(points, np.stack([points, points + 1])).shape == (2,)
 

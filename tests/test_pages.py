@@ -276,7 +276,7 @@ def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path,
     monkeypatch.setattr(compare, "main", made)
     quality_losses.main([*quality_losses.COMMAND[:-1], str(tmp_path / "study")], tmp_path / "docs")
     page = (tmp_path / "docs/results/losses.md").read_text()
-    assert page.startswith("# Losses compared\n\nA table.\n\nThe penalties")
+    assert page.startswith("# Losses compared\n\nA table.\n\nThe ring")
     assert page.endswith("\n\nThe runs were made at commit abcdef0.\nMade by hand.\n") and pages.RUNS.search(page)
     assert (tmp_path / "docs/results/losses.csv").read_text() == "1"
     assert (tmp_path / "docs/figures/losses.png").read_text() == "2"

@@ -32,8 +32,9 @@ def test_the_winner_is_who_is_ahead_in_the_test_and_not_by_the_median(order):
     assert paired.better({name: values[name] for name in order}) == {"a": ["b"], "b": []}
     # 26 small differences in favour of b, and 24 large ones in favour of a, whose ranks weigh more
     b = np.concatenate([np.linspace(-0.02, -0.01, 26), np.linspace(1, 2, 24)])
-    values = {"a": np.zeros(50), "b": b}
-    assert paired.better({name: values[name] for name in order}) == {"a": ["b"], "b": []}
+    for ties in (0, 400):  # which have no ranks, and so do not bring the others closer together
+        values = {"a": np.zeros(50 + ties), "b": np.append(b, np.zeros(ties))}
+        assert paired.better({name: values[name] for name in order}) == {"a": ["b"], "b": []}
 
 
 def test_a_clear_difference_is_real_and_noise_is_not():
@@ -61,6 +62,18 @@ def test_holm_by_hand():
     assert found == real and len(real) == 1
     (alone,) = (pair for pair in names if 0.05 / 2 < p[pair] < 0.05)  # the only pair that is asked about
     assert sum(map(len, paired.better(values, [alone]).values())) == 1
+
+
+@pytest.mark.parametrize(("ranks", "claims"), [((0, 5, 8), 3), ((0, 6, 8), 1)])
+def test_holm_raises_the_level_after_a_claim_and_stops_at_the_first_pair_without_one(ranks, claims):
+    """Of ten differences the one of rank w alone has the other sign. p is exactly twice the share of the subsets of
+    1, ..., 10 whose sum is at most w: 2/1024 (w = 0), 20/1024 = .0195 (5), 28/1024 = .0273 (6), 50/1024 = .0488 (8).
+    Only the first p is below .05 / 3, .0195 is below .05 / 2, and .0273 is not.
+    """
+    size = np.arange(1.0, 11)
+    values = {f"worse {w}": np.where(size == w, -size, size) for w in ranks} | {"good": np.zeros(10)}
+    beats = paired.better(values, [(f"worse {w}", "good") for w in ranks])
+    assert beats["good"] == [f"worse {w}" for w in ranks[:claims]]
 
 
 def test_pairs_are_compared_on_the_seeds_that_both_have():

@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -432,6 +434,30 @@ def test_times_of_a_resumed_run_add_up(tmp_path, monkeypatch):
     train(Counter(), resumed, Config(steps=4))
     times = resumed.finish({"steps": 4})
     assert (times["wall_seconds"], times["cpu_seconds"]) == (22.0, 11.0)
+
+
+def test_train_seconds_are_those_in_the_loop_alone_and_of_both_parts_of_a_resumed_run(tmp_path, monkeypatch):
+    """A step takes a second; compiling and evaluating take 100 each, and do not count."""
+    clock = [0.0]
+
+    class Timed(Counter):
+        def get_concrete_function(self, game, batch, count):
+            clock[0] += 100
+
+        def __call__(self, game, batch, count):
+            clock[0] += int(count)
+            return super().__call__(game, batch, count)
+
+    class Evaluated(runs.Run):
+        def snapshot(self, period, **arrays):
+            clock[0] += 100
+
+    monkeypatch.setattr(runs, "time", SimpleNamespace(perf_counter=lambda: clock[0], time=time.time, process_time=time.process_time))
+    train(Timed(), Evaluated(tmp_path), Config(steps=2))
+    resumed = Evaluated(tmp_path, resume=True)
+    train(Timed(), resumed, Config(steps=6))
+    assert [record["train_seconds"] for record in resumed.records] == [0, 2, 4, 6] and clock[0] > 600
+    assert resumed.finish({"steps": 6})["train_seconds"] == 6
 
 
 def test_parameters_are_counted():

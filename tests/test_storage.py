@@ -73,6 +73,12 @@ def test_newest_checkpoint_is_restored_and_three_are_kept(saved):
         assert file["game/0"].tolist() == [40, 40]
 
 
+def test_the_newest_checkpoint_is_that_of_the_largest_number_and_not_of_the_last_name(tmp_path):
+    for step in (8, 9, 10, 100):
+        storage.Checkpoints(tmp_path).save(step, {"total": np.full(1, step)})
+    assert storage.steps(tmp_path) == [9, 10, 100] and storage.Checkpoints(tmp_path).newest().step == 100
+
+
 def test_every_flipped_bit_and_every_truncation_is_noticed(saved):
     path = path_of(saved, 40)
     content, rng = path.read_bytes(), np.random.default_rng(0)
@@ -143,6 +149,8 @@ def test_state_of_another_shape_is_refused_and_left_as_it_is(saved):
     made = state() | {"total": [np.zeros(2)]}
     with pytest.raises(ValueError, match=r"total/0 is float64 \[1\], expected float64 \[2\]"):
         storage.restore(made, storage.Checkpoints(saved).newest())
+    with pytest.raises(ValueError, match=r"total/0 is float64 \[1\], expected float32 \[1\]"):
+        storage.restore(state() | {"total": [np.zeros(1, np.float32)]}, storage.Checkpoints(saved).newest())
     with pytest.raises(ValueError, match="more is missing"):
         storage.restore(state() | {"more": np.zeros(1)}, storage.Checkpoints(saved).newest())
     assert values(made)[:2] == [0, 0]

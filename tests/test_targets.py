@@ -113,6 +113,7 @@ def test_each_seed_has_its_own_draws_and_keeps_them_in_any_company():
     assert many.train.shape == (3, 100) and len(np.unique(many.train)) == 300
     assert (many.train[1] == targets.numbers("laplace", (), None, 100, [6]).train[0]).all()
     assert many.held_out is None and many.name == "laplace"
+    assert not np.isin(many.draw(100, 5), many.train).any()  # new numbers, on which nobody trains
     assert many.density(np.zeros(1)) == pytest.approx(0.5)
 
 
@@ -181,6 +182,8 @@ def test_each_seed_has_its_own_points_and_others_are_held_out():
     assert (real.modes.centres == targets.ring().centres).all() and real.draw(9, 0).shape == (9, 2)
     assert len(np.unique(np.concatenate([*np.moveaxis(real.train, 1, 2), real.test[:30]]), axis=0)) == 90
     assert targets.points("spiral", 30, [5]).modes is None
+    as_many = targets.points("ring", 100_000, [0])  # the number of the scripts, and their first seed
+    assert not np.isin(as_many.train[0, 0], as_many.test[:, 0]).any()
 
 
 def test_unknown_target_of_the_plane_is_refused():
@@ -207,6 +210,7 @@ def test_points_from_text(tmp_path, name, text):
     both = np.concatenate([held.train[0].T, held.test])
     assert sorted(map(tuple, both)) == sorted(map(tuple, points))  # each point once, on one side
     assert (held.train[0] == held.train[1]).all() and held.draw(9, 0).shape == (9, 2)
+    assert set(map(tuple, held.draw(100, 0))) <= set(map(tuple, held.test))
     assert held.name == name
 
 
