@@ -143,8 +143,8 @@ def test_contraction_is_measured_before_the_distance_is_lost_to_rounding():
 
 
 def test_a_long_linear_quadratic_game_is_measured_before_rounding_takes_over():
-    """J = [[0, 1], [-1, -3.5]], h = 1/2: the factor is 1 - (7/2 - sqrt(33)/2) / 4 = .843, below 1e-10 in 130 steps."""
-    config = Config(game="linear_quadratic", losses=("minimax",), penalties=(0.5,), steps=400, learning_rate=0.5)
+    """J = [[0, 1], [-1, -3.5]], h = 1/2: the factor is 1 - (7 - sqrt(33)) / 8 = .843: 1e-10 after 130 steps."""
+    config = Config(game="linear_quadratic", losses=("minimax",), penalties=(0.5,), steps=260, learning_rate=0.5)
     games = dirac_gan.evaluate(dirac_gan.train(replace(config, start=(0.1, -0.1))))["games"]
     assert games[0]["order"] == "simultaneous" and games[0]["distance"] < 1e-10
     assert games[0]["contraction"] == pytest.approx(1 - (3.5 - np.sqrt(8.25)) / 4, abs=1e-4)

@@ -25,6 +25,15 @@ def test_the_floors_of_files_are_what_perfect_samplers_get(laws, law, held_out, 
         assert abs(row.ratio - 1) < 0.1 + 3 * row.error, (name, row)
 
 
+def test_a_floor_beside_the_truth_worked_by_hand(monkeypatch):
+    """Perfect samplers score 1 and 3, two files state 3 and 5: the relative errors are 1/2 and 1/4."""
+    scores, stated = iter([1.0, 3.0]), iter([3.0, 5.0])
+    monkeypatch.setattr(quality_floors, "line_scores", lambda held_out, fakes: {"kl": next(scores)})
+    monkeypatch.setattr(quality_floors, "floors", lambda file, n: {"kl": next(stated)})
+    (row,) = quality_floors.compared(quality_floors.LINE["normal"], 50, files=2, samplers=2).values()
+    assert row == pytest.approx((2, 2, 2 * np.hypot(1 / 2, 1 / 4), np.sqrt(2) / 2))
+
+
 @pytest.mark.parametrize(
     "numbers", [np.arange(4.0), np.arange(20.0) % 2, np.append(np.zeros(18), [1, 2]), np.arange(99.0) % 7]
 )

@@ -13,14 +13,20 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import many_seeds
+import numpy as np
 import pages
 import pytest
+import quality_kde
 import quality_losses
+import quality_modes
+import quality_pacgan
+import quality_translation
 import speed
 import speed_commands
 import speed_growth
 import speed_live
 import study
+from scipy import stats
 
 from experiments import compare, normal_1d
 from lab import storage
@@ -298,6 +304,65 @@ def test_commit_of_a_run_is_that_of_the_code_that_its_process_has_imported(folde
     before = storage.provenance()
     monkeypatch.setattr(storage, "__file__", str(folder / "lab/storage.py"))  # as if it had been committed meanwhile
     assert storage.provenance() == before
+
+
+# ---- the statistics of the pages
+
+
+def test_means_with_their_spread_or_error_worked_by_hand():
+    """The standard deviation of 1, 2, 3, 4 is sqrt(5 / 3) = 1.291; half of it is the standard error of the mean."""
+    assert study.spread([1, 2, 3, 4], 2) == "2.50 +- 1.29" and study.spread([-1e-9] * 2, 1) == "0.0"
+    assert study.minutes([{"train_seconds": 90}, {"train_seconds": 60}]) == "1.0"
+    assert quality_modes.with_error([1, 2, 3, 4], 1, 100) == "250.0 +- 64.5"
+    assert quality_modes.with_error([8, 8], 1) == "8.0"
+    assert quality_modes.with_error([8, None, 7], 1) == "infinite in 1 of 3"
+
+
+@pytest.mark.parametrize(
+    ("mean", "words"), [(1.45, "2.1 standard errors more, which may be chance"), (1.52, "2.1 standard errors more")]
+)
+def test_difference_to_a_published_mean_is_that_of_ten_trials(mean, words):
+    """Both standard errors are .5: t = mean / .707 is 2.05 or 2.15, and of 18 degrees of freedom p = .05 at 2.10."""
+    ours = np.arange(-4.5, 5) / np.arange(10).std(ddof=1) * 0.5 * 10**0.5 + mean
+    assert quality_modes.difference(ours.tolist(), "0 +- .5") == words
+
+
+def test_difference_to_another_mean_is_welchs():
+    """Errors 1.414 and .229; with a pooled variance 3 would be 3.7 standard errors, which are no chance."""
+    ours, theirs = [-7.0, -5, -3, -1, 1], [-1.0, 1] * 10
+    assert stats.ttest_ind(ours, theirs).pvalue < 0.01 < 0.05 < stats.ttest_ind(ours, theirs, equal_var=False).pvalue
+    assert quality_modes.difference(ours, theirs) == "2.1 standard errors less, which may be chance"
+
+
+def test_comparison_with_pacgan_is_in_its_units():
+    """High quality in percent, mean 97 with error .577: 2 / hypot(.577, 1) = 1.7. One reverse KL is infinite."""
+    found = {"modes": [6, 7, 8], "high_quality": [0.96, 0.97, 0.98], "reverse_kl": [0.1, None, 0.2]}
+    words = quality_pacgan.comparison(found, ("8 +- .1", "95 +- 1.0", ".45 +- .09"))
+    modes, quality = (
+        f"{text}, which may be chance" for text in ("1.7 standard errors less", "1.7 standard errors more")
+    )
+    assert words == f"modes {modes}; high quality {quality}"
+
+
+@pytest.mark.parametrize(("lead", "better"), [(0.01, "GAN"), (-0.01, "KDE"), (0.0, "tie")])
+def test_gan_and_kernel_density_estimate_are_compared_seed_by_seed(lead, better, capsys):
+    """Over the seeds both spread much more than they differ."""
+    gan = np.arange(1.0, 9)
+    result = {name: {"median": 4.5, "q10": 1.7, "q90": 7.3} for name in ("kl", "kl_kde", "kl_kde_scott")}
+    result["kl"]["per_seed"], result["kl_kde"]["per_seed"] = gan.tolist(), (gan + lead * gan).tolist()
+    assert quality_kde.print_row("norm", 1000, result | {"kl_floor": 0.002, "lost_modes": 3}) == better
+    cells = "norm | 1000 | 4.5000 (1.7000 to 7.3000) | 4.5000 | 4.5000 | 0.0020"
+    assert capsys.readouterr().out == f"| {cells} | {better} | 3 |\n"
+
+
+def test_translated_and_untranslated_digits_are_compared_seed_by_seed(monkeypatch, capsys):
+    """Differences of .01, .02, .03: t = 2 sqrt(3), and of two degrees of freedom p = 1 - t / sqrt(2 + t^2) = .074."""
+    shares = [(0.61, 0.6), (0.82, 0.8), (0.73, 0.7)]
+    results = [{"accuracy": a, "accuracy_untranslated": b, "steps": 5, "cpu_seconds": 60} for a, b in shares]
+    monkeypatch.setattr(quality_translation, "several", lambda module, frame: results)
+    quality_translation.unpaired("mnist")
+    said = capsys.readouterr().out
+    assert "| 0.7200 +- 0.1054 | 0.7000 +- 0.1000 |" in said and ": p = 0.074 (t-test over the seeds)." in said
 
 
 # ---- the project's own pages

@@ -452,7 +452,9 @@ def test_train_seconds_are_those_in_the_loop_alone_and_of_both_parts_of_a_resume
         def snapshot(self, period, **arrays):
             clock[0] += 100
 
-    monkeypatch.setattr(runs, "time", SimpleNamespace(perf_counter=lambda: clock[0], time=time.time, process_time=time.process_time))
+    monkeypatch.setattr(
+        runs, "time", SimpleNamespace(perf_counter=lambda: clock[0], time=time.time, process_time=time.process_time)
+    )
     train(Timed(), Evaluated(tmp_path), Config(steps=2))
     resumed = Evaluated(tmp_path, resume=True)
     train(Timed(), resumed, Config(steps=6))

@@ -85,11 +85,6 @@ class Source:
         return self.script.__name__.rpartition(".")[2]
 
     @property
-    def kind(self) -> str:
-        """The key of its scene."""
-        return self.name
-
-    @property
     def features(self) -> int:
         """How many coordinates a point has."""
         return 2 if self.name == "mixture_2d" else 1
@@ -305,7 +300,8 @@ EXPLAINED = {
     "discriminator_schedule": "how D's learning rate changes over the steps",
     "generator_activation": "of G's hidden layers",
     "discriminator_activation": "of D's hidden layers",
-    "recipe": "sets all other settings; a change begins a new game",
+    "batch": "real points in a step, and as many fakes; with packing, so many packs of each",
+    "recipe": "sets all settings but the target and the seeds; a change begins a new game",
     "generator_layers": "hidden layers of G",
     "generator_units": "units of each of them",
     "discriminator_layers": "hidden layers of D",

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import queue
+import re
 import struct
 import threading
 import time
@@ -165,7 +166,7 @@ class Engine(threading.Thread):
             action()
             done = True
         except BadInput as error:
-            self.notice = str(error).removeprefix("--")  # what is a flag of the command is a control here
+            self.notice = re.sub(r"(?<!\w)--(?=\w)", "", str(error))  # flags of the command are controls here
         except Exception as error:  # of whatever kind: the page says it, and the game can be reset
             self.playing, self.notice = False, f"{type(error).__name__}: {files.why(error)[:200]}"
         if self.notice and not self._built and not self.busy:  # the first game failed: no frame will show it
@@ -223,7 +224,7 @@ class Engine(threading.Thread):
         if players != "both" and self.config.unroll:
             raise BadInput(f"one player alone: not with unroll {self.config.unroll}, whose G looks ahead of D's turn")
         self.playing, self.stage = False, -1
-        self._advance(1, players)
+        self._advance(players)
 
     def _program(self) -> Any:
         program = self._built.program if self._built else None
@@ -303,15 +304,20 @@ class Engine(threading.Thread):
 
     def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
         memory.require(config, lambda c: points.bytes_needed(c, source.features))
-        script, playing, scene = source.script, present, self._built.scene if self._built else None
+        script, playing, before = source.script, present, self._built
+        scene = before.scene if before else None
         look = self._look(script, config)
         if not playing:
             real, train_on = source.load(config)
             playing = game.Game(script, config, train_on, self.knobs)
-            scene = scenes.SCENES[source.kind](script, config, real)
-            if self._built is None:  # the page has something to show while the program is being compiled
+            scene = scenes.SCENES[source.name](script, config, real)
+            if before is None:  # the page has something to show while the program is being compiled
                 early = Built(source, config, playing, scene, None, look, free)
                 self.commands.put({"do": "built", "job": job, "built": early, "error": None})
+        if before:  # the game that plays on shall not wait for the program of the pictures
+            *weights, _ = playing.weights_of(seed := min(self.wished_seed, config.seeds - 1))
+            with contextlib.suppress(ValueError):  # this seed has diverged
+                scenes.Looker(look, scene.places, scene.shown, scene.lattice)(playing.gans, seed, *weights)
         key = game.program_key(script, config, free)
         program = self._programs.get(key)
         if not program:
@@ -323,9 +329,12 @@ class Engine(threading.Thread):
         return Built(source, config, playing, scene, program, look, free)
 
     def _look(self, script: Any, config: Any) -> Any:
-        """The program of the pictures, which depends on the loss, for example, but not on weights of penalties."""
-        key = "look", *game.program_key(script, config, True)
-        return self._programs.setdefault(key, scenes.new_look(config))
+        """The program of the pictures; of the settings that can change while a game goes on it needs the loss alone."""
+        others = {*game.NEVER_COMPILED, *game.GOING_ON} - {"loss"}
+        key = "look", script.__name__, *(value for name, value in vars(config).items() if name not in others)
+        look = self._programs.setdefault(key, scenes.new_look(config))
+        self._programs.move_to_end(key)  # many programs share it
+        return look
 
     def _take_over(self, job: int, built: Built | None, error: Exception | None) -> None:
         """Go on with what was built, unless something newer is being built by now."""
@@ -339,6 +348,8 @@ class Engine(threading.Thread):
         if self._built and built.game is self._built.game:
             self._continue(built)
         else:
+            if self._built:  # what was said of the old game; before the first one a command may have been refused
+                self.notice = ""
             self._begin(built)
         if built.program and not built.free_penalties and any(getattr(built.config, n) for n in game.PENALTIES):
             self._compile_for_sliders(built)
@@ -367,6 +378,7 @@ class Engine(threading.Thread):
         self._pictures: dict[str, np.ndarray] = {}  # renewed when all seeds are measured
         self._seen: dict[str, np.ndarray] = {}  # renewed with every frame
         self._measured_turns: list[int] = []
+        self._lost = np.zeros(built.config.seeds, bool)  # seeds of which a loss was not finite
         self._looker: Any = None
         self._measured, self.stage, self._steps_of_call = 0.0, -1, 1
         self._mark, self._seed_steps = time.perf_counter(), 0
@@ -379,6 +391,8 @@ class Engine(threading.Thread):
             for name, value in vars(built.config).items():
                 self._note_change(built.game.step, name, getattr(self.config, name), value)
         self.exact = not built.free_penalties and (self.exact or not built.game.step)
+        if built.config.loss != self.config.loss:  # the value of the game is another one
+            self._measured = 0.0
         self._built, self.config = built, built.config
         built.game.use(built.config)
         self._looker, self.stage = None, -1
@@ -424,8 +438,9 @@ class Engine(threading.Thread):
     def _finish(self, training: Training) -> None:
         """Wait for the losses, and note them."""
         losses = training.future.result()
-        bad = ~np.isfinite(losses).all(axis=(0, 1))
-        if bad.any():
+        bad = ~np.isfinite(losses).all(axis=(0, 1)) & ~self._lost
+        if bad.any():  # once for each seed: the others can be played on
+            self._lost |= bad
             which = self.config.seed + int(bad.argmax())
             self.playing, self.notice = False, f"Step {self._built.game.step}: a loss of seed {which} is not finite."
         if begun := self._built.game.step - training.step:  # a turn that catches up is of a step that was begun
@@ -434,8 +449,8 @@ class Engine(threading.Thread):
         fitting = len(losses) * FAST / max(time.perf_counter() - training.began, 1e-6)
         self._steps_of_call = max(1, min(int(fitting), 4 * self._steps_of_call, 2000))
 
-    def _advance(self, count: int, players: str = "both") -> None:
-        if training := self._start(count, players):
+    def _advance(self, players: str = "both") -> None:
+        if training := self._start(1, players):
             self._finish(training)
 
     @property
@@ -473,7 +488,7 @@ class Engine(threading.Thread):
         else:
             self.stage += 1
         if self.stage == len(STAGES) - 1:
-            self._advance(1)
+            self._advance()
             self._stage["stage_moved"] = scenes.fakes_in_training(self._built.game.gans, self.seed, self._stage["z"])
 
     # ------------------------------------------------------------------------------------------- the frame
@@ -490,7 +505,7 @@ class Engine(threading.Thread):
     def frame(self) -> bytes:
         """What the page shows now; the game may train on in the meantime."""
         built, scene, now = self._built, self._built.scene, time.perf_counter()
-        turns, is_due = [*built.game.turns.values()], self._is_due()
+        turns, is_due, diverged = [*built.game.turns.values()], self._is_due(), ""
         *weights, step = built.game.weights_of(self.seed)
         if not self._looker:
             self._looker = scenes.Looker(built.look, scene.places, scene.shown, scene.lattice)
@@ -505,9 +520,7 @@ class Engine(threading.Thread):
             self._seen = scene.look(*self._looker(built.game.gans, self.seed, *weights))
         except ValueError:
             which = self.config.seed + self.seed
-            self.notice = (
-                self.notice or f"Seed {which} has diverged: the pictures are those of the seed shown before."
-            )
+            diverged = f"Seed {which} has diverged: the pictures are the last ones that could be drawn."
         arrays = self._seen | self._pictures
         if not core.LOSSES[self.config.loss].logistic:  # for other losses D* = p / (p + q) is not the best D
             arrays.pop("optimal", None)
@@ -529,8 +542,7 @@ class Engine(threading.Thread):
             "own": [name for name, _ in self.source.own],
             "estimated": scene.estimated,
             "logistic": core.LOSSES[self.config.loss].logistic,
-            "modes": scene.modes,
-            "notice": self.notice or self._why_slow(*turns),
+            "notice": self.notice or diverged or self._why_slow(*turns),
             "busy": self.busy,
             "settings": controls.values(self.source, self.config),
             "changes": len(self.changes),

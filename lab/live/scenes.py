@@ -59,7 +59,10 @@ class Looker:
         self.seed, self.inputs = -1, tuple[Any, ...]()
 
     def __call__(self, gans: points.Ensemble, seed: int, d: list, g: list, k: int) -> tuple[np.ndarray, ...]:
-        """Fakes `[F, n]`, pushes `[F, PUSHED]`, logits at the places `[P]` and the image of the lattice `[F, L]`."""
+        """Fakes `[F, n]`, pushes `[F, PUSHED]`, logits at the places `[P]` and the image of the lattice `[F, L]`.
+
+        ValueError: the seed has diverged.
+        """
         mean, std = gans.mean[seed], gans.std[seed]
         if seed != self.seed:
             self.seed, one = seed, slice(seed, seed + 1)
@@ -70,6 +73,8 @@ class Looker:
             self.inputs = (np.float32((self.places - mean) / std), bits[0], self.lattice, real, companies)
         answers = self.look(d, g, tf.constant(k), *self.inputs)
         fakes, pushes, logits, sheet = (answer.numpy()[0] for answer in answers)
+        if not (np.isfinite(fakes).all() and np.isfinite(logits).all()):
+            raise ValueError("fakes or logits are not finite")
         return fakes * std + mean, pushes / std, logits[0], sheet * std + mean
 
 
@@ -80,7 +85,7 @@ class Plane:
 
     def __init__(self, script: Any, config: Any, real: targets.RealPoints):
         self.script, self.config, self.real = script, config, real
-        self.name, self.modes = real.name, len(real.modes.centres) if real.modes else 0
+        modes = len(real.modes.centres) if real.modes else 0
         middle, reach = script.square_around(real)
         self.view = [*map(float, middle), reach]
         self.edges = np.linspace(-reach, reach, RASTER + 1)
@@ -92,9 +97,9 @@ class Plane:
         self.masses = self._real_masses()
         floors = script.floors(real, config.eval_samples)
         names = {"kl": "KL(real || fake), nats"}
-        if self.modes:
-            names |= {"high_quality": "share within 3 sd of a mode", "modes": f"modes reached, of {self.modes}"}
-        tops = {"kl": None, "high_quality": 1.0, "modes": float(self.modes)}
+        if modes:
+            names |= {"high_quality": "share within 3 sd of a mode", "modes": f"modes reached, of {modes}"}
+        tops = {"kl": None, "high_quality": 1.0, "modes": float(modes)}
         self.measures: list[dict[str, Any]] = [
             {"name": n, "label": label, "log": n == "kl", "floor": floors[n], "top": tops[n], "charts": n}
             for n, label in names.items()
@@ -140,10 +145,10 @@ class Plane:
 class Line:
     """Numbers on a line, of `normal_1d`."""
 
-    kind, modes = "line", 0
+    kind = "line"
 
     def __init__(self, script: Any, config: Any, real: targets.RealNumbers):
-        self.script, self.config, self.real, self.name = script, config, real, real.name
+        self.script, self.config, self.real = script, config, real
         self.estimated = bool(real.held_out)  # the real density is only known from the numbers of a file
         self.edges = metrics.histogram_edges(real.truth)
         low, high = 1.1 * self.edges[0] - 0.1 * self.edges[-1], 1.1 * self.edges[-1] - 0.1 * self.edges[0]

@@ -14,8 +14,10 @@ import json
 import logging
 import secrets
 import socket
+import tempfile
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,14 +210,28 @@ async def serve(sockets: list[socket.socket], handlers: list, settings: dict[str
     server.add_sockets(sockets)
     address = f"http://127.0.0.1:{port}/?token={token}"
     screen.say(address)
-    if show and not await asyncio.to_thread(opened, address):
-        screen.say("no browser could be opened here: open this address in yours")
-    while signals.arrived() is None:
-        await asyncio.sleep(0.2)
+    with contextlib.ExitStack() as until_the_end:
+        if show and not await asyncio.to_thread(opened, address, until_the_end):
+            screen.say("no browser could be opened here: open this address in yours")
+        while signals.arrived() is None:
+            await asyncio.sleep(0.2)
 
 
-def opened(address: str) -> bool:
+def opened(address: str, until_the_end: contextlib.ExitStack) -> bool:
     """Whether a browser could be opened at the address."""
     with contextlib.suppress(Exception):  # of whatever kind: the address is printed
-        return webbrowser.open(address)
+        return webbrowser.open(until_the_end.enter_context(leading_to(address)))
     return False
+
+
+@contextlib.contextmanager
+def leading_to(address: str) -> Iterator[str]:
+    """The URL of a file, readable for its owner alone, from which a browser goes on to the address.
+
+    With the address itself, the token would stand on the browser's command line, which every user of the machine can
+    read. The file lies in the home folder, because a browser that was installed as a snap sees no /tmp.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="gan-live-", suffix=".html", dir=Path.home()) as page:
+        page.write(f'<meta http-equiv="refresh" content="0; url={address}">')
+        page.flush()
+        yield Path(page.name).as_uri()

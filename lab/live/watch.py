@@ -21,7 +21,7 @@ import metrics
 from lab import cli, files, plots, sheets, storage, style, targets
 from lab.files import BadInput
 
-PAGE = {"": "watch.html", "watch.css": "watch.css", "watch.js": "watch.js"}
+PAGE = {"": "watch.html", "watch.css": "watch.css", "watch.js": "watch.js", "live.js": "live.js"}
 EVERY = 0.5  # seconds between two looks at the folder
 ROWS = 500  # of the log, evenly chosen, that the curves show
 KEPT = 100  # pictures in memory
@@ -31,9 +31,13 @@ WATCHED = ("config.json", "log.jsonl", "result.json", "data.json", "snapshots", 
 
 async def follow(watched: Watched, send: Callable[[dict], None]) -> None:
     """Send the state whenever the folder has changed, until this task is cancelled."""
+    news = False
     while True:
-        if watched.changed():
-            send({"state": await asyncio.to_thread(watched.read)})
+        with contextlib.suppress(OSError):  # of a network drive that is away for a while: the next look tries again
+            news = watched.changed() or news
+            if news:
+                send({"state": await asyncio.to_thread(watched.read)})
+                news = False
         await asyncio.sleep(EVERY)
 
 
