@@ -1,5 +1,6 @@
 """The live page without a browser: what may be changed, what a command does, what is refused, what is saved."""
 
+import contextlib
 import json
 import queue
 import struct
@@ -123,17 +124,50 @@ def test_a_seed_that_diverges_pauses_the_game_and_the_page_says_it(tmp_path):
     player.do(do="play", value=True)
     header, _ = player.until(lambda header: header["notice"])
     assert "a loss of seed 1 is not finite" in header["notice"] and not header["playing"]
+    player.do(do="play", value=True)  # the others play on
+    player.until(lambda later: later["step"] > header["step"] + 5)
+    player.do(do="play", value=False)
+    assert player.until(lambda later: not later["playing"])[0]["notice"] == ""
     _, arrays = player.frame()
     assert np.isfinite(arrays["optimal"]).any() and np.isfinite(arrays["measures"][-1, 0, 3])  # of the first seed
     assert np.isfinite(arrays["thumbs"][0]).all() and np.isnan(arrays["thumbs"][1]).all()
     header, arrays = player.after(do="seed", value=1)
-    assert header["notice"] == "Seed 1 has diverged: the pictures are those of the seed shown before."
+    assert header["notice"] == "Seed 1 has diverged: the pictures are the last ones that could be drawn."
     assert header["seed"] == 1 and np.isfinite(arrays["q"]).all()
     assert "optimal" not in arrays and np.isnan(arrays["measures"][-1, 0, 3])
+    assert not player.engine.notice  # it is said as long as it is true
     player.do(do="reset")
     assert player.until(lambda header: header["step"] == 0)[0]["notice"] == ""
     player.engine.stop()
     player.engine.join(30)
+
+
+def test_what_was_said_of_the_old_game_is_not_said_of_the_new_one(tmp_path):
+    playing = engine.Engine(*source_and_config(tmp_path), lambda message: None)
+    playing._begin = lambda built: None
+    new = engine.Built(None, None, "a new game", None, None, None, True)
+    for before, kept in ((None, "a refusal"), (new._replace(game="an old game"), "")):
+        playing._built, playing.notice = before, "a refusal"
+        playing._take_over(0, new, None)
+        assert playing.notice == kept  # a refusal that came while the first game was loaded
+
+
+def test_flags_in_a_message_are_controls_on_the_page(tmp_path):
+    playing = engine.Engine(*source_and_config(tmp_path), lambda message: None)
+    playing._guarded(lambda: playing._change({"unroll": 2, "loss": "hinge"}))
+    assert playing.notice.startswith("unroll 2: not with loss hinge; expected ")
+
+
+def test_the_program_of_the_pictures_is_another_one_only_where_it_has_to_be(tmp_path):
+    source, config = source_and_config(tmp_path)
+    playing = engine.Engine(source, config, lambda message: None)
+    look = playing._look(source.script, config)
+    for same in ({"batch": 16}, {"unroll": 1}, {"r1": 1.0}, {"schedule": "cosine"}, {"learning_rate": 1.0}):
+        assert playing._look(source.script, replace(config, **same)) is look
+    others = {"loss": "hinge", "pack": 2, "latent": "normal", "generator_skip": not config.generator_skip}
+    others |= {"generator_activation": "tanh", "discriminator_activation": "tanh"}
+    for name, value in others.items():
+        assert playing._look(source.script, replace(config, **{name: value})) is not look, name
 
 
 def test_plays_and_pauses(player):
@@ -184,7 +218,17 @@ def compiler(monkeypatch):
     free.set()
 
 
-def test_a_loss_is_compiled_while_the_old_game_plays_on(player, compiler):
+def test_a_loss_is_compiled_while_the_old_game_plays_on(player, compiler, monkeypatch):
+    asked, new_look = (
+        [],
+        scenes.new_look,
+    )  # the threads that ask the program of the pictures; the first one compiles it
+
+    def noted(config):
+        look = new_look(config)
+        return lambda *args: (asked.append(threading.current_thread().name), look(*args))[1]
+
+    monkeypatch.setattr(scenes, "new_look", noted)
     player.after(do="reset")
     player.do(do="play", value=True)
     player.do(do="set", name="loss", value="hinge")
@@ -193,7 +237,7 @@ def test_a_loss_is_compiled_while_the_old_game_plays_on(player, compiler):
     assert header["settings"]["loss"] == "minimax"
     compiler[0].set()
     header, _ = player.until(lambda header: header["settings"]["loss"] == "hinge")
-    assert header["changes"] == 1 and header["busy"] == ""
+    assert header["changes"] == 1 and header["busy"] == "" and asked[0].startswith("compiler")
     player.do(do="play", value=False)
     player.do(do="set", name="loss", value="minimax")
     header, _ = player.until(lambda header: header["busy"] or header["settings"]["loss"] == "minimax")
@@ -249,6 +293,10 @@ def test_the_arrows_follow_the_loss_back_and_forth(player):
         player.do(do="set", name="loss", value=loss)
         header, arrays = player.until(lambda header, loss=loss: header["settings"]["loss"] == loss)
         assert ("optimal" in arrays) == (loss == "minimax")  # the best D for hinge is another one
+        value = [measure["name"] for measure in header["measures"]].index("game_value")
+        assert np.isfinite(arrays["measures"][-1, value, 3]) == (
+            loss == "minimax"
+        )  # measured again, at the same step
     assert header["step"] == 0
     np.testing.assert_array_equal(arrays["pushes"], first)
 
@@ -601,6 +649,20 @@ def test_bands_have_the_quantiles_of_the_log():
 def test_at_port_80_browsers_leave_the_port_out():
     assert server.hosts(8017) == {"127.0.0.1:8017", "localhost:8017"}
     assert {"localhost", "127.0.0.1", "localhost:80"} <= server.hosts(80)
+
+
+def test_the_token_does_not_stand_on_the_command_line_of_the_browser(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(server.webbrowser, "open", lambda url: not asked.append(url))
+    with contextlib.ExitStack() as until_the_end:
+        assert server.opened("http://127.0.0.1:1/?token=secret", until_the_end)
+        (page,) = tmp_path.iterdir()
+        assert asked == [page.as_uri()] and page.stat().st_mode & 0o077 == 0
+        assert 'url=http://127.0.0.1:1/?token=secret"' in page.read_text()
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    assert not server.opened("http://127.0.0.1:1/?token=secret", until_the_end)
 
 
 def test_no_port_is_free(monkeypatch):

@@ -172,6 +172,9 @@ def test_the_pictures_of_a_seed_are_its_own_and_those_of_the_ensemble(monkeypatc
     expected = *expected, gans.pushes(np.stack([fakes[:, :20]] * 2))[1]
     for a, b in zip((logits, sheet, pushes), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)  # float32, another order of sums
+    lost = [np.nan * weight for weight in game.discriminator.weights]
+    with pytest.raises(ValueError, match="not finite"):
+        looker(gans, 1, lost, game.average, 1)
 
 
 class Perfect:

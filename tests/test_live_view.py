@@ -17,9 +17,9 @@ SETTINGS = {"target": "norm", "distribution": "norm", "average": 0.999, "loss": 
 MEASURE = {"name": "value", "label": "value", "charts": "value", "log": False, "floor": -2 * np.log(2), "top": None}
 MOUNT = """(async () => {
     const view = await import("data:text/javascript;base64,LIVE");
-    window.texts = new Set(); // what is written on canvases
+    window.texts = new Map(); // what is written on canvases, and the place x where it begins
     const { prototype } = CanvasRenderingContext2D, { fillText } = prototype;
-    prototype.fillText = function (...words) { texts.add(words[0]); fillText.apply(this, words); };
+    prototype.fillText = function (...words) { texts.set(words[0], words[1]); fillText.apply(this, words); };
     window.start = (link) => {
         history.replaceState(null, "", location.pathname + "#" + link);
         window.sent = [];
@@ -80,7 +80,7 @@ def show(page, kind="line", arrays=None, **header):
     values = {name: rng.random(shape) for name, shape in sizes.items()} | (arrays or {})
     whole = {"kind": kind, "step": 7, "steps": None, "playing": False, "seed": 0, "seeds": 2, "first_seed": 0}
     whole |= {"rate": 0.0, "speed": "fast", "view": [0.0, 1.0] if kind == "line" else [0.0, 0.0, 1.0]}
-    whole |= {"target": "norm", "own": ["drawing"], "estimated": False, "logistic": True, "modes": 0, "notice": ""}
+    whole |= {"target": "norm", "own": ["drawing"], "estimated": False, "logistic": True, "notice": ""}
     whole |= {"busy": "", "settings": SETTINGS, "changes": 0, "turns": [7, 7], "measures": [MEASURE], "stage": None}
     frame = base64.b64encode(engine.packed(whole | header, values)).decode()
     page.value(f"show('{frame}')")
@@ -134,7 +134,7 @@ def test_a_link_holds_no_drawing_and_follows_the_seed_that_is_shown(page):
 def test_d_gives_a_probability_only_if_the_loss_is_logistic(page):
     words = "['.layers .heat', '.bar'].map((each) => $(each).textContent) + '|' + $('.scene').ariaLabel"
     for logistic, in_plane, on_line in (
-        (True, "D's probability,D says fake: 01: real|", "D(x): how probably x is real"),
+        (True, "D's probability,D says fake: 01: real|", "D(x): probability that x is real"),
         (False, "sigmoid of D's score,sigmoid of D's score: 01|", "sigmoid of D's score at x"),
     ):
         view = page()
@@ -142,18 +142,117 @@ def test_d_gives_a_probability_only_if_the_loss_is_logistic(page):
         found = view.value(words)
         assert found.startswith(in_plane) and ("D's probability from" in found) == logistic
         show(view, logistic=logistic)
-        assert on_line in view.value("[...texts]")
+        assert on_line in view.value("[...texts.keys()]")
 
 
 def test_words_on_the_pictures(page):
     view = page()
     show(view, estimated=True)
-    texts = view.value("[...texts]")
+    texts = view.value("[...texts.keys()]")
     assert {"estimated density of real", "if D = \u00bd everywhere"} <= {*texts}
     assert not {"density of real", "ln 4", "\u2212ln 4"} & {*texts}
     assert view.value("[...$('.speeds').children].map((each) => each.textContent)") == [
         *("speed", "slow motion", "20 steps/s", "200 steps/s", "fast")
     ]
+
+
+def test_words_beside_a_level_stand_where_no_curve_is(page):
+    for crossed in (False, True):
+        values = np.full((50, 1, 4), 1.0)
+        values[:20] = MEASURE["floor"] + 0.15 if crossed else 1.0  # just above the level, at the left
+        view = page()
+        arrays = {"measure_steps": np.arange(50.0), "measures": values}
+        show(view, arrays=arrays, settings=SETTINGS | {"loss": "hinge"})
+        view.until(f"texts.get('if D = \u00bd everywhere') > 60 === {json.dumps(crossed)}", 5)
+
+
+def test_a_control_is_explained_where_it_has_the_focus(page):
+    view = page()
+    assert view.value("$('[name=loss]').title") == controls.EXPLAINED["loss"]
+
+
+def test_a_new_panel_is_not_filled_with_settings_of_the_other_script(page):
+    units = "[...$('[name=generator_units]').options].map((option) => option.textContent)"
+    before = (view := page()).value(units)
+    show(view, "plane", arrays={"sheet": np.zeros((2, 31, 31))}, settings={"generator_units": 48})
+    view.greet()
+    assert view.value(units) == before and "48" not in before
+
+
+def test_the_speed_is_that_of_every_seed(page):
+    view = page()
+    show(view, playing=True, rate=3000.0)
+    view.until("$('.rate').textContent.includes('1,500 steps/s of 2 seeds')", 5)
+
+
+def test_after_a_press_the_keys_act_on_the_page_and_not_on_the_control(page):
+    view = page()
+    show(view)
+    place = (
+        "(({ x, y, width, height }) => [x + width / 2, y + height / 2])($('[name=average]').getBoundingClientRect())"
+    )
+    view.value("$('[name=average]').scrollIntoView()")
+    x, y = view.value(place)
+    for kind in ("mousePressed", "mouseReleased"):
+        view.mouse(kind, x, y)
+    assert "average" in view.value("sent.map((message) => message.name)")
+    assert view.value("document.activeElement === document.body")
+    chosen = "$('[name=loss]').dispatchEvent(new Event('change', { bubbles: true }))"
+    for event in ("PointerEvent('pointerdown'", "KeyboardEvent('keydown'"):
+        view.value(
+            f"$('[name=loss]').focus(); $('[name=loss]').dispatchEvent(new {event}, {{ bubbles: true }})); {chosen}"
+        )
+        assert (view.value("document.activeElement.name") == "loss") == event.startswith("Keyboard")
+    view.value("scrollTo(0, 0)")
+
+
+def test_what_the_page_said_itself_gives_way_to_what_the_program_says(page):
+    view = page()
+    show(view)
+    refused, notice = "Draw a curve above the axis first.", "$('.notice').textContent"
+    for action in ("$('.cancel').click()", "$('.save').click()", "$('.next').click()"):
+        view.value("$('.draw').click(); $('.train').click()")
+        assert view.value(notice) == refused
+        view.value(action)
+        show(view)
+        assert view.value(notice) == ""
+    view.value("page.text({ error: 'OSError: no picture' })")
+    show(view)
+    assert view.value(notice) == ""
+
+
+def test_a_drawn_density_has_no_holes(page):
+    view = page()
+    show(view)
+    view.value("$('.draw').click()")
+    x, y = view.value("(({ x, y }) => [x + 60, y + 50])($('.scene').getBoundingClientRect())")
+    view.mouse("mousePressed", x, y)
+    for k in range(1, 13):  # each over more than one bin: without a style sheet the canvas is 300 pixels wide
+        view.mouse("mouseMoved", x + 3 * k, y)
+    view.mouse("mouseReleased", x + 36, y)
+    view.value("$('.train').click()")
+    drawn = np.ravel(view.value("sent.at(-1).points"))
+    assert drawn.size == 4000 and np.diff(drawn).max() < 0.5 / 120  # of the view's width, which has 120 bins
+
+
+def test_a_file_that_is_dropped_into_a_drawing_ends_it(page):
+    view = page()
+    show(view)
+    view.value("$('.draw').click()")
+    file = "new File(['1\\n2\\n3'], 'a.csv')"
+    drop = f"{{ preventDefault() {{}}, dataTransfer: {{ files: [{file}] }} }}"
+    view.value(f"document.body.firstChild.ondrop({drop})")
+    view.until("sent.at(-1).do === 'points'", 5)
+    assert view.value("$('.cancel').hidden && !$('.scene').classList.contains('drawing')")
+
+
+def test_of_many_changes_of_a_saved_run_the_first_are_listed(page):
+    view = page()
+    for count, lines in ((3, 5), (400, 13)):
+        saved = {"folder": "runs/a", "command": "python x", "changes": [{"step": k} for k in range(count)]}
+        view.value(f"page.text({json.dumps({'saved': saved})})")
+        assert view.value("document.querySelectorAll('.saved p').length") == lines
+    assert view.value("document.querySelector('.saved').textContent").endswith("and 390 more in live.jsonClose")
 
 
 def test_a_click_keeps_the_lattice_unfolded(page):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import browser
 import numpy as np
@@ -19,7 +20,7 @@ from tornado.websocket import websocket_connect
 
 from experiments import live, mixture_2d, normal_1d, numpy_gan
 from lab import files, storage
-from lab.live.watch import ROWS, Watched, arranged, charts
+from lab.live.watch import ROWS, Watched, arranged, charts, follow
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--steps", 100, "--eval-every", 50, "--seeds", 2, "--eval-samples", 200)
@@ -205,6 +206,26 @@ def test_a_lock_that_a_killed_process_left_behind(copied):
     assert Watched(folder).state["status"] == "running"
 
 
+def test_a_folder_that_is_away_for_a_while_is_followed_again(monkeypatch):
+    monkeypatch.setattr("lab.live.watch.EVERY", 0)
+    changed, found, sent = iter([True]), iter([OSError("stale file handle"), {"step": 7}]), []
+
+    def read():
+        if isinstance(state := next(found), OSError):
+            raise state
+        return state
+
+    async def until_something_is_sent():
+        watched = SimpleNamespace(changed=lambda: next(changed, False), read=read)
+        following = asyncio.create_task(follow(watched, sent.append))
+        while not sent and not following.done():
+            await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(until_something_is_sent())
+    assert sent == [{"state": {"step": 7}}]
+
+
 DAMAGE = {
     "result.json": "The final numbers are unknown: result.json cannot be used",
     "log.jsonl": "log.jsonl is damaged: line 1 cannot be read",
@@ -320,7 +341,7 @@ def test_the_server(copied):
                 answer = await AsyncHTTPClient().fetch(f"{server.base}/{name}")
                 assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
                 size += len(answer.body)
-            assert size < 60_000
+            assert size < 60_000 and await status(f"{server.base}/live.js") == 200
 
             url = server.base.replace("http", "ws") + f"/socket?token={server.token}"
             wrong = await websocket_connect(url + "x")
@@ -422,6 +443,7 @@ def test_the_page(copied, tmp_path):
             coloured = page.value(CURVES)
             assert len(coloured) == 5 and min(coloured[:2]) > 20  # errors and accuracies have colours
             assert page.value("document.querySelector('.status').textContent") == "finished"
+            assert "last line of the log " in page.value("document.querySelector('header').textContent")
             assert "digits" in page.value("document.querySelector('dl').textContent")
             page.until("document.querySelector('.figures img').naturalWidth === 30", 20)
             labels = page.value("[...document.querySelectorAll('canvas, input')].map((x) => x.ariaLabel)")
@@ -450,6 +472,10 @@ def test_the_page(copied, tmp_path):
                 log.write(grow_log)
             page.until("document.querySelector('.missing').textContent.includes('00000080.npz cannot be shown')", 20)
             assert page.value("document.querySelector('.picture').hidden")
+            shutil.rmtree(folder / "snapshots")
+            page.until("document.querySelector('main').classList.contains('bare')", 20)
+            home = "new KeyboardEvent('keydown', { key: 'Home', cancelable: true })"
+            assert page.value(f"document.dispatchEvent({home})")  # without pictures the browser scrolls the page
             assert page.errors == []
             assert all(url.startswith((server.base, "ws://127.0.0.1", "blob:", "data:")) for url in page.urls)
         finally:

@@ -129,7 +129,7 @@ def a_frame():
     sizes |= {"pushes": (60,), "thumbs": (2, 100), "thumb_p": (100,)}
     arrays = {name: rng.random(shape) for name, shape in sizes.items()}
     header = {"kind": "line", "step": 7, "steps": None, "playing": False, "seed": 0, "seeds": 2, "first_seed": 0}
-    header |= {"rate": 0.0, "speed": "fast", "view": [0.0, 1.0], "target": "norm", "modes": 0, "notice": ""}
+    header |= {"rate": 0.0, "speed": "fast", "view": [0.0, 1.0], "target": "norm", "notice": ""}
     header |= {"busy": "", "settings": {}, "changes": 0, "turns": [7, 7], "measures": [], "stage": None}
     header |= {"own": [], "estimated": False, "logistic": True}
     return engine.packed(header, arrays)
@@ -173,12 +173,18 @@ def test_two_views_in_one_page_speak_with_their_own_models_and_leave_the_address
         browser.value(f"frame(0, '{base64.b64encode(a_frame()).decode()}')")
         browser.until("cells[0].el.textContent.includes('step 7')", 20)
         browser.until("cells[0].sent.filter((message) => message.do === 'frame').length === 2", 20)  # the next one
-        browser.value("cells[0].el.querySelector('select').dispatchEvent(new Event('change'))")
+        for event in ("PointerEvent('pointerdown'", "Event('change'"):  # something is chosen with the mouse
+            browser.value(f"cells[0].el.querySelector('select').dispatchEvent(new {event}, {{ bubbles: true }}))")
+        assert browser.value("cells[0].el.firstChild === document.activeElement")  # keys go to this view
         browser.value("cells[0].el.querySelector('button').click()")
         assert {"do": "play", "value": True} in browser.value("cells[0].sent")
         assert browser.value("cells[0].el.firstChild === document.activeElement")  # keys go to this view
         assert browser.value("cells[1].sent") == [{"do": "hello"}]
+        key = "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true, cancelable: true })"
+        obeyed = f"!cells[0].el.firstChild.dispatchEvent({key})"
+        assert browser.value(obeyed)
         browser.value("cells[0].remove()")
+        assert not browser.value(obeyed)
         assert browser.value("cells[0].sent.at(-1)") == {"do": "play", "value": False}
         assert browser.value("Object.keys(cells[0].on)") == [] and browser.value("location.href") == address
         assert browser.errors == []

@@ -305,7 +305,7 @@ class Engine(threading.Thread):
     def _made(self, source: Any, config: Any, present: Any, free: bool, job: int) -> Built:
         memory.require(config, lambda c: points.bytes_needed(c, source.features))
         script, playing, before = source.script, present, self._built
-        scene = before.scene if before else None
+        scene: Any = before.scene if before else None
         look = self._look(script, config)
         if not playing:
             real, train_on = source.load(config)
@@ -329,11 +329,11 @@ class Engine(threading.Thread):
         return Built(source, config, playing, scene, program, look, free)
 
     def _look(self, script: Any, config: Any) -> Any:
-        """The program of the pictures; of the settings that can change while a game goes on it needs the loss alone."""
+        """The program of the pictures. Of what can change while a game goes on, it depends on the loss alone."""
         others = {*game.NEVER_COMPILED, *game.GOING_ON} - {"loss"}
         key = "look", script.__name__, *(value for name, value in vars(config).items() if name not in others)
-        look = self._programs.setdefault(key, scenes.new_look(config))
-        self._programs.move_to_end(key)  # many programs share it
+        look = self._programs.pop(key, None) or scenes.new_look(config)
+        self._programs[key] = look  # it is among the newest again, because many programs share it
         return look
 
     def _take_over(self, job: int, built: Built | None, error: Exception | None) -> None:

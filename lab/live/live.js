@@ -1,19 +1,21 @@
 // The view of a GAN in training, without any library. `mount(root, send)` builds it in the element `root` and returns
-// {opened, text, frame, closed}, which page.js feeds from a WebSocket and a notebook from its kernel; `send` takes a
-// plain object. Every frame is complete in itself: nothing here remembers an earlier one.
+// {opened, text, frame, closed, removed}, which page.js feeds from a WebSocket and a notebook from its kernel; `send`
+// takes a plain object. Every frame is complete in itself: nothing here remembers an earlier one. watch.js takes some
+// helpers from here.
 
 const { abs, ceil, floor, hypot, log10, max, min, round } = Math;
 
 // ---------- colours
 
-const REAL = "#2f6fa8";
-const FAKE = "#c8553d";
-const OF_D = "#7b4fa3"; // the players: blue and orange-red stay for real and fake
-const OF_G = "#0a8a66";
+export const REAL = "#2f6fa8";
+export const FAKE = "#c8553d";
+export const OF_D = "#7b4fa3"; // the players: blue and orange-red stay for real and fake
+export const OF_G = "#0a8a66";
+const ALONG_Z2 = "#7a7a00"; // lines of G's lattice; those along z1 have G's colour; so in live.css
 const OTHERS = ["#333", "#b07d12", "#7b4fa3", "#0a8a66", "#b0508f"]; // measures that share a chart
-const SOFT = "#6b6b6b";
-const RULE = "#e4e4e4";
-const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
+export const SOFT = "#6b6b6b";
+export const RULE = "#e4e4e4";
+export const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
 const SAYS_FAKE = [226, 132, 98]; // the ends of D's colours; white lies between them; so in live.css
 const SAYS_REAL = [112, 164, 208];
 
@@ -71,18 +73,18 @@ function atMost(milliseconds, action) {
 	};
 }
 
-const clamp = (value, low, high) => max(low, min(high, value));
+export const clamp = (value, low, high) => max(low, min(high, value));
 const ease = (t) => t * t * (3 - 2 * t);
-const whole = (value) => round(value).toLocaleString("en");
+export const whole = (value) => round(value).toLocaleString("en");
 const same = (a, b) => a === b || (typeof a === "number" && abs(a - b) <= 1e-9 * abs(a)); // .999 is not .9995
 
 /** A number of three digits, without an exponent where that is short: 0.00002, −0.15, 2,000. */
-function decimal(value) {
+export function decimal(value) {
 	const size = abs(value);
 	if (value === 0 || !Number.isFinite(value)) return String(value);
-	if (size >= 1e7 || size < 1e-5) return value.toExponential(0);
-	const text = size >= 1000 ? whole(value) : +value.toFixed(max(0, 2 - floor(log10(size))));
-	return String(text).replace("-", "\u2212");
+	const text = size >= 1e7 || size < 1e-5 ? value.toExponential(0)
+		: size >= 1000 ? whole(value) : +value.toFixed(max(0, 2 - floor(log10(size))));
+	return String(text).replaceAll("-", "\u2212");
 }
 
 /** The next of ..., 0.5, 1, 2, 5, 10, ... that is not below a positive number. */
@@ -92,7 +94,7 @@ function roundAbove(value) {
 }
 
 /** Round numbers from low to high at equal distances; at least two. */
-function ticksOf(low, high, count = 4) {
+export function ticksOf(low, high, count = 4) {
 	if (!(high > low)) return [low];
 	const step = roundAbove((high - low) / count);
 	const ticks = [];
@@ -101,7 +103,7 @@ function ticksOf(low, high, count = 4) {
 }
 
 /** Round numbers on a log scale: some digits of each decade, or every k-th power of ten. */
-function logTicks(low, high) {
+export function logTicks(low, high) {
 	const decades = log10(high / low);
 	const digits = decades < 1 ? [1, 2, 3, 5, 7] : decades < 2 ? [1, 2, 5] : decades < 3 ? [1, 3] : [1];
 	const ticks = [];
@@ -130,7 +132,6 @@ function decoded(buffer) {
 // ---------- controls
 
 const POSITIONS = 200; // of a slider
-const GROUPS = ["play", "data", "game", "optimiser", "penalties", "networks"];
 
 /** A slider on a log scale, whose left end is 0 where `zero` is set; of a decay, by its distance from 1. */
 function slider({ kind, low, high, zero }, changed) {
@@ -177,15 +178,11 @@ function choice({ values }, changed) {
 	return { elements: [input], held: () => false, show };
 }
 
-function field({ kind, low = "", high = "" }, changed) {
-	const input = make("input", { type: kind, min: low, max: high, step: "any", spellcheck: false });
-	input.placeholder = kind === "text" ? "such as beta 2 5" : "";
+function field(_, changed) {
+	const input = make("input", { type: "text", spellcheck: false, placeholder: "such as beta 2 5" });
 	let sent = ""; // or shown
 	input.onchange = () => {
-		if (input.value === sent) return;
-		sent = input.value;
-		if (kind === "text") changed(sent);
-		else if (sent !== "") changed(+sent);
+		if (input.value !== sent) changed((sent = input.value));
 	};
 	input.onkeydown = ({ key }) => { // without a value: false would keep the key from the field
 		if (key === "Enter") input.onchange(); // also of a text that was put back
@@ -205,15 +202,15 @@ function controlPanel(controls, changed) {
 		const build = { slider, decay: slider, choice }[control.kind] ?? field;
 		const part = build(control, (value) => changed(control, value));
 		const { name, label, help = "", instant, group } = control;
-		part.elements.at(-1).name = name;
+		Object.assign(part.elements.at(-1), { name, title: help });
 		const sign = make("i", { className: instant ? "instant" : "", textContent: instant ? "\u2022" : "\u21bb" });
 		const text = make("span", { textContent: `${label} ` }, sign);
 		(rows[group] ??= []).push(make("label", { className: control.kind, title: help }, text, ...part.elements));
 		parts.set(name, part);
 	}
-	const order = [...new Set([...GROUPS, ...Object.keys(rows)])].filter((group) => rows[group]);
 	return {
-		elements: order.map((group) => make("fieldset", {}, make("legend", { textContent: group }), ...rows[group])),
+		elements: Object.entries(rows).map(([group, labels]) =>
+			make("fieldset", {}, make("legend", { textContent: group }), ...labels)),
 		show(settings, pending) {
 			for (const [name, part] of parts) {
 				if (name in settings && !part.held() && !pending(name)) part.show(settings[name]);
@@ -238,7 +235,7 @@ function controlPanel(controls, changed) {
 // ---------- on a canvas
 
 /** The context of a canvas, wiped, in CSS pixels; sharp on dense screens too. */
-function surface(canvas) {
+export function surface(canvas) {
 	const scale = min(2, window.devicePixelRatio || 1);
 	const { clientWidth: width, clientHeight: height } = canvas;
 	if (canvas.width !== round(width * scale)) canvas.width = round(width * scale);
@@ -428,7 +425,7 @@ function drawLattice(ctx, sheet, axes, bend) {
 		path(ctx, n, (i) => x(k, i), (i) => y(k, i));
 		stroke(ctx, OF_G, 0.8);
 		path(ctx, n, (i) => x(i, k), (i) => y(i, k));
-		stroke(ctx, "#8a9a1f", 0.8);
+		stroke(ctx, ALONG_Z2, 0.8);
 	}
 }
 
@@ -569,7 +566,7 @@ function drawLine(canvas, { header, arrays }, look) {
 	if (fakes) end = words(ctx, "density of fakes", end, axes.top - 8, FAKE);
 	if (stage === 0) words(ctx, `dots: ${latentWords(header.settings)}`, end, axes.top - 8, OF_G);
 	end = axes.left;
-	const saysD = header.logistic ? "D(x): how probably x is real" : "sigmoid of D's score at x";
+	const saysD = header.logistic ? "D(x): probability that x is real" : "sigmoid of D's score at x";
 	if (d) end = words(ctx, saysD, end, axes.one - 7, OF_D);
 	if (best) words(ctx, "dashed: D* = p / (p + q)", end, axes.one - 7, "#555");
 	if (stage < NONE) drawStage(ctx, stage, lineStage(arrays, axes), arrays, look, 0.07 * (axes.right - axes.left));
@@ -674,19 +671,31 @@ function drawEnds(ctx, { steps, lines }, axes) {
 	}
 }
 
+/** Where words begin so that the fewest points of curves are behind them: on the left, in the middle or right. */
+function freePlace(ctx, { steps, lines }, axes, text, y) {
+	const { width } = ctx.measureText(text);
+	const behind = (x) => lines.reduce((count, { at }) => count + steps.reduce((sum, step, i) => {
+		const beside = axes.x(step) < x || axes.x(step) > x + width;
+		return beside ? sum : sum + [0, 1, 2, 3].filter((q) => abs(axes.y(at(i, q)) - y + 4) < 5).length;
+	}, 0), 0);
+	const places = [0, 0.5, 1].map((share) => axes.left + 4 + share * (axes.right - axes.left - width - 8));
+	return places.sort((a, b) => behind(a) - behind(b))[0];
+}
+
 function drawChart(canvas, chart) {
 	const { ctx, width, height } = surface(canvas);
 	let end = chart.title ? words(ctx, chart.title, 6, 14, "#222") : 6;
 	for (const { label, colour } of chart.lines) end = words(ctx, label, end, 14, colour);
 	const range = chartRange(chart);
-	if (!range) return words(ctx, "no numbers yet", 46, height / 2);
+	if (!range) return words(ctx, "no numbers", 46, height / 2); // the value of the game has none for some losses
 	const axes = chartAxes(chart, range, width, height);
 	drawChartAxes(ctx, chart, range, axes);
 	for (const line of chart.lines) drawCurve(ctx, chart, line, axes);
 	for (const [text, value, colour] of chart.floors) {
 		const y = axes.y(value);
+		const below = y > (axes.top + axes.bottom) / 2 ? -4 : 13; // of the words
 		level(ctx, axes.left, axes.right, y, colour, [7, 4]);
-		words(ctx, text, axes.left + 4, y > (axes.top + axes.bottom) / 2 ? y - 4 : y + 13, colour);
+		words(ctx, text, freePlace(ctx, chart, axes, text, y + below), y + below, colour);
 	}
 	drawEnds(ctx, chart, axes);
 }
@@ -847,7 +856,8 @@ const SKELETON = `
 <section class="saved" aria-live="polite" hidden></section>
 <div class="body">
 	<div class="view">
-		<div class="tools"><span class="layers"></span><button class="unfold" aria-pressed="false">unfold</button></div>
+		<div class="tools"><span class="layers"></span><button class="unfold" aria-pressed="false">unfold</button>
+			<span class="along">lines <i>along z1</i> <b>along z2</b></span></div>
 		<div class="pair"><canvas class="scene" role="img"></canvas>
 			<figure class="beside"><canvas class="best" role="img" aria-label="the best answer D*"></canvas>
 				<figcaption>D* = p / (p + q): the best answer to these fakes; grey: unknown</figcaption></figure></div>
@@ -882,7 +892,7 @@ export function mount(root, send, link = false) {
 	const chosen = new Map(); // what the address has to hold
 	let asked = new Map(link ? new URLSearchParams(location.hash.slice(1)) : []); // what it held, until that is told
 	let [frame, fresh, kind] = [null, 0, ""]; // the last frame, its bytes until it is painted, its kind
-	let [controls, panel, greeted] = [new Map(), null, false]; // of the program's greeting
+	let [controls, panel, panelKind, greeted] = [new Map(), null, "", false]; // of the program's greeting
 	let [speed, walking, walker] = ["", false, null]; // walking: slow motion plays, by this page's timer
 	let [stageKey, stageBegan, painted, scheduled] = ["", 0, 0, false];
 	let [pointedAt, pinned, drawing] = [false, false, null]; // how the lattice is kept unfolded; a drawing
@@ -915,6 +925,7 @@ export function mount(root, send, link = false) {
 	const isPlaying = () => (speed === "stages" ? walking : Boolean(frame?.header.playing));
 
 	function play(value) {
+		own = "";
 		walking = value && speed === "stages";
 		if (walking) walk();
 		else if (speed !== "stages") command({ do: "play", value }, (header) => header.playing === value);
@@ -929,6 +940,7 @@ export function mount(root, send, link = false) {
 	}
 	function nextStage() {
 		walking = false;
+		own = "";
 		send({ do: "stage" });
 	}
 	function step(players) {
@@ -1025,14 +1037,15 @@ export function mount(root, send, link = false) {
 		showPlaying();
 		e.caption.hidden = !stage && speed !== "stages";
 		write(e.caption, stage?.caption ?? "Play or Next stage: a training step in six stages.");
-		panel?.show(header.settings, pending);
+		fillPanel();
 		settle(header);
 		describe();
 	}
 	function showNumbers() {
-		const { step, target, steps, playing, rate, turns, changes } = frame.header;
+		const { step, target, steps, playing, rate, seeds, turns, changes } = frame.header;
+		const speedNow = `${whole(rate / seeds)} steps/s${seeds > 1 ? ` of ${seeds} seeds` : ""}`;
 		write(e.count, `step ${whole(step)}`);
-		write(e.rate, [target, steps && `of ${whole(steps)} steps`, playing && `${whole(rate)} seed-steps/s`,
+		write(e.rate, [target, steps && `of ${whole(steps)} steps`, playing && speedNow,
 			turns?.[0] !== turns?.[1] && `turns: D ${whole(turns[0])}, G ${whole(turns[1])}`,
 			changes && `${changes} change${changes > 1 ? "s" : ""} in mid-run`].filter(Boolean).join(" \u00b7 "));
 	}
@@ -1074,7 +1087,7 @@ export function mount(root, send, link = false) {
 		e.beside.hidden = !plane || !layers.optimal || !frame.arrays.optimal || Boolean(drawing);
 		root.classList.toggle("with-best", !e.beside.hidden);
 		e.bar.hidden = !plane || !layers.heat;
-		e.unfold.hidden = !plane || !layers.lattice;
+		e.unfold.hidden = e.along.hidden = !plane || !layers.lattice;
 		e.thumbs.hidden = !layers.seeds;
 	}
 	function showBar() {
@@ -1169,7 +1182,8 @@ export function mount(root, send, link = false) {
 		if (!scheduled) requestAnimationFrame(paint);
 		scheduled = true;
 	}
-	new ResizeObserver(schedule).observe(root);
+	const resized = new ResizeObserver(schedule);
+	resized.observe(root);
 
 	// ---- drawing a distribution, files
 
@@ -1190,6 +1204,7 @@ export function mount(root, send, link = false) {
 	}
 	function setDrawing(value) {
 		drawing = value;
+		own = "";
 		e.train.hidden = e.cancel.hidden = !drawing;
 		e.draw.hidden = e.file.hidden = Boolean(drawing);
 		e.scene.classList.toggle("drawing", Boolean(drawing));
@@ -1198,10 +1213,11 @@ export function mount(root, send, link = false) {
 	}
 	function trainOn(name, points) {
 		walking = false;
+		setDrawing(null);
 		command({ do: "points", name, points }, (header) => header.target === name);
 	}
 	let pointer = [0, 0]; // its last pixel
-	/** Adds a sample to the drawing at every second pixel of the stroke. */
+	/** Adds samples to the drawing along the stroke, at most two pixels apart. */
 	function drag(event) {
 		if (!drawing || (event.type === "pointermove" && !event.buttons)) return;
 		const [x, y] = [event.offsetX, event.offsetY];
@@ -1210,7 +1226,8 @@ export function mount(root, send, link = false) {
 			own = "";
 			e.scene.setPointerCapture(event.pointerId);
 		}
-		const steps = floor(hypot(x - pointer[0], y - pointer[1]) / 2);
+		const away = hypot(x - pointer[0], y - pointer[1]);
+		const steps = away < 2 ? 0 : ceil(away / 2);
 		for (let i = 1; i <= steps; i++) {
 			const t = i / steps;
 			drawing.add(pointer[0] + t * (x - pointer[0]), pointer[1] + t * (y - pointer[1]), axesOfScene());
@@ -1221,9 +1238,7 @@ export function mount(root, send, link = false) {
 	e.scene.onpointerdown = e.scene.onpointermove = drag;
 	function train() {
 		if (!drawing.enough()) return say(drawing.missing);
-		const points = drawing.samples(axesOfScene());
-		setDrawing(null);
-		trainOn("drawing", points);
+		trainOn("drawing", drawing.samples(axesOfScene()));
 	}
 	async function readFile([file]) {
 		try {
@@ -1254,7 +1269,11 @@ export function mount(root, send, link = false) {
 	};
 	const actions = {
 		play: () => play(!isPlaying()), step: () => step("both"), d: () => step("D"), g: () => step("G"), next: nextStage,
-		reset: () => command({ do: "reset" }, (header) => header.step === 0), save: () => send({ do: "save" }),
+		reset: () => command({ do: "reset" }, (header) => header.step === 0),
+		save() {
+			own = "";
+			send({ do: "save" });
+		},
 		draw: () => frame && setDrawing(kind === "plane" ? planeDrawing() : lineDrawing()),
 		train, cancel: () => setDrawing(null),
 	};
@@ -1263,12 +1282,17 @@ export function mount(root, send, link = false) {
 	e.unfold.onpointerenter = ({ pointerType }) => pointerType === "mouse" && unfold(true);
 	e.unfold.onpointerleave = ({ pointerType }) => pointerType === "mouse" && unfold(false);
 	e.unfold.onclick = () => unfold(false, !pinned);
-	root.addEventListener("click", ({ detail, target }) => { // the keys then act on the page, not on it
-		if (detail) target.closest("button, input[type=checkbox]")?.blur();
-	});
+	let pressed = false; // whether the newest input came from a mouse, a pen or a finger, and not from a key
+	root.addEventListener("pointerdown", () => (pressed = true), true);
+	root.addEventListener("keydown", () => (pressed = false), true);
+	/** After a press, keys act on the page and not on the control. A list keeps the focus until something is chosen. */
+	const release = (kind) => ({ target }) => pressed && target.closest(kind)?.blur();
+	root.addEventListener("click", release("button, input:not([type=text])"));
+	root.addEventListener("change", release("select"));
 
 	const keys = { " ": "play", ArrowRight: "step", s: "step", d: "d", g: "g", n: "next", r: "reset",
 		Escape: "cancel" };
+	const gone = new AbortController(); // ends the listening to keys
 	document.addEventListener("keydown", (event) => {
 		const { key, target } = event;
 		if (event.ctrlKey || event.metaKey || event.altKey || !frame) return;
@@ -1281,18 +1305,21 @@ export function mount(root, send, link = false) {
 		if (!Object.hasOwn(keys, key)) return;
 		event.preventDefault(); // also if it repeats: the space would scroll the page
 		if (!event.repeat || key === "ArrowRight" || key === "s") actions[keys[key]]();
-	});
+	}, { signal: gone.signal });
 	setDrawing(null);
 
 	// ---- messages of the program
 
-	function hello(list) {
+	/** Shows the settings of the last frame, if it is no frame of the plane beside the controls of the line. */
+	const fillPanel = () => frame?.header.kind === panelKind && panel.show(frame.header.settings, pending);
+	function hello(greeting) {
 		const held = panel?.released(); // the user may be in the middle of a word
-		controls = new Map(list.map((control) => [control.name, control]));
-		panel = controlPanel(list, change);
+		panelKind = greeting.kind;
+		controls = new Map(greeting.controls.map((control) => [control.name, control]));
+		panel = controlPanel(greeting.controls, change);
 		const signs = make("p", { className: "soft", textContent: "\u2022 acts at once, \u21bb compiles first" });
 		e.panel.replaceChildren(signs, ...panel.elements);
-		if (frame) panel.show(frame.header.settings, pending);
+		fillPanel();
 		if (held) panel.restore(held);
 		if (asked.size) obeyLink();
 		if (!greeted) ask();
@@ -1302,17 +1329,19 @@ export function mount(root, send, link = false) {
 	function showSaved({ folder, command, changes = [] }) {
 		const line = (text, code) => make("p", { textContent: text }, make("code", { textContent: code }));
 		const close = make("button", { textContent: "Close", onclick: () => (e.saved.hidden = true) });
-		const texts = changes.map((each) => line(JSON.stringify(each).replace(/[{}"]/g, "").replace(/[:,]/g, "$& "), ""));
+		const shown = changes.slice(0, 10); // a screen reader says them
+		const texts = shown.map((each) => line(JSON.stringify(each).replace(/[{}"]/g, "").replace(/[:,]/g, "$& "), ""));
+		if (changes.length > 10) texts.push(line(`and ${changes.length - 10} more in `, "live.json"));
 		e.saved.replaceChildren(line("Saved in ", folder), line("Command: ", command), ...texts, close);
 		e.saved.hidden = false;
 	}
 	return {
 		opened: () => (e.banner.hidden = true),
 		text: (message) => timed(() => {
-			if (message.hello) hello(message.hello.controls);
+			if (message.hello) hello(message.hello);
 			if (message.saved) showSaved(message.saved);
 			if (!message.error) return;
-			say(message.error);
+			write(e.notice, message.error); // until a frame comes
 			setTimeout(ask, AGAIN); // it may have come in the place of a frame
 		}),
 		frame(buffer) {
@@ -1328,6 +1357,12 @@ export function mount(root, send, link = false) {
 			walking = greeted = false;
 			if (reason) e.banner.textContent = reason;
 			e.banner.hidden = false;
+		},
+		removed() { // from the document: nothing of this view shall go on
+			gone.abort();
+			resized.disconnect();
+			clearTimeout(walker);
+			walking = false;
 		},
 	};
 }

@@ -1,17 +1,14 @@
 // The page of a run that trains in another process or is finished, without any library. The program sends the whole
 // state over a WebSocket whenever the run's folder has changed; pictures come by their own requests.
 
+import {
+  FAKE, FONT, OF_D, OF_G, REAL, RULE, SOFT, clamp, decimal, logTicks, surface, ticksOf, whole,
+} from "./live.js";
+
 // ------------------------------------------------------------------------------------------------ small helpers
 
-const REAL = "#2f6fa8";
-const FAKE = "#c8553d";
-const OF_D = "#7b4fa3"; // the players' own colours: blue and orange-red stay for real and fake
-const OF_G = "#0a8a66";
 const OTHERS = ["#333", "#b07d12", "#7b4fa3", "#0a8a66", "#b0508f", "#2f6fa8"];
 const INK = "#222";
-const SOFT = "#6b6b6b";
-const RULE = "#e4e4e4";
-const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
 const AGAIN = 2000; // milliseconds until the page tries to reach the program again
 
 function make(tag, properties = {}, ...children) {
@@ -28,19 +25,6 @@ function write(element, text) {
   element.hidden = !text;
 }
 
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
-const whole = (value) => Math.round(value).toLocaleString("en");
-const signed = (text) => text.replace("-", "\u2212"); // a true minus in what is read
-
-/** A number of at most three digits, without an exponent where that is short: 0.00002, 0.15, 2,000. */
-function decimal(value) {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  if (size >= 1e7 || size < 1e-5) return value.toExponential(0);
-  if (size >= 1000) return whole(value);
-  return String(+value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size)))));
-}
-
 /** A length of time in its largest fitting unit: 8 s, 3 min, 2.5 h, 4 days. */
 function duration(seconds) {
   const s = Math.max(0, seconds);
@@ -52,33 +36,6 @@ function duration(seconds) {
 
 // ------------------------------------------------------------------------------------------------ curves
 
-/** A few round numbers from low to high, in steps of 1, 2 or 5 times a power of ten. */
-function niceTicks(low, high, count = 4) {
-  const rough = (high - low) / count;
-  if (!(rough > 0)) return [low];
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((digit) => digit * power >= rough);
-  const first = Math.ceil(low / step - 1e-9);
-  const number = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: clamp(number, 0, 12) }, (_, k) => +((first + k) * step).toPrecision(12));
-}
-
-/** At most six round numbers on a log scale: some digits of each decade, or only some decades. */
-function logTicks(low, high) {
-  const from = Math.floor(Math.log10(low));
-  const to = Math.ceil(Math.log10(high));
-  for (const digits of [[1, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
-    const ticks = [];
-    for (let e = from; e <= to; e++) for (const digit of digits) ticks.push(+`${digit}e${e}`);
-    const inside = ticks.filter((tick) => tick >= 0.999 * low && tick <= 1.001 * high);
-    if (inside.length <= 6 && inside.length >= 2) return inside;
-  }
-  const every = Math.ceil((to - from) / 5);
-  const decades = Array.from({ length: Math.ceil((to - from) / every) + 1 }, (_, k) => 10 ** (from + k * every));
-  const inside = decades.filter((tick) => tick >= low && tick <= high);
-  return inside.length >= 2 ? inside : niceTicks(low, high, 3);
-}
-
 const BY_LABEL = { D: OF_D, "D a": OF_D, G: OF_G, real: REAL, fake: FAKE, fakes: FAKE };
 const colourOf = (label, k) => BY_LABEL[label] ?? OTHERS[k % OTHERS.length];
 
@@ -86,19 +43,8 @@ const colourOf = (label, k) => BY_LABEL[label] ?? OTHERS[k % OTHERS.length];
 function tickText(value, step) {
   if (Math.abs(value) >= 1e6 || step < 1e-7) return decimal(value);
   const digits = clamp(-Math.floor(Math.log10(step) + 1e-9), 0, 7);
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-}
-
-/** The 2-D context of a canvas, wiped, whose unit is a CSS pixel; sharp on dense screens too. */
-function surface(canvas) {
-  const scale = Math.min(2, window.devicePixelRatio || 1);
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  const context = canvas.getContext("2d");
-  context.scale(scale, scale);
-  context.font = FONT;
-  return { context, width, height };
+  const text = value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return text.replace("-", "\u2212"); // a true minus
 }
 
 function words(context, text, x, y, colour = SOFT, align = "left") {
@@ -176,16 +122,16 @@ function drawGrid(context, chart, axes) {
   context.strokeStyle = RULE;
   context.lineWidth = 1;
   context.beginPath();
-  const heights = chart.log ? logTicks(...chart.range) : niceTicks(...chart.range);
+  const heights = chart.log ? logTicks(...chart.range) : ticksOf(...chart.range);
   for (const tick of heights) {
     const y = Math.round(axes.y(tick)) + 0.5;
     context.moveTo(axes.left, y);
     context.lineTo(axes.right, y);
     const text = chart.log || heights.length < 2 ? decimal(tick) : tickText(tick, heights[1] - heights[0]);
-    words(context, signed(text), axes.left - 6, y + 4, SOFT, "right");
+    words(context, text, axes.left - 6, y + 4, SOFT, "right");
   }
   context.stroke();
-  const ticks = niceTicks(axes.first, axes.last, axes.right - axes.left > 260 ? 4 : 2);
+  const ticks = ticksOf(axes.first, axes.last, axes.right - axes.left > 260 ? 4 : 2).filter(Number.isInteger);
   ticks.forEach((tick, i) => {
     const text = i === ticks.length - 1 ? `${whole(tick)} steps` : whole(tick);
     words(context, text, axes.x(tick), axes.bottom + 15, SOFT, "center");
@@ -206,7 +152,7 @@ function drawFloors(context, chart, axes) {
     context.setLineDash([]);
     const place = y > (axes.top + axes.bottom) / 2 ? y - 4 : y + 13;
     if (written.every((other) => Math.abs(other - place) > 13)) {
-      words(context, `${text} ${signed(decimal(value))}${of ? ` (${of})` : ""}`, axes.left + 4, place);
+      words(context, `${text} ${decimal(value)}${of ? ` (${of})` : ""}`, axes.left + 4, place);
       written.push(place);
     }
   }
@@ -221,7 +167,7 @@ function drawEnds(context, chart, axes) {
   let below = axes.bottom + 17;
   for (const end of ends.reverse()) {
     below = end.y = Math.min(end.y, below - 13); // not into the words of the axis
-    words(context, signed(decimal(end.line.median.at(-1))), axes.right + 5, end.y, end.line.colour);
+    words(context, decimal(end.line.median.at(-1)), axes.right + 5, end.y, end.line.colour);
   }
 }
 
@@ -246,7 +192,7 @@ function drawMark(context, chart, steps, mark, axes) {
 /** Title, names of the lines, and the numbers at the mark; in a second row where the first is too short. */
 function drawTitle(context, chart, mark, width) {
   const names = chart.lines.map((line) => {
-    const there = mark !== null && line.median[mark] !== null ? signed(decimal(line.median[mark])) : "";
+    const there = mark !== null && line.median[mark] !== null ? decimal(line.median[mark]) : "";
     const failed = line.failed ? `(${line.failed} seed${line.failed > 1 ? "s" : ""} not finite)` : "";
     return { text: [line.label, there, failed].filter(Boolean).join(" "), colour: line.colour };
   }).filter(({ text }) => text);
@@ -261,7 +207,7 @@ function drawTitle(context, chart, mark, width) {
 
 /** `mark`: the place in `steps` of the shown picture, or null where it is the newest. */
 function drawChart(canvas, chart, steps, mark) {
-  const { context, width, height } = surface(canvas);
+  const { ctx: context, width, height } = surface(canvas);
   drawTitle(context, chart, mark, width);
   if (!chart.range) return words(context, "no numbers yet", 52, height / 2);
   const axes = axesOf(chart, steps, width, height);
@@ -342,7 +288,7 @@ let canvases = [];
 let received = 0; // when the state came
 let connected = false;
 
-const sinceReceived = () => (performance.now() - received) / 1000; // seconds
+const sinceReceived = () => (Date.now() - received) / 1000; // seconds; also those in which the computer slept
 const stepShown = () => (following ? state.pictures.at(-1) : chosen);
 
 /** Place in the curves of the picture's step; null while the newest is followed. */
@@ -476,16 +422,17 @@ function showProgress() {
   write(e.status, status === "running" && of && step >= of ? "running: it is being evaluated" : status + drawing);
   write(e.count, `step ${whole(step)}${of ? ` of ${whole(of)}` : ""}`);
   e.progress.value = of ? clamp(step / of, 0, 1) : 0;
-  const age = state.age === null ? "" : `last line ${duration(Math.round(state.age + sinceReceived()))} ago`;
-  const seconds = trained === null ? "" : `${duration(trained)} of training`;
+  const seconds = Math.round(state.age + sinceReceived());
+  const age = state.age === null ? "" : `last line of the log ${duration(seconds)} ago`;
+  const training = trained === null ? "" : `${duration(trained)} of training`;
   const rest = left === null || step >= of ? "" : `about ${duration(left)} to go`;
-  write(e.age, [writer ?? "", age, seconds, rest].filter(Boolean).join("  \u00b7  "));
+  write(e.age, [writer ?? "", age, training, rest].filter(Boolean).join("  \u00b7  "));
   document.title = `${connected ? "" : "stopped: "}${e.count.textContent}, ${state.experiment}`;
 }
 
 function show(message) {
   state = message;
-  received = performance.now();
+  received = Date.now();
   write(e.name, state.recipe ? `${state.experiment}, recipe ${state.recipe}` : state.experiment);
   write(e.headline, state.headline);
   const before = [...e.problems.children].map((line) => line.textContent).join("\n");
@@ -508,7 +455,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || !state) return;
   const now = following ? state.pictures.length - 1 : state.pictures.indexOf(chosen);
   const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: Infinity }[event.key];
-  if (to === undefined) return;
+  if (to === undefined || !state.pictures.length) return;
   event.preventDefault(); // the slider would move a second time
   goTo(to);
 });

@@ -19,9 +19,11 @@ export default {
       }
     };
     const view = mount(root, send);
-    root.addEventListener("click", () => {
-      if (document.activeElement === document.body) root.focus({ preventScroll: true });
-    });
+    for (const kind of ["click", "change"]) { // after which the view may have given the focus away
+      root.addEventListener(kind, () => {
+        if (document.activeElement === document.body) root.focus({ preventScroll: true });
+      });
+    }
     const receive = (message, [frame]) => {
       if (!frame) return view.text(message);
       view.frame(frame.buffer.slice(frame.byteOffset, frame.byteOffset + frame.byteLength));
@@ -33,6 +35,7 @@ export default {
       send({ do: "play", value: false });
       model.off("msg:custom", receive);
       model.off("comm_live_update", gone);
+      view.removed();
       shown = false;
     };
   },
