@@ -52,7 +52,7 @@ VEEGAN = {  # published without reverse KL and spread: modes and high quality % 
     "Unrolled GAN": ("7.6", "35.6", "", "23.6", "16", ""),
     "VEEGAN": ("8", "52.9", "", "24.6", "40", ""),
 }
-PERFECT = ("8", "98.89 +- .20", ".0014 +- .0008", "25", "98.88 +- .21", ".0049 +- .0013")
+PERFECT = ("8", "98.89 +- .21", ".0014 +- .0008", "25", "98.88 +- .21", ".0049 +- .0014")
 PLAIN = ["--steps", "400000", "--eval-every", "10000", "--checkpoint-every", "50000"]
 OURS = {  # label -> folder, recipe and flags
     "`--recipe stable`": ("{}", "stable", []),
@@ -140,13 +140,19 @@ def numbers(result: dict) -> list[str]:
     ]
 
 
-def difference(ours: Sequence[float], theirs: str | Sequence[float]) -> str:
+def difference(ours: Sequence[float | None], theirs: str | Sequence[float | None]) -> str:
     """The difference to a published or to another mean, in standard errors; at p > .05 it may be chance.
+
+    It cannot be given if a value is infinite (None), or if no seed differs from another on either side.
 
     The p-value is that of Welch's t-test (1947); published means are those of 10 trials.
     """
+    if None in ours or (not isinstance(theirs, str) and None in theirs):
+        return "infinite in some seeds"
     mean, error = map(float, theirs.split(" +- ")) if isinstance(theirs, str) else mean_and_error(theirs)
     own_mean, own_error = mean_and_error(ours)
+    if not own_error and not error:
+        return "the same in every seed" if own_mean == mean else f"{own_mean:g} and {mean:g} in every seed"
     distance = (own_mean - mean) / math.hypot(own_error, error)
     n, m = len(ours), 10 if isinstance(theirs, str) else len(theirs)
     spreads = own_error * n**0.5, error * m**0.5

@@ -44,8 +44,8 @@ def comparison(found: dict[str, list], published: tuple[str, ...]) -> str:
     """The differences to the published means, in standard errors."""
     words = []
     for name, theirs, scale in zip(NAMES, published, (1, 100, 1), strict=True):
-        if None not in found[name]:
-            words.append(f"{name.replace('_', ' ')} {difference([scale * v for v in found[name]], theirs)}")
+        values = [v if v is None else scale * v for v in found[name]]
+        words.append(f"{name.replace('_', ' ')} {difference(values, theirs)}")
     return "; ".join(words)
 
 

@@ -1,13 +1,14 @@
 """The runs behind a table, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
 
 import contextlib
+import dataclasses
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from lab import cells, cli
+from lab import cells, cli, files
 
 COMMITS: set[str] = set()  # at which the runs of this page were made
 
@@ -32,12 +33,24 @@ def runs_of(
             flags = [*(["--recipe", recipe] if len(module.RECIPES) > 1 else []), "--seed", str(seed), *extra]
             config = cli.shrunk(cli.parsed(module.RECIPES, "", flags).config)
             made.append(cells.Cell(script, recipe, config, Path("runs", study, f"{script}-{recipe}-{seed}")))
+            require_these_settings(made[-1])
         found = cells.run(made, cells.Where())
     for cell, result in zip(made, found, strict=True):
         if "stopped" in result:
             sys.exit(f"{cell.folder}: {result['stopped']}")
         note_commits(cell.folder)
     return found
+
+
+def require_these_settings(cell: cells.Cell) -> None:
+    """BadInput if the folder holds a run with other settings, such as those that a recipe had before."""
+    if not (cell.folder / "config.json").exists():
+        return
+    kept = files.read_json(cell.folder / "config.json").get("config", {})
+    for name, value in dataclasses.asdict(cell.config).items():
+        value = list(value) if isinstance(value, tuple) else value
+        if name != "steps" and kept.get(name, value) != value:
+            raise files.BadInput(f"{cell.folder}: has {name} {kept[name]}, and this page {value}; delete the folder")
 
 
 def note_commits(folder: Path) -> None:

@@ -81,11 +81,10 @@ def play(cell: Cell) -> None:
     created, resume = storage.create(folder), (folder / "config.json").exists()
     try:
         with storage.only_writer(folder, "--out"):
-            if (folder / "result.json").exists():  # finished by another process a moment ago
+            if finished_result(cell):  # by another process, a moment ago
                 return
-            if not resume:
-                storage.save_config(folder, cell.experiment, cell.recipe, cell.config)
-            elif storage.changes_since(saved := storage.read_config(folder, "--out")):
+            saved = storage.read_config(folder, "--out") if resume else None
+            if not saved or storage.changes_since(saved) or saved.config.get("steps") != cell.config.steps:
                 storage.save_config(folder, cell.experiment, cell.recipe, cell.config, saved)
             files.sweep(folder)  # what a killed worker has left
             run = runs.Run(folder, resume, own_process=False)

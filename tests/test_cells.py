@@ -47,10 +47,10 @@ def test_a_finished_cell_is_not_made_again(tmp_path):
 
     def other(cell):
         made.append(cell.folder.name)
-        files.write_json(cell.folder / "result.json", {"steps": 0})
+        files.write_json(cell.folder / "result.json", {"steps": 6})
 
     assert cells.run([cell(tmp_path / "a")], HERE, fail) == [first]
-    second = {"steps": 0}
+    second = {"steps": 6}
     assert cells.run([cell(tmp_path / "b"), cell(tmp_path / "a")], HERE, other) == [second, first] and made == ["b"]
     cells.play(cell(tmp_path / "b"))  # finished by another process a moment ago
     assert files.read_json(tmp_path / "b" / "result.json") == second
@@ -63,6 +63,12 @@ def test_a_cell_that_was_finished_with_fewer_steps_is_not_finished(tmp_path):
         files.write_json(cell.folder / "result.json", {"steps": cell.config.steps})
 
     assert cells.run([cell(tmp_path / "a")], HERE, more) == [{"steps": 6}]
+
+
+def test_a_finished_cell_with_more_steps_goes_on(tmp_path):
+    cells.play(cell(tmp_path / "a", steps=3))
+    (result,) = cells.run([cell(tmp_path / "a")], HERE)
+    assert result["steps"] == 6 and files.read_json(tmp_path / "a" / "config.json")["config"]["steps"] == 6
 
 
 def test_an_interrupted_cell_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):

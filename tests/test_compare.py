@@ -205,6 +205,7 @@ def test_settings_that_one_script_alone_has_are_compared_there(tmp_path, monkeyp
         table = compare.run(study(f"{scripts} {words}"))
         there = [(row["data"], row["setting"]) for row in table]
         assert ("normal_1d", "r1=1") in there and ("mixture_2d", "r1=1") not in there and len(there) == 5 + 4
+        assert study(f"{scripts} {words}").enough == 8  # 1 + log2(4 pairs / .05), up; three pairs alone take 7
         assert (tmp_path / "compare.png").exists()
         (tmp_path / "compare.png").unlink()
 

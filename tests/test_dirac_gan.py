@@ -51,6 +51,12 @@ def test_two_steps_worked_by_hand():
     assert in_turn.tolist() == [[1, -1], [0.5, -0.75], [0.125, -0.4375]]
 
 
+def test_clipping_worked_by_hand():
+    """Wasserstein, h = 1/2, from (1, -1): psi would fall by theta / 2, and stays at -.6; theta <- theta - .3."""
+    path = trajectories(Config(penalties=(0.0,), steps=2, learning_rate=0.5, clip=0.6), "wasserstein", "simultaneous")
+    np.testing.assert_allclose(path[:, 0], [[1, -0.6], [0.7, -0.6], [0.4, -0.6]], rtol=1e-12)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 0.3, 1.5, 4.0])
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "relativistic_paired"])
 def test_eigenvalues_of_log_losses_are_those_of_theory(loss, penalty):
@@ -186,6 +192,11 @@ def test_table_shows_the_measured_contractions_and_how_far_theory_is_from_them(c
         ("wasserstein", "simultaneous"): ["1.020*", "0.946"],
         ("wasserstein", "alternating"): ["1.000*", "0.949"],
     }
+    without, with_penalty = (
+        g["distance"] for g in result["games"] if (g["loss"], g["order"]) == ("wasserstein", "simultaneous")
+    )
+    assert without == pytest.approx(np.sqrt(2) * 1.04**250)  # 500 times sqrt(1 + h^2), h = .2
+    assert with_penalty < 1e-10  # about .946^500
     stable = [game for game in result["games"] if game["penalty"] == 4]
     gap = max(abs(game["contraction"] - game["contraction_predicted"]) for game in stable)
     assert f"at most {gap:.4f} (" in screen and len(screen.splitlines()) < 14

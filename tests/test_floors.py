@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import quality_floors
 
+import metrics
 from experiments import mixture_2d, normal_1d
 from lab import targets
 
@@ -32,6 +33,23 @@ def test_a_floor_beside_the_truth_worked_by_hand(monkeypatch):
     monkeypatch.setattr(quality_floors, "floors", lambda file, n: {"kl": next(stated)})
     (row,) = quality_floors.compared(quality_floors.LINE["normal"], 50, files=2, samplers=2).values()
     assert row == pytest.approx((2, 2, 2 * np.hypot(1 / 2, 1 / 4), np.sqrt(2) / 2))
+
+
+def test_floors_of_a_law_are_means_of_twenty_perfect_samplers(monkeypatch):
+    """Of twenty different ones, which share no number."""
+    seen = []
+
+    def scores(real, perfect, *settings):
+        seen.append(perfect)
+        return np.arange(20.0)
+
+    for name in ("wasserstein_1", "plane_kl", "sliced_wasserstein"):
+        monkeypatch.setattr(metrics, name, scores)
+    masses = np.full(42, 1 / 42)
+    assert normal_1d.floors(targets.numbers("norm", (), None, 10, [0]), 50, masses)["wasserstein_floor"] == 9.5
+    plane = mixture_2d.floors(targets.points("spiral", 10, [0]), 50)
+    assert plane == {"kl": 9.5, "sliced_wasserstein": 9.5}
+    assert [len(np.unique(perfect)) for perfect in seen] == [20 * 50, 20 * 50 * 2, 20 * 50 * 2]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -261,6 +262,27 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
     assert not pages.COMMIT.fullmatch("unknown")
 
 
+def test_each_run_behind_a_table_has_its_own_seed_and_the_settings_of_its_row(monkeypatch):
+    made = []
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.setattr(study.cells, "run", lambda every, where: made.extend(every) or [{}] * len(every))
+    study.runs_of("table", normal_1d, (3, 5), "classic", ["--batch", "20"])
+    for cell, seed in zip(made, (3, 5), strict=True):
+        assert cell.folder == Path(f"runs/table/normal_1d-classic-{seed}") and cell.recipe == "classic"
+        assert cell.config == replace(normal_1d.CLASSIC, seed=seed, batch=20)
+
+
+def test_a_run_with_other_settings_is_not_taken_for_that_of_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run, result = "runs/table/normal_1d-stable-0", {"steps": normal_1d.Config.steps}
+    saved = json.dumps({"config": {"generator_hidden": [8, 8], "r1": 7.0}})
+    write(tmp_path, {f"{run}/config.json": saved, f"{run}/result.json": json.dumps(result)})
+    with pytest.raises(SystemExit) as end:
+        study.runs_of("table", normal_1d, [0], extra=["--generator-hidden", "8", "8"])
+    assert end.value.code == 2
+    assert f"{run}: has r1 7.0, and this page {normal_1d.Config.r1}; delete the folder" in capsys.readouterr().err
+
+
 def test_run_that_diverged_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "COMMITS", set())
     monkeypatch.chdir(tmp_path)
@@ -316,6 +338,9 @@ def test_means_with_their_spread_or_error_worked_by_hand():
     assert quality_modes.with_error([1, 2, 3, 4], 1, 100) == "250.0 +- 64.5"
     assert quality_modes.with_error([8, 8], 1) == "8.0"
     assert quality_modes.with_error([8, None, 7], 1) == "infinite in 1 of 3"
+    seeds = {"modes": [7, 8], "high_quality": [0.96, 0.98], "reverse_kl": [0.1, 0.3]}  # half of the difference
+    row = quality_modes.numbers({name: {"per_seed": values} for name, values in seeds.items()})
+    assert row == ["7.5 +- 0.5", "97.0 +- 1.0", "0.2000 +- 0.1000"]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +350,13 @@ def test_difference_to_a_published_mean_is_that_of_ten_trials(mean, words):
     """Both standard errors are .5: t = mean / .707 is 2.05 or 2.15, and of 18 degrees of freedom p = .05 at 2.10."""
     ours = np.arange(-4.5, 5) / np.arange(10).std(ddof=1) * 0.5 * 10**0.5 + mean
     assert quality_modes.difference(ours.tolist(), "0 +- .5") == words
+
+
+def test_a_difference_that_has_no_number_is_said_in_words():
+    assert quality_modes.difference([8] * 3, [8] * 3) == "the same in every seed"
+    assert quality_modes.difference([8] * 3, [7] * 3) == "8 and 7 in every seed"
+    assert quality_modes.difference([0.1, None, 0.2], "0.4 +- .1") == "infinite in some seeds"
+    assert quality_modes.difference([0.1, 0.3, 0.2], [None, 0.2]) == "infinite in some seeds"
 
 
 def test_difference_to_another_mean_is_welchs():
@@ -341,7 +373,7 @@ def test_comparison_with_pacgan_is_in_its_units():
     modes, quality = (
         f"{text}, which may be chance" for text in ("1.7 standard errors less", "1.7 standard errors more")
     )
-    assert words == f"modes {modes}; high quality {quality}"
+    assert words == f"modes {modes}; high quality {quality}; reverse kl infinite in some seeds"
 
 
 @pytest.mark.parametrize(("lead", "better"), [(0.01, "GAN"), (-0.01, "KDE"), (0.0, "tie")])

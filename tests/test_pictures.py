@@ -341,6 +341,7 @@ def test_a_tenth_of_a_folder_is_held_out_and_every_picture_is_on_one_side(tmp_pa
     everything = sorted(x.tobytes() for x in np.concatenate([split.train, split.test]))
     assert everything == sorted(np.asarray(Image.open(p)).tobytes() for p in tmp_path.glob("*.png"))
     assert (pictures.read_folder("--pairs", tmp_path, seed=1).test == split.test).all()
+    assert (pictures.read_folder("--pairs", tmp_path, seed=2).test != split.test).any()
     assert pictures.described(split.train, split.test) == "27 images to train on, 3 held out, 8 x 4, grey"
 
 

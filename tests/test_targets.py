@@ -123,6 +123,7 @@ def test_a_file_is_split_into_disjoint_halves(tmp_path):
     assert real.train.shape == (2, 50) and real.held_out == 51
     assert set(real.train[0]).isdisjoint(real.truth) and (real.train[0] == real.train[1]).all()
     assert real.name == "x.npy" and set(real.draw(200, 0)) <= set(real.truth)
+    assert set(targets.numbers("norm", (), tmp_path / "x.npy", 7, [1]).truth) != set(real.truth)  # by the first seed
     assert real.density(np.linspace(49, 51, 9)) == pytest.approx(0.01, rel=0.3)  # 1 / 100 of even numbers, smoothed
 
 
@@ -172,6 +173,8 @@ def test_spiral_lies_on_two_arms():
     radius, angle = np.hypot(*points.T), np.arctan2(points[:, 1], points[:, 0])
     off = (angle - 2 * np.pi * radius) % np.pi
     np.testing.assert_allclose(np.minimum(off, np.pi - off), 0, atol=1e-9)
+    # of the arms' length .252 lies within the radius 1/2, and .02 of the points more or less, as the law is simple
+    assert (radius < 0.5).mean() == pytest.approx(0.252, abs=0.02 + 4 * np.sqrt(0.2 / 1000))
     assert radius.max() <= 1 and 0.1 < (np.abs((angle - 2 * np.pi * radius) % (2 * np.pi) - np.pi) < 1).mean() < 0.9
 
 
@@ -211,6 +214,8 @@ def test_points_from_text(tmp_path, name, text):
     assert sorted(map(tuple, both)) == sorted(map(tuple, points))  # each point once, on one side
     assert (held.train[0] == held.train[1]).all() and held.draw(9, 0).shape == (9, 2)
     assert set(map(tuple, held.draw(100, 0))) <= set(map(tuple, held.test))
+    other = targets.points(str(tmp_path / name), 7, [4])
+    assert set(map(tuple, other.test)) != set(map(tuple, held.test))  # the first seed chooses the halves
     assert held.name == name
 
 
@@ -372,6 +377,22 @@ def test_bad_point_file_is_named_with_its_fault(tmp_path, name, text, complaint)
     (tmp_path / name).write_text(text)
     line = refused(lambda: targets.points(str(tmp_path / name), 7, [0]), complaint, "expected two columns of numbers")
     assert line.startswith(f"--target {tmp_path / name}: ")
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_fingerprint_of_a_file_sees_every_number_and_a_law_has_none(columns, tmp_path):
+    """By it a resumed run notices that a file has changed."""
+    prints = set()
+    for changed in (None, *range(40)):
+        rows = np.arange(40.0 * columns).reshape(40, columns)
+        if changed is not None:
+            rows[changed, -1] += 0.5
+        path = tmp_path / f"{changed}.npy"
+        np.save(path, rows)
+        real = targets.numbers("", (), path, 7, [0]) if columns == 1 else targets.points(str(path), 7, [0])
+        prints.add(real.fingerprint)
+    assert len(prints) == 41 and None not in prints
+    assert targets.numbers("norm", (), None, 7, [0]).fingerprint is targets.points("ring", 7, [0]).fingerprint is None
 
 
 # ---- noise on samples
