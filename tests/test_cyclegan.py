@@ -106,6 +106,10 @@ def test_batches_do_not_depend_on_how_many_are_drawn_at_once_and_orders_differ(d
     part = next(cyclegan.draw_batches(TINY, *digits, runs.Period(47, 49)))
     assert all(np.array_equal(part[name], whole[0][name][47:49]) for name in part)
     assert not np.array_equal(whole[0]["a"], whole[0]["b"])  # both domains are the same digits here
+    many = pictures.Split(np.arange(48, dtype=np.uint8).reshape(48, 1, 1, 1), None, None, "many")
+    few = many._replace(train=many.train[:8])
+    epoch = next(cyclegan.draw_batches(TINY, few, many, runs.Period(0, 12)))  # 12 batches of 4
+    assert len(np.unique(epoch["a"])) == 8 and len(np.unique(epoch["b"])) == 48  # each domain as far as it reaches
     large = [pictures.Split(np.zeros((2, 256, 256, 3), np.uint8), None, None, "large")] * 2
     few = next(cyclegan.draw_batches(replace(TINY, batch=16), *large, runs.Period(0, 60)))
     assert few["a"].shape[0] == 21  # of large images fewer, so that they fit the memory
@@ -130,7 +134,7 @@ def test_step_plays_the_game_of_its_paper(digits):
         name: values[0] for name, values in next(cyclegan.draw_batches(TINY, *digits, runs.Period(0, 1))).items()
     }
     game, plain = (cyclegan.new_game(TINY, (8, 8, 1)) for _ in range(2))
-    cyclegan.adversarial_step(game, TINY, batch)
+    found = cyclegan.adversarial_step(game, TINY, batch)
     a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
     g_a, d_a, g_b, d_b = (
         getattr(domain, kind).weights for domain in plain[:2] for kind in ("generator", "discriminator")
@@ -139,15 +143,18 @@ def test_step_plays_the_game_of_its_paper(digits):
     with tf.GradientTape() as tape:
         to_b, to_a = unet(a, g_b), unet(b, g_a)
         loss = tf.reduce_mean((patchgan(to_b, d_b) - 1) ** 2 / 2) + tf.reduce_mean((patchgan(to_a, d_a) - 1) ** 2 / 2)
-        loss += 10 * tf.reduce_mean(tf.abs(unet(to_b, g_a) - a)) + 10 * tf.reduce_mean(tf.abs(unet(to_a, g_b) - b))
-        loss += 5 * tf.reduce_mean(tf.abs(unet(b, g_b) - b)) + 5 * tf.reduce_mean(tf.abs(unet(a, g_a) - a))
-    of_a, of_b = tape.gradient(loss, (g_a, g_b))
+        cycle = tf.reduce_mean(tf.abs(unet(to_b, g_a) - a)) + tf.reduce_mean(tf.abs(unet(to_a, g_b) - b))
+        identity = tf.reduce_mean(tf.abs(unet(b, g_b) - b)) + tf.reduce_mean(tf.abs(unet(a, g_a) - a))
+        total = loss + 10 * cycle + 5 * identity
+    np.testing.assert_allclose(found[2:], [loss, cycle / 2, identity / 2], rtol=1e-4)  # of pixels in [0, 1]
+    of_a, of_b = tape.gradient(total, (g_a, g_b))
     assert_first_gradients(game.a.generator, of_a)
     assert_first_gradients(game.b.generator, of_b)
-    for domain, d, real, fake in ((game.a, d_a, a, to_a), (game.b, d_b, b, to_b)):
+    for domain, d, real, fake, d_loss in ((game.a, d_a, a, to_a, found[0]), (game.b, d_b, b, to_b, found[1])):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((patchgan(real, d) - 1) ** 2 + patchgan(fake, d) ** 2) / 2
         assert_first_gradients(domain.discriminator, tape.gradient(loss, d))
+        np.testing.assert_allclose(d_loss, loss, rtol=1e-4)
         np.testing.assert_allclose(domain.pool[:4], fake, atol=1e-5)
 
 
@@ -185,6 +192,7 @@ def test_translations_do_not_depend_on_how_many_there_are(digits):
     y = translate(weights, x)
     np.testing.assert_allclose(y[:4], translate(weights, x[:4]), atol=1e-6)
     assert y.shape == x.shape and y.dtype == np.float32 and y.min() >= 0 and y.max() <= 1
+    np.testing.assert_allclose(y, (networks.unet(2 * x - 1, weights) + 1) / 2, atol=1e-6)  # it sees -1 to 1
 
 
 # ---- the user's own folders
@@ -239,7 +247,7 @@ def test_d_learns_from_the_fakes_of_the_pool(digits):
     game.step.assign(52)  # at least 52 fakes so far: both pools are full
     game.b.pool.assign(tf.random.stateless_uniform(game.b.pool.shape, (0, 0), -1, 1))
     shown, d = tf.gather(game.b.pool, batch["slots"][1]), [tf.identity(w) for w in game.b.discriminator.weights]
-    cyclegan.adversarial_step(game, TINY, batch | {"old": tf.ones_like(batch["old"])})
+    cyclegan.adversarial_step(game, TINY, batch | {"old": tf.constant([[False] * 4, [True] * 4])})  # of A, of B
     with tf.GradientTape() as tape:
         tape.watch(d)
         real = networks.patchgan(networks.to_network(batch["b"]), d)
@@ -268,4 +276,6 @@ def test_numbers_are_of_the_translations_to_b_and_the_floor_is_of_b():
     found = cyclegan.measure(trained, lambda weights, x: x if weights == "G" else 1 - x, 40)
     assert found["frechet_digit_distance"] == found["frechet_digit_distance_untranslated"]
     assert found["frechet_digit_distance_floor"] > 1  # 2.4: dark against light; of A's images .002
-    assert found["cycle_a"] == pytest.approx(np.abs(1 - 2 * pictures.as_pixels(a.test)).mean(), rel=1e-5)
+    for name, domain in (("cycle_a", a), ("cycle_b", b)):
+        assert found[name] == pytest.approx(np.abs(1 - 2 * pictures.as_pixels(domain.test)).mean(), rel=1e-5)
+    assert found["accuracy"] == found["accuracy_untranslated"] == found["accuracy_floor"] == 1

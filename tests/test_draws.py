@@ -42,6 +42,11 @@ def test_bits_for_seeds_stack_what_each_seed_draws_alone():
     assert (stack[:, 1] == draws.random_bits(5, draws.LATENT, 7, 3, 20).reshape(3, 2, 10)).all()
 
 
+def test_latents_of_the_evaluation_have_a_stream_of_their_own_and_each_step_has_others():
+    bits = draws.latent_bits(3, n=5, latent_dim=6, step=2)
+    assert (bits == draws.random_bits(3, draws.EVALUATION, 10, 5, 6)).all()  # after the 10 of the steps 0 and 1
+
+
 def test_minibatches_show_every_sample_each_epoch_in_a_new_order():
     rows = np.tile(np.arange(1000.0), (2, 1))
     batches = draws.minibatches(rows[:, None], [0, 1], 0, 8, 300)  # two epochs of four steps

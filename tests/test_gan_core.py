@@ -179,6 +179,16 @@ def test_the_losses_of_g_that_depend_on_real_logits_are_called_relative(name):
     assert bool(tf.reduce_any(moved != 0)) == core.LOSSES[name].relative
 
 
+@pytest.mark.parametrize("name", core.LOSSES)
+def test_the_best_d_of_a_logistic_loss_and_of_no_other_is_p_over_p_plus_q(name):
+    """Where p is 2 q, the slope of p times the loss of a real sample plus q times that of a fake is 0 at D = 2/3."""
+    real, fake = (tf.Variable([np.log(2.0)], dtype=tf.float64) for _ in range(2))
+    with tf.GradientTape() as tape:
+        loss = core.LOSSES[name].d(real, fake)
+    of_real, of_fake = (float(slope[0]) for slope in tape.gradient(loss, [real, fake]))
+    assert (abs(2 * of_real + of_fake) < 1e-12) == core.LOSSES[name].logistic
+
+
 @pytest.mark.parametrize(
     ("loss", "jit_compile", "settings"),
     [
@@ -236,6 +246,38 @@ def test_rate_schedule_is_one_players_alone(schedule, rests):
     for player, sizes in (("discriminator", (1, 4, 1)), ("generator", (2, 3, 1))):
         for first, weight in zip(core.mlp_weights(rng, sizes, "normal"), getattr(game, player).weights, strict=True):
             assert np.array_equal(first, weight) == (player == rests)
+
+
+def test_each_player_has_a_rate_of_its_own_and_every_schedule_is_asked_about_the_step():
+    """With both betas 0, Adam moves a weight by the rate itself, in every step."""
+
+    def network(x, weights):
+        return core.mlp(x, weights, tf.nn.softplus)
+
+    rng, penalties = np.random.default_rng(0), []
+    batch = {"x": tf.constant(rng.standard_normal((1, 16)), tf.float32)}
+    batch["z"] = tf.constant(rng.standard_normal((2, 16)), tf.float32)
+    game = core.new_game(*(core.mlp_weights(rng, sizes, "normal") for sizes in ((1, 4, 1), (2, 3, 1))))
+    rules = core.Rules(
+        network,
+        network,
+        core.LOSSES["minimax"],
+        core.Adam(0.01, 0.0, 0.0),
+        core.Adam(0.03, 0.0, 0.0),
+        rate_schedule_d=lambda step: 1 + tf.cast(step, tf.float32),
+        rate_schedule_g=lambda step: 5 + tf.cast(step, tf.float32),
+        r1=0.1,
+        penalty_schedule=lambda step: penalties.append(int(step)) or 1.0,
+    )
+    for step in (1, 2):
+        before = [[w.numpy() for w in player.weights] for player in game[:2]]
+        core.adversarial_step(game, rules, batch)
+        moved = [
+            max(np.abs(new - old).max() for new, old in zip(player.weights, weights, strict=True))
+            for player, weights in zip(game[:2], before, strict=True)
+        ]
+        assert moved == pytest.approx([0.01 * (1 + step), 0.03 * (5 + step)], rel=1e-3)
+    assert penalties == [1, 2]
 
 
 @pytest.mark.parametrize("settings", [{}, {"r1": 0.3}, {"r2": 0.3}, {"gradient_penalty": 0.3}], ids=str)
@@ -402,10 +444,11 @@ print(tf.keras.optimizers.Adam(0.5).learning_rate.numpy())
     ],
 )
 def test_standard_deviations_of_first_weights(init, first, bias, last):
-    w1, b1, w2, _ = core.mlp_weights(np.random.default_rng(0), (50, 200, 100), init)
+    w1, b1, w2, b2 = core.mlp_weights(np.random.default_rng(0), (50, 200, 100), init)
     # 10,000, 200 and 20,000 draws: relative standard errors .7%, 5% and .5%
     assert np.std(w1) == pytest.approx(first, rel=0.03) and np.std(w2) == pytest.approx(last, rel=0.02)
     assert np.std(b1) == pytest.approx(bias, rel=0.2)
+    assert np.std(b2) == pytest.approx(1 if init == "normal" else 0, rel=0.3)  # 100 draws: 7%
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
@@ -468,13 +511,19 @@ def test_gradient_through_unrolled_d_agrees_with_central_differences(k, r1, mean
     h, moments = 1e-5, (np.array(mean), np.array(square))
     up, middle, down = (unrolled_by_hand(0.5 + s, z, x, d, k, r1, *moments, step) for s in (h, 0, -h))
     player = core.Player(*([tf.Variable([[v]], dtype=tf.float32) for v in values] for values in (d, mean, square)))
+
+    def at_this_step(t):
+        return 0.5 * tf.cast(t == step, tf.float32)
+
     rules = core.Rules(
         lambda v, w: w[0] * v + w[1],
         None,
         core.LOSSES["minimax"],
-        core.Adam(0.1, 0.5, 0.9),
+        core.Adam(0.2, 0.5, 0.9),
         None,
-        r1=r1,
+        rate_schedule_d=at_this_step,  # the schedules stay where they are while D is unrolled
+        r1=2 * r1,
+        penalty_schedule=at_this_step,
         unroll=k,
     )
     shift = tf.Variable(0.5)

@@ -182,8 +182,11 @@ def test_the_overview_needs_no_snapshot(finished):
     assert len(mixture_2d.overview(trained, result).axes) >= 6
 
 
-def test_kl_is_over_20_bins_in_each_coordinate():
+def test_distances_are_those_to_the_held_out_points_the_kl_over_20_bins_in_each_coordinate():
     real = targets.points("ring", 500, range(1))
     fakes = real.draw(400, 3).T[None]  # [1, 2, n]
     edges = [metrics.histogram_edges(column, bins=20) for column in real.test.T]
-    assert mixture_2d.measure(real, fakes)["kl"] == metrics.plane_kl(real.test, fakes.swapaxes(1, 2), tuple(edges))
+    rows = fakes.swapaxes(1, 2)
+    distance = metrics.sliced_wasserstein(real.test[:10_000], rows, 16)  # from held-out points, as the KL is
+    assert mixture_2d.measure_at_end(real, fakes)["sliced_wasserstein"] == distance
+    assert mixture_2d.measure(real, fakes)["kl"] == metrics.plane_kl(real.test, rows, tuple(edges))

@@ -163,6 +163,8 @@ def test_draws_are_a_function_of_seed_and_step():
     whole, part = batches(CONFIG, 0, 5), batches(CONFIG, 3, 2)
     for name in ("x", "z", "masks"):
         np.testing.assert_array_equal(whole[name][3:], part[name])
+    z = draws.random_bits(CONFIG.seed, draws.LATENT, 3, 2, 8 * 6)  # a stream that is never evaluated on
+    np.testing.assert_array_equal(part["z"], z.reshape(2, 8, 6))
     assert whole["masks"].shape == (5, 3, 8, 1152) and whole["masks"].dtype == tf.uint8
     kinds = np.reshape(whole["masks"], (15, -1))
     assert len(np.unique(kinds, axis=0)) == 15  # each step and each of its three passes has masks of its own

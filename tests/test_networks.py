@@ -359,6 +359,37 @@ def test_unet_keeps_the_size_and_halves_as_often_as_it_can(size, levels):
     assert float(tf.reduce_max(tf.abs(y - networks.unet(x, weights)))) > 1e-4  # all dropped: another picture
 
 
+def test_unet_and_patchgan_are_those_of_plain_operations():
+    def conv(x, kernel, bias, stride=1):
+        return tf.nn.conv2d(x, kernel, stride, "SAME").numpy() + bias
+
+    def twice(x):
+        return np.repeat(np.repeat(x, 2, 1), 2, 2)
+
+    def norm(x, scale, offset):
+        mean, variance = (moment((1, 2), keepdims=True) for moment in (x.mean, x.var))
+        return scale * (x - mean) / np.sqrt(variance + 1e-3) + offset
+
+    def leaky(x):
+        return np.maximum(x, 0.2 * x)
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2, 8, 8, 1)).astype("f")
+    weights = networks.unet_weights(rng, (8, 8, 1), 4), networks.patchgan_weights(rng, 1, 4)
+    for weight in tf.nest.flatten(weights):
+        weight.assign_add(0.3 * rng.standard_normal(weight.shape))
+    u, d = ([w.numpy() for w in of_network] for of_network in weights)
+
+    skip = leaky(conv(x, *u[:2], 2))  # 4 x 4 pixels
+    h = leaky(norm(conv(skip, *u[2:4], 2), *u[4:6]))  # 2 x 2
+    h = np.maximum(norm(conv(twice(h), *u[6:8]), *u[8:10]), 0)
+    h = np.tanh(conv(twice(np.concatenate([h, skip], 3)), *u[10:]))
+    np.testing.assert_allclose(networks.unet(x, weights[0]), h, rtol=1e-3, atol=1e-4)
+
+    h = leaky(norm(conv(leaky(conv(x, *d[:2], 2)), *d[2:4], 2), *d[4:6]))
+    np.testing.assert_allclose(networks.patchgan(x, weights[1]), conv(h, *d[6:]).ravel(), rtol=1e-3, atol=1e-4)
+
+
 def test_skip_carries_the_input_past_a_closed_bottleneck():
     weights = networks.unet_weights(np.random.default_rng(0), (8, 8, 1), 4)
     x = tf.random.stateless_uniform((2, 8, 8, 1), (0, 1), -1, 1)

@@ -140,14 +140,14 @@ def test_a_seed_is_collapsed_below_half_the_real_standard_deviation(monkeypatch)
 
 
 def test_a_seed_that_lacks_a_peak_has_lost_modes_though_it_spreads_widely(monkeypatch):
-    peaks = (0.2, -3, 0.3, 0.5, 0, 1, 0.3, 4, 0.5)
+    peaks = (0.08, -3, 0.3, 0.62, 0, 1, 0.3, 4, 0.5)  # 5% of the real mass may be missing
     trained = normal_1d.train(replace(TINY, steps=20, target="mixture", target_args=peaks, eval_samples=4000))
     perfect = trained.real.truth.rvs((2, 4000), random_state=np.random.default_rng(0))
     perfect[1, perfect[1] < -2] += 3  # the peak at -3, and what is left of the one at 0 there
     monkeypatch.setattr(trained.game, "sample", lambda step: perfect[:, None])
     result = normal_1d.evaluate(trained)
     assert (result["collapsed"], result["lost_modes"]) == (0, 1) and result["lost_mass_floor"] == 0
-    assert result["lost_mass"]["per_seed"] == [0, pytest.approx(0.2, abs=0.021)]  # in parts of .02
+    assert result["lost_mass"]["per_seed"] == [0, pytest.approx(0.08, abs=0.021)]  # in parts of .02
     assert result["headline"].endswith("; 0 of 2 seeds collapsed, 1 lost modes")
 
 
@@ -189,6 +189,10 @@ def test_losses_and_reverse_kl_are_of_real_and_fake_numbers_in_their_order(monke
     d_loss = np.log1p(np.exp(-3)) + np.log1p(np.exp(-1))  # -log D(real) - log(1 - D(fake))
     assert result["discriminator_loss"]["per_seed"] == pytest.approx([d_loss] * 2)
     assert result["game_value"]["per_seed"] == pytest.approx([-d_loss] * 2)
+    edges = metrics.histogram_edges(real.truth)
+    p, q = metrics.bin_masses(real.truth, edges), metrics.bin_counts(fakes, edges) / 200
+    jsd = [stats.entropy(p, (p + row) / 2) / 2 + stats.entropy(row, (p + row) / 2) / 2 for row in q]
+    assert result["game_value_optimal"]["per_seed"] == pytest.approx(2 * np.array(jsd) - np.log(4))
     reverse = metrics.histogram_kl(real.truth, fakes, reverse=True)  # .215, .203; forward .212, .168
     assert result["kl_reverse"]["per_seed"] == pytest.approx(reverse)
 

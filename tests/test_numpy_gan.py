@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 import gan_core as core
 from experiments import numpy_gan
@@ -154,6 +155,14 @@ def test_each_player_gains_from_its_own_step():
     assert g_error(game, z[:, 8:]) < steps[0][4]
 
 
+def test_a_step_trains_on_latents_of_a_stream_that_is_never_evaluated_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr(numpy_gan, "adversarial_step", lambda game, x, z: seen.append(z) or (0.5,) * 5)
+    numpy_gan.train(TINY)
+    bits = draws.random_bits(TINY.seed, draws.LATENT, 0, 20, 32 * 96)  # half a batch for D, a batch for G
+    np.testing.assert_array_equal(seen, draws.normal_from_bits(bits).reshape(20, 32, 96))
+
+
 def test_training_separates_the_digits_from_noise():
     """Seeds 0 to 7: `to_real` .41 to .44 of the first one, `to_fake` .44 to .47, accuracy on fakes .67 to .71."""
     trained = numpy_gan.train(replace(numpy_gan.Config(), steps=1500, eval_every=500))
@@ -192,3 +201,5 @@ def test_a_single_real_image_is_near_and_leaves_most_images_without_a_neighbour(
     real = pictures.load("digits")
     one = numpy_gan.distances(real, pictures.as_pixels(np.repeat(real.test[:1], 200, axis=0)))
     assert one["to_real"] == 0 < one["to_real_floor"] and one["to_fake"] > 2 * one["to_fake_floor"]
+    p, q = (np.bincount(x.ravel() // 32, minlength=8) + 0.5 for x in (real.test, np.repeat(real.test[:1], 200, 0)))
+    assert one["pixel_kl"] == pytest.approx(stats.entropy(p, q))  # KL(real || fake), 1/2 more in each bin

@@ -85,7 +85,7 @@ def test_step_plays_the_game_of_its_paper(digits):
     """D: half of its loss on (a, b) against (a, G(a)); G: -log D(a, G(a)) and 100 |b - G(a)|; the other: L1 alone."""
     batch = {name: values[0] for name, values in next(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 1))).items()}
     game, plain = (pix2pix.new_game(TINY, (8, 8, 1)) for _ in range(2))
-    pix2pix.adversarial_step(game, TINY, batch)
+    found = pix2pix.adversarial_step(game, TINY, batch)
     a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
     g, d, l1_only = plain.generator.weights, plain.discriminator.weights, plain.l1_only.weights
     with tf.GradientTape() as tape:
@@ -100,15 +100,31 @@ def test_step_plays_the_game_of_its_paper(digits):
     with tf.GradientTape(persistent=True) as tape:
         fake = networks.unet(a, g, batch["bits"][0], TINY.dropout)
         g_loss = tf.reduce_mean(entropy(ones, networks.patchgan(tf.concat([a, fake], 3), d)))
-        g_loss += 100 * tf.reduce_mean(tf.abs(b - fake))
+        total = g_loss + 100 * tf.reduce_mean(tf.abs(b - fake))
         l1 = tf.reduce_mean(tf.abs(b - networks.unet(a, l1_only, batch["bits"][1], TINY.dropout))) / 2
-    assert_first_gradients(game.generator, tape.gradient(g_loss, g))
+    distance = tf.reduce_mean(tf.abs(b - fake)) / 2  # of pixels in [0, 1]
+    np.testing.assert_allclose(found, [d_loss, g_loss, distance, l1], rtol=1e-3)
+    assert_first_gradients(game.generator, tape.gradient(total, g))
     assert_first_gradients(game.l1_only, tape.gradient(l1, l1_only))
 
 
-def test_batches_do_not_depend_on_how_many_are_drawn_at_once(digits):
+def test_g_of_a_relativistic_loss_sees_real_pairs_through_the_new_d(digits):
+    config = replace(TINY, loss="relativistic_paired", learning_rate=0.01)
+    batch = {name: values[0] for name, values in next(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 1))).items()}
+    game, start = (pix2pix.new_game(config, (8, 8, 1)) for _ in range(2))
+    _, g_loss, *_ = pix2pix.adversarial_step(game, config, batch)
+    a, b = (tf.cast(batch[k], tf.float32) / 127.5 - 1 for k in "ab")
+    fake = networks.unet(a, start.generator.weights, batch["bits"][0], TINY.dropout)
+    real_logits, fake_logits = (
+        networks.patchgan(tf.concat([a, x], 3), game.discriminator.weights) for x in (b, fake)
+    )
+    assert float(g_loss) == pytest.approx(float(tf.reduce_mean(tf.nn.softplus(real_logits - fake_logits))), rel=1e-4)
+
+
+def test_batches_are_pairs_and_do_not_depend_on_how_many_are_drawn_at_once(digits):
     whole = list(pix2pix.draw_batches(TINY, *digits, runs.Period(0, 60)))
     assert [len(batch["a"]) for batch in whole] == [50, 10]
+    np.testing.assert_array_equal(whole[0]["a"][0], pix2pix.edges(np.asarray(whole[0]["b"][0])))
     part = next(pix2pix.draw_batches(TINY, *digits, runs.Period(47, 49)))
     assert all(np.array_equal(part[name], whole[0][name][47:49]) for name in part)
     large = [pictures.Split(np.zeros((2, 256, 256, 3), np.uint8), None, None, "large")] * 2

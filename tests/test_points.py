@@ -1,5 +1,6 @@
 """Many GANs on points at once: each equals its solo run; samples, images of latents, D's logits and pushes."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_member_of_many_on_the_plane_equals_the_solo_run_of_its_seed():
 
 def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
     whole = normal_1d.train(replace(NUMBERS, seeds=4)).game
-    monkeypatch.setattr(draws, "blocks", lambda n, at_most: [slice(0, 2), slice(2, 4)])
+    monkeypatch.setattr(points, "blocks", lambda config: [slice(0, 2), slice(2, 4)])
     parts = normal_1d.train(replace(NUMBERS, seeds=4)).game
     assert len(whole.games) == 1 and len(parts.games) == 2
     assert np.allclose(whole.sample(60), parts.sample(60), atol=1e-3)
@@ -55,12 +56,15 @@ def test_seeds_in_several_blocks_equal_seeds_in_one(monkeypatch):
 
 def test_batches_are_a_dict_for_each_block_with_real_points_and_random_bits(monkeypatch):
     monkeypatch.setattr(points, "blocks", lambda config: [slice(0, 1), slice(1, 2)])
-    gans = ensemble(gradient_penalty=1.0, pack=2, eval_every=6)
+    gans = ensemble(gradient_penalty=1.0, pack=2, eval_every=6, seed=4)
     first, second = gans.batches(runs.Period(3, 7))
     shapes = {name: tuple(values.shape) for name, values in first.items()}
     assert shapes == {"x": (6, 1, 2, 40), "z": (6, 1, 2, 40), "mix": (6, 1, 1, 20)}  # 20 packs of 2
-    chosen = draws.minibatch_indices(500, 1, 3, 4, 40)  # of seed 1
+    chosen = draws.minibatch_indices(500, 5, 3, 4, 40)  # of seed 5
     assert (np.array(second["x"])[:4, 0] == gans.points[1][:, chosen].swapaxes(0, 1)).all()
+    for name, stream, shape in (("z", draws.LATENT, (2, 40)), ("mix", draws.MIX, (1, 20))):
+        bits = draws.random_bits(5, stream, 3, 4, math.prod(shape))
+        assert (np.array(second[name])[:4, 0] == bits.reshape(4, *shape)).all()
     assert not np.array(second["x"])[4:].any()  # a call of 4 steps is filled up to the usual 6
     assert list(gans.batches(runs.Period(0, 0))) == []
     assert "mix" not in next(ensemble().batches(runs.Period(0, 1)))
@@ -118,6 +122,18 @@ def test_standardised_points_have_mean_0_and_std_1_and_samples_go_back():
     assert (plain.points == train.astype("f")).all() and (plain.mean == 0).all() and (plain.std == 1).all()
 
 
+def test_first_weights_are_those_of_their_seed_and_of_the_inits_of_their_network():
+    """NumPy's draws in this order: of D, of G, and of G's skip, which makes each number as large as one of z."""
+    config = replace(PLANE, discriminator_init="normal", generator_init="small", generator_skip=True, latent_dim=4)
+    game, rng = points.new_game(config, range(7, 8), 2), draws.generator(7, draws.WEIGHTS)
+    d = [rng.standard_normal(shape) for shape in ((8, 2), (8, 1), (1, 8), (1, 1))]
+    g = [scale * rng.standard_normal(s) for s, scale in (((8, 4), 0.01), ((8, 1), 0), ((2, 8), 0.01), ((2, 1), 0))]
+    g.append(rng.standard_normal((2, 4), "f") / 2)  # 1 / sqrt(4)
+    for player, weights in ((game.discriminator, d), (game.generator, g)):
+        for found, expected in zip(player.weights, weights, strict=True):
+            np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+
+
 def test_restored_gans_draw_the_same_samples_without_the_data(tmp_path):
     config = replace(NUMBERS, target_args=(5.0, 2.0))
     trained = normal_1d.train(config, runs.Run(tmp_path)).game
@@ -132,10 +148,15 @@ def test_restored_gans_draw_the_same_samples_without_the_data(tmp_path):
 # ---- questions to the networks
 
 
-@pytest.mark.parametrize("pack", [1, 2, 4])
-def test_pushes_are_slopes_of_the_generators_loss(pack):
+@pytest.mark.parametrize(
+    ("pack", "loss"),
+    [(1, "non_saturating"), (2, "non_saturating"), (4, "non_saturating"), (1, "relativistic_paired")],
+)
+def test_pushes_are_slopes_of_the_generators_loss(pack, loss):
     """Central differences of -log D by each point; of a packed D in the company of real points."""
-    gans = ensemble(pack=pack, discriminator_activation="softplus")
+    gans = ensemble(pack=pack, loss=loss, discriminator_activation="softplus")
+    # a relativistic D compares the k-th point with the k-th training point
+    real = gans.d_logits(gans.points[:, :, :6] * gans.std + gans.mean) if loss == "relativistic_paired" else 0
     x = np.random.default_rng(0).normal(size=(2, 2, 6))
     pushes, h = gans.pushes(x), 1e-2
     assert pushes.shape == x.shape
@@ -144,7 +165,7 @@ def test_pushes_are_slopes_of_the_generators_loss(pack):
         for sign in (1, -1):
             moved = x.copy()
             moved[:, axis] += sign * h
-            ends.append(np.log1p(np.exp(-gans.d_logits(moved))))  # G's loss, -log D
+            ends.append(np.log1p(np.exp(real - gans.d_logits(moved))))  # G's loss, -log D
         np.testing.assert_allclose(pushes[:, axis], -(ends[0] - ends[1]) / (2 * h), atol=5e-3)
 
 
@@ -160,8 +181,21 @@ def test_logits_are_of_whole_packs_or_of_points_among_real_ones():
     assert (gans.d_logits_of_packs(seven) == gans.d_logits_of_packs(x)).all()
 
 
+def test_logits_are_those_of_d_on_standardised_points_in_packs_with_real_ones():
+    config = replace(PLANE, pack=3, discriminator_activation="tanh")
+    gans = points.Ensemble(config, targets.points("grid", 500, range(2)).train + 7)
+    x = 7 + np.random.default_rng(0).normal(size=(2, 2, 6))
+    company = gans.company(slice(0, 2), 6)[:, 1]  # of the second seed: [8, 4, 6], two points in each pack
+    drawn = np.moveaxis(company.reshape(8, 2, 2, 6), 2, 3).reshape(-1, 2)
+    assert {*map(tuple, drawn)} <= {*map(tuple, gans.points[1].T)}
+    scaled = (x[1] - gans.mean[1]) / gans.std[1]
+    w1, b1, w2, b2 = (w.numpy()[1] for w in gans.games[0].discriminator.weights)
+    logits = [w2 @ np.tanh(w1 @ np.concatenate([scaled, others]) + b1) + b2 for others in company]
+    np.testing.assert_allclose(gans.d_logits(x)[1], np.mean(logits, axis=0)[0], rtol=1e-4, atol=1e-4)
+
+
 def test_images_of_latents_are_what_fakes_are_made_of():
-    gans = ensemble()
+    gans = ensemble(discriminator_activation="tanh")  # G has its own
     lattice = draws.latent_lattice("uniform", 2, 3, 2)
     found = gans.from_latents(lattice)
     assert found.shape == (2, 2, 25)
@@ -191,6 +225,13 @@ def test_the_first_seed_alone_answers_as_it_does_among_all():
         assert len(all_seeds) == 2 and len(one) == 1
         np.testing.assert_allclose(one[0], all_seeds[0], rtol=1e-4, atol=1e-5)
         assert not np.allclose(one[0], all_seeds[1], rtol=1e-3)
+
+
+def test_a_seed_of_a_later_block_alone_answers_as_it_does_among_all(monkeypatch):
+    monkeypatch.setattr(points, "blocks", lambda config: [slice(0, 1), slice(1, 3)])
+    gans = points.Ensemble(replace(PLANE, seeds=3), targets.points("ring", 500, range(3)).train)
+    x = np.random.default_rng(0).normal(size=(3, 2, 6))
+    np.testing.assert_allclose(gans.alone(1).d_logits(x[1:2])[0], gans.d_logits(x)[1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_skip_adds_a_linear_map_of_the_latents():

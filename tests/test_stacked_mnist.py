@@ -65,6 +65,8 @@ def test_batches_hold_the_digits_of_their_triples(real, network):
     drawn = np.asarray(batches(config, real, 0, 7)["triples"])  # [7, pack, B, 3]
     for name, values in batches(config, real, 4, 3).items():  # a function of the step, as resuming needs
         np.testing.assert_array_equal(values, batches(config, real, 0, 7)[name][4:])
+    z = draws.random_bits(config.seed, draws.LATENT, 4, 3, 8 * 100)  # a stream that is never evaluated on
+    np.testing.assert_array_equal(batches(config, real, 4, 3)["z"], z.reshape(3, 1, 8, 100))
     triples = pictures.random_triples(50, len(real.train), config.seed)
     assert drawn.shape == (7, 1, 8, 3) and {tuple(t) for t in drawn.reshape(-1, 3)} == set(map(tuple, triples))
     colour = stacked.stacked(tf.constant(real.train), drawn[0, 0]).numpy()
@@ -218,9 +220,14 @@ def test_other_losses_play_with_packs_and_masks(real, loss):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_fakes_are_images_in_colour(network):
     config = replace(CONFIG, network=network)
-    fakes = stacked.generator(config, stacked.new_game(config, SIDE))(draws.latent_bits(3, 40, CONFIG.latent_dim))
+    game, bits = stacked.new_game(config, SIDE), draws.latent_bits(3, 40, CONFIG.latent_dim)
+    fakes = stacked.generator(config, game)(bits)
     assert fakes.shape == (40, 8, 8, 3) and fakes.min() >= 0 and fakes.max() <= 1
     assert np.ptp(fakes[..., 0] - fakes[..., 1]) > 0
+    count = len(game.generator.weights)  # of the average; G's statistics follow
+    z = draws.latents(bits, "normal")
+    images, _ = stacked.GENERATORS[network](z, game.average[:count], game.average[count:])
+    np.testing.assert_allclose(fakes, (images + 1) / 2, atol=1e-5)
 
 
 # ---- the floors
