@@ -81,8 +81,9 @@ one = normal_1d.train(replace(normal_1d.CLASSIC, seeds=1))
 display(normal_1d.overview(one, normal_1d.evaluate(one)))
 
 # %% [markdown]
-# The loss of $D$ soon lies at $\ln 4$, as at the equilibrium, and yet the KL stays far above its floor: the losses
-# alone do not say how good the fakes are. And one run proves little, because another seed gives another picture.
+# The loss of $D$ soon lies at $\ln 4$, as at the equilibrium, and yet the KL is far above its floor, and falls for
+# thousands of steps more: the losses alone do not say how good the fakes are. And one run proves little, because
+# another seed gives another picture.
 #
 # ## Many seeds
 #
