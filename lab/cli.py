@@ -142,9 +142,10 @@ def main(
         args: the words of the command line, by default those of this process.
         spread: what --devices spreads over devices, one of `SPREAD`; by default there is no such flag.
     """
-    experiment = Path(inspect.getfile(evaluate)).stem
-    args = sys.argv[1:] if args is None else args
+    script = Path(inspect.getfile(evaluate)).resolve()
+    experiment, args = script.stem, sys.argv[1:] if args is None else args
     with one_line_errors(), contextlib.ExitStack() as stack:
+        _require_one_copy(script)
         command = parsed(recipes, description, args, spread)
         if (workers := _workers(spread, command)) and not workers.is_chief:
             follow(experiment, command, args, train)
@@ -203,6 +204,13 @@ def main(
         screen.say(f"{folder}: pictures in figures/, every number in result.json{log}{shown}")
         speed = f", {result['seed_steps_per_second']:,} seed-steps a second" if run.records else ""
         screen.say(f"{result['headline']}; {result['train_seconds']:.1f} s of training{speed}")
+
+
+def _require_one_copy(script: Path) -> None:
+    """BadInput: the script is of one copy of this project, and Python has found the packages of another."""
+    found = Path(__file__).resolve().parents[1]
+    if script.parent.name == "experiments" and script.parents[1] != found:
+        raise BadInput(f"{script}: Python finds its packages in another copy, {found}; use the .venv of this one")
 
 
 def _workers(spread: str | None, command: Command) -> devices.Cluster | None:

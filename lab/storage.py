@@ -283,13 +283,16 @@ def load_config(folder: Path, flag: str, config_class: type) -> Any:
         raise BadInput(f"{flag} {folder}: config.json: {error}{_advice(folder)}") from None
 
 
+_ANOTHER_VERSION = "; if another version of this project made the run, use that version"
+
+
 def _config(values: dict[str, Any], config_class: type) -> Any:
     """A `Config` of the settings in a file; ValueError (BadInput is one) names the first one that is wrong."""
     hints = typing.get_type_hints(config_class)
     if unknown := [name for name in values if name not in hints]:
-        raise ValueError(f"{unknown[0]} is no setting of this experiment")
+        raise ValueError(f"{unknown[0]} is no setting of this experiment{_ANOTHER_VERSION}")
     if missing := [name for name in hints if name not in values]:
-        raise ValueError(f"{missing[0]} is missing")
+        raise ValueError(f"{missing[0]} is missing{_ANOTHER_VERSION}")
     found = {}
     for name, value in values.items():
         found[name] = tuple(value) if isinstance(value, list) else value

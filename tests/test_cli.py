@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from helpers import one_line
+from helpers import command, one_line
 
 import experiments
+from experiments import numpy_gan
 from lab import cli, files, runs, signals
 from lab.files import BadInput
 
@@ -219,3 +220,11 @@ def test_a_script_whose_imports_fail_is_not_called_unknown(monkeypatch, tmp_path
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         cli.script("of_a_user")
+
+
+def test_packages_of_another_copy_of_the_project_are_refused(tmp_path, monkeypatch, capsys):
+    """A copy without an installation of its own would train with the code of the other one."""
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "lab" / "cli.py"))
+    assert command(numpy_gan, "--data", "digits", "--out", tmp_path / "run") == 2
+    assert f"numpy_gan.py: Python finds its packages in another copy, {tmp_path}; use the .venv" in one_line(capsys)
+    assert not (tmp_path / "run").exists()

@@ -575,7 +575,8 @@ def test_a_variable_that_names_no_images_is_named(script, path, place, monkeypat
 def test_the_table_has_a_row_for_every_flag(script):
     named = " ".join(FLAGS[script].values()) + " " + OTHER.get(script, "data")
     fields = cli.script(script).Config.__dataclass_fields__
-    assert sorted(named.split()) == sorted(name.replace("_", "-") for name in fields)
+    flags = {name.replace("_", "-") for name in fields}
+    assert sorted(named.split()) == sorted(flags), "add a new flag to FLAGS, beside those that take the same values"
 
 
 def test_of_several_recipes_the_last_one_counts():
