@@ -48,7 +48,7 @@ from lab import cells, cli, files, paired, plots, screen, signals
 from lab.cells import Cell
 
 DATA = ("target", "target_args", "data", "pairs", "domain_a", "domain_b")  # settings that choose the data
-UNCHANGED = "as it is"  # the label of the recipe with --one-at-a-time
+UNCHANGED = "the recipe"  # the label of the recipe with --one-at-a-time
 FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real", "l1", "cycle_a")  # of metrics
 OF_DIGITS = {"agreement", "accuracy", "frechet_digit_distance"}
 HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
@@ -363,6 +363,7 @@ class Study:
         table = []
         for data in self.data:
             values = {setting.label: self.scores(setting) for setting in self.of(data)}
+            first = values[self.of(data)[0].label]
             beats = paired.better(values, self.pairs(data), self.level)
             for setting in sorted(self.of(data), key=lambda s: np.median(values[s.label])):
                 mine = values[setting.label]
@@ -372,6 +373,11 @@ class Study:
                 row = {"data": data, "setting": setting.label, "seeds": len(mine), "low": low, "high": high}
                 row |= {"median": self.sign * float(np.median(mine)), "worst": self.sign * bad}
                 row["beats"] = beats[setting.label]
+                n = min(len(mine), len(first))
+                with np.errstate(invalid="ignore"):  # inf - inf: both diverged, and neither is ahead
+                    differences = np.nan_to_num(mine[:n] - first[:n], nan=0.0, posinf=np.inf, neginf=-np.inf)
+                row |= {"difference": self.sign * float(np.median(differences)), "shared": n}
+                row["ahead"] = int((differences < 0).sum())
                 table.append(row | {"floor": floors[0] if floors else None, "dropped": setting in self.dropped})
         return table
 
@@ -412,7 +418,8 @@ def write_csv(study: Study, path: Path) -> None:
 
 def texts(study: Study, table: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """The head of the table, and its rows in words; the data that they are on come first."""
-    head = ["data", "setting", "seeds", "median", "95% interval", f"{study.worst} quantile", "floor", "beats"]
+    head = ["data", "setting", "seeds", "median", "95% interval", f"{study.worst} quantile", "floor"]
+    head += [f"difference to {study.settings[0].label}", "beats"]
     rows = []
     for row in table:
         beats = ", ".join(row["beats"]) or "-"
@@ -421,7 +428,9 @@ def texts(study: Study, table: list[dict[str, Any]]) -> tuple[list[str], list[li
         seeds = f"{row['seeds']}{', then dropped' * row['dropped']}"
         floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
         numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
-        rows.append([row["data"], row["setting"], seeds, *numbers, beats])
+        is_first = row["setting"] == study.of(row["data"])[0].label
+        against = "-" if is_first else f"{row['difference']:+.4f}, better on {row['ahead']} of {row['shared']}"
+        rows.append([row["data"], row["setting"], seeds, *numbers, against, beats])
     return head, rows
 
 
@@ -452,11 +461,13 @@ def markdown(study: Study, table: list[dict[str, Any]]) -> str:
     on = " on the same data" if len(study.data) > 1 else ""
     words = (
         f"`{study.command}`: {study.metric_label}, {study.better} is better. All settings share "
-        "the seeds. Interval: 95% of the median, bootstrap. Beats: Wilcoxon's signed-rank test seed by seed, "
+        "the seeds. Interval: 95% of the median, bootstrap. Difference: the median over the seeds, and on how "
+        "many of them the setting is better. Beats: Wilcoxon's signed-rank test seed by seed, "
         f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
         "seed either of two is as likely to be ahead, by any amount, then the chance of any "
         f"claim{on} is at most {study.chance:g}. If neither of two settings beats the other, they cannot "
-        "be told apart. Training that diverged counts as worse than every finite number."
+        "be told apart. Training that diverged counts as worse than every finite number. "
+        "Another metric is another test, with a chance of its own."
     )
     head, rows = texts(study, table)
     if len(study.data) == 1:
@@ -479,11 +490,20 @@ def show(study: Study, table: list[dict[str, Any]]) -> None:
         title += f", floor {min(floors):.4f}" if floors else ""
         styled = Text(title, style="table.title")  # in a Text the brackets of a file's name are no markup
         drawn = rich_table.Table(title=styled, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("setting", "seeds", "median", "95% interval", study.worst, "beats"):
-            drawn.add_column(name, overflow="fold")
-        for _, setting, seeds, median, interval, bad, _, beats in rows:
-            drawn.add_row(Text(setting), seeds, median, interval.replace(" to ", " - "), bad, Text(beats))
+        for name in (
+            "setting",
+            "seeds",
+            "median",
+            "95% interval",
+            f"difference to {study.of(data)[0].label}",
+            "beats",
+        ):
+            drawn.add_column(Text(name), overflow="fold")
+        for _, setting, seeds, median, interval, _, _, against, beats in rows:
+            drawn.add_row(Text(setting), seeds, median, interval.replace(" to ", " - "), against, Text(beats))
         screen.console.print(drawn)
+        if not any(row["beats"] for row in mine):
+            screen.say("None beats another: with these seeds they cannot be told apart.")
     for note in notes(study):
         screen.say(note)
     screen.say(f"{study.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")

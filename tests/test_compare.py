@@ -125,7 +125,9 @@ def test_more_is_better_for_some_numbers_and_images_have_a_run_a_seed(tmp_path, 
     assert best["setting"] == "r1=1" and best["beats"] == ["r1=0"] and best["median"] == pytest.approx(1.6)
     assert best["low"] <= best["median"] <= best["high"]
     assert best["worst"] == pytest.approx(1.36)  # the 10% quantile of 1.3, 1.4, ..., 1.9
-    assert "more is better" in (tmp_path / "compare.md").read_text()
+    page = (tmp_path / "compare.md").read_text()
+    assert "more is better" in page and "| difference to r1=0 |" in page
+    assert "| +1.0000, better on 7 of 7 | r1=0 |" in page  # every seed of r1=1 is better by 1
 
 
 def test_training_that_diverged_is_worst(tmp_path, monkeypatch):
@@ -133,6 +135,7 @@ def test_training_that_diverged_is_worst(tmp_path, monkeypatch):
     stub(monkeypatch, lambda config: {"stopped": "NaN"} if config.loss == "hinge" else results(config))
     table = compare.run(study(f"normal_1d --vary loss=minimax,hinge --seeds 8 --out {tmp_path}"))
     assert [row["median"] for row in table] == [1.0, np.inf] and table[0]["beats"] == ["loss=hinge"]
+    assert [(row["difference"], row["ahead"]) for row in table] == [(0, 0), (np.inf, 0)]
     assert "normal_1d,hinge,7,,," in (tmp_path / "compare.csv").read_text()
 
 
@@ -280,7 +283,7 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
 def test_brackets_and_colons_in_the_table_are_shown_as_they_are(tmp_path, capsys):
     made = study(f"mixture_2d --vary 'target=ring,a[/b]:smile:.csv' loss=hinge,minimax --out {tmp_path}")
     row = {"data": made.data[1], "setting": "c[/d]", "beats": ["e[/f]"], "dropped": False, "floor": None}
-    compare.show(made, [row | dict.fromkeys(("seeds", "median", "low", "high", "worst"), 1)])
+    compare.show(made, [row | dict.fromkeys(("seeds", "median", "low", "high", "worst", "difference", "ahead", "shared"), 1)])
     said = capsys.readouterr().out
     assert "target=a[/b]:smile:.csv: " in said and re.search(r"c\[/d\] .* e\[/f\]", said)
 
@@ -315,8 +318,8 @@ def test_all_combinations_or_one_change_at_a_time():
     every = "normal_1d --vary loss=minimax,hinge r1=0,0.1 --seeds 6"
     assert labels(every) == [("", f"loss={a} r1={b}") for a in ("minimax", "hinge") for b in ("0", "0.1")]
     alone = study(f"{every} --one-at-a-time")  # .1 is the recipe's
-    assert [setting.label for setting in alone.settings] == ["as it is", "loss=minimax", "loss=hinge", "r1=0"]
-    assert alone.pairs("") == [("as it is", name) for name in ("loss=minimax", "loss=hinge", "r1=0")]
+    assert [setting.label for setting in alone.settings] == ["the recipe", "loss=minimax", "loss=hinge", "r1=0"]
+    assert alone.pairs("") == [("the recipe", name) for name in ("loss=minimax", "loss=hinge", "r1=0")]
     assert alone.settings[0].config == replace(cli.script("normal_1d").Config(), seeds=16)
 
 
