@@ -482,28 +482,29 @@ def markdown(study: Study, table: list[dict[str, Any]]) -> str:
 
 
 def show(study: Study, table: list[dict[str, Any]]) -> None:
-    """Print the table."""
+    """Print the table; its settings have numbers, which are shorter than their names."""
     for data in study.data:
-        _, rows = texts(study, mine := [row for row in table if row["data"] == data])
+        mine = [row for row in table if row["data"] == data]
+        number = {row["setting"]: str(k) for k, row in enumerate(mine, start=1)}
+        first, seeds = study.of(data)[0].label, {row["seeds"] for row in mine}
         floors = {row["floor"] for row in mine} - {None}
-        title = f"{data + ': ' * bool(data)}{study.metric_label}, {study.better} is better"
+        title = f"{data + ': ' * bool(data)}{study.metric_label}, {study.better} is better, {max(seeds)} seeds"
         title += f", floor {min(floors):.4f}" if floors else ""
         styled = Text(title, style="table.title")  # in a Text the brackets of a file's name are no markup
-        drawn = rich_table.Table(title=styled, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in (
-            "setting",
-            "seeds",
-            "median",
-            "95% interval",
-            f"difference to {study.of(data)[0].label}",
-            "beats",
-        ):
-            drawn.add_column(Text(name), overflow="fold")
-        for _, setting, seeds, median, interval, _, _, against, beats in rows:
-            drawn.add_row(Text(setting), seeds, median, interval.replace(" to ", " - "), against, Text(beats))
+        drawn = rich_table.Table(title=styled, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("", "setting", "median", "95% interval", f"minus {number[first]}", "better on", "beats"):
+            drawn.add_column(name, overflow="fold")
+        for row in mine:
+            of_first = row["setting"] == first
+            against = ("", "") if of_first else (f"{row['difference']:+.4f}", f"{row['ahead']} of {row['shared']}")
+            setting = row["setting"] + f", dropped at {row['seeds']} seeds" * row["dropped"]
+            interval = f"{row['low']:.4f} - {row['high']:.4f}"
+            beats = ", ".join(number[name] for name in row["beats"]) or "-"
+            drawn.add_row(number[row["setting"]], Text(setting), f"{row['median']:.4f}", interval, *against, beats)
         screen.console.print(drawn)
-        if not any(row["beats"] for row in mine):
-            screen.say("None beats another: with these seeds they cannot be told apart.")
+        difference = f"minus {number[first]}: the median difference to {first}, seed by seed"
+        nothing = "" if any(row["beats"] for row in mine) else "; none beats another: they cannot be told apart"
+        screen.say(difference + nothing)
     for note in notes(study):
         screen.say(note)
     screen.say(f"{study.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")

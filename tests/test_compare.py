@@ -282,10 +282,14 @@ def test_a_file_that_is_not_there_is_said_before_anything_is_trained(tmp_path, m
 
 def test_brackets_and_colons_in_the_table_are_shown_as_they_are(tmp_path, capsys):
     made = study(f"mixture_2d --vary 'target=ring,a[/b]:smile:.csv' loss=hinge,minimax --out {tmp_path}")
-    row = {"data": made.data[1], "setting": "c[/d]", "beats": ["e[/f]"], "dropped": False, "floor": None}
-    compare.show(made, [row | dict.fromkeys(("seeds", "median", "low", "high", "worst", "difference", "ahead", "shared"), 1)])
+    made.settings = [s._replace(label=f"c[/{s.label}]") for s in made.settings]
+    numbers = dict.fromkeys(("seeds", "median", "low", "high", "worst", "difference", "ahead", "shared"), 1)
+    row = {"dropped": False, "floor": None} | numbers
+    table = [row | {"data": s.data, "setting": s.label, "beats": []} for s in made.settings]
+    table[0]["beats"] = table[2]["beats"] = ["c[/loss=minimax]"]
+    compare.show(made, table)
     said = capsys.readouterr().out
-    assert "target=a[/b]:smile:.csv: " in said and re.search(r"c\[/d\] .* e\[/f\]", said)
+    assert "target=a[/b]:smile:.csv: " in said and re.search(r"1 +c\[/loss=hinge\] .* 2 *$", said, re.M)
 
 
 def test_values_stand_in_the_lines_as_they_were_typed_where_the_settings_no_longer_hold_them(tmp_path, monkeypatch):
