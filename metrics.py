@@ -21,6 +21,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp, rel_entr
 
 Array = NDArray[np.float64]  # or a single np.float64 where a docstring says [...] and there is one row
+LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x: at the equilibrium of minimax and non_saturating
 WIDTHS = np.geomspace(0.01, 1.6, 24)  # of kernels, as multiples of the width of Scott's rule
 Counts = NDArray[Any]  # integers, or float64 where counts may be probabilities
 
@@ -534,7 +535,7 @@ def game_value(jsd: ArrayLike) -> Array:
 
     Goodfellow et al. 2014, theorem 1. The loss of D* is -V, which is 1.386 at the equilibrium.
     """
-    return 2 * np.asarray(jsd, np.float64) - np.log(4)
+    return 2 * np.asarray(jsd, np.float64) - LN4
 
 
 def summary(values: ArrayLike) -> dict[str, float | int | list | None]:

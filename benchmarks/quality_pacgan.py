@@ -5,8 +5,8 @@
 Each cell is a seed of one of the two games, 400,000 steps, in a run of its own in runs/quality_pacgan/. Finished ones
 are not run again, and interrupted ones resume. On one core of an AMD EPYC a cell takes about 80 minutes, with packs
 of two 105. With the package ray a machine trains as many seeds at a time as it has cores. Several machines share the
-cells by --packs or --seeds. Copy their folders runs/quality_pacgan/ into one;
-there the command without flags prints the page.
+cells by --packs or --seeds. Copy their folders runs/quality_pacgan/ into one; there the command without flags prints
+the page.
 """
 
 import argparse

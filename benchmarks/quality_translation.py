@@ -11,7 +11,7 @@ With the package ray as many are made at the same time as there are cores.
 import numpy as np
 import pages
 from scipy import stats
-from study import cpu_minutes, row, runs_line, runs_of, spread
+from study import minutes, row, runs_line, runs_of, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
 
@@ -44,7 +44,7 @@ def numbers(results: list[dict], key: str, digits: int) -> str:
 def conditional() -> None:
     """The table of the conditional GAN."""
     results = several(mnist_conditional)
-    steps, spent = results[0]["steps"], cpu_minutes(results)
+    steps, spent = results[0]["steps"], minutes(results, "cpu_seconds")
     print(f"\n## `mnist_conditional.py`: 10,000 samples, {steps} steps, {spent} minutes\n")
     print(row("", "fakes", "real images"))
     print(row("---", "---", "---"))
@@ -64,7 +64,8 @@ def conditional() -> None:
 def paired() -> None:
     """The table of pix2pix, beside a U-Net that learned from the L1 distance alone and beside A itself."""
     results = several(pix2pix)
-    print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
+    spent = minutes(results, "cpu_seconds")
+    print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {spent} minutes\n")
     print(row("", "pix2pix", "L1 alone", "copy of A", "B itself"))
     print(row(*["---"] * 5))
     rows = {
@@ -80,8 +81,9 @@ def paired() -> None:
 def unpaired(frame: str) -> None:
     """The table of CycleGAN, whose optical digits have this frame."""
     results = several(cyclegan, frame)
+    spent = minutes(results, "cpu_seconds")
     flag = f"`cyclegan.py --frame {frame}`: optical digits to MNIST"
-    print(f"\n## {flag}, {results[0]['steps']} steps, {cpu_minutes(results)} minutes\n")
+    print(f"\n## {flag}, {results[0]['steps']} steps, {spent} minutes\n")
     print(row("", "translated", "untranslated", "MNIST's own"))
     print(row(*["---"] * 4))
     rows = {

@@ -54,10 +54,9 @@ cores, between two runs of `mixture_2d.py` with the same settings and no page.
 {command}: the networks of the tutorial, beside what users would use instead. A step is one
 update of D and one of G, with drawing random numbers and choosing batches, without imports and compilation. Ours
 draws 16-bit random numbers and minibatches of shuffled epochs; the others draw 32-bit floats, and batches with
-replacement. "As
-typed" is the training time in the result of `normal_1d.py --recipe classic --batch 250`, with a record every 40
-steps; it can be below the loop's, because a second thread goes on drawing while fakes are measured. "Seed-steps a
-second" is the number of GANs that train at once, times the steps that each of them does in a second.
+replacement. "As typed" is the training time in the result of `normal_1d.py --recipe classic --batch 250`, with a
+record every 40 steps; it can be below the loop's, because a second thread goes on drawing while fakes are measured.
+"Seed-steps a second" is the number of GANs that train at once, times the steps that each of them does in a second.
 
 {table}
 """,

@@ -1,14 +1,13 @@
 """The runs behind a table, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
 
 import contextlib
-import dataclasses
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from lab import cells, cli, files
+from lab import cells, cli, files, storage
 
 COMMITS: set[str] = set()  # at which the runs of this page were made
 
@@ -44,13 +43,13 @@ def runs_of(
 
 def require_these_settings(cell: cells.Cell) -> None:
     """BadInput if the folder holds a run with other settings, such as those that a recipe had before."""
-    if not (cell.folder / "config.json").exists():
+    try:
+        kept = dict(files.read_json(cell.folder / "config.json")["config"])
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged, which `runs_line` shows
         return
-    kept = files.read_json(cell.folder / "config.json").get("config", {})
-    for name, value in dataclasses.asdict(cell.config).items():
-        value = list(value) if isinstance(value, tuple) else value
-        if name != "steps" and kept.get(name, value) != value:
-            raise files.BadInput(f"{cell.folder}: has {name} {kept[name]}, and this page {value}; delete the folder")
+    if changed := storage.changed_setting(kept, cell.config):
+        name, before, value = changed
+        raise files.BadInput(f"{cell.folder}: has {name} {before}, and this page {value}; delete the folder")
 
 
 def note_commits(folder: Path) -> None:
@@ -75,11 +74,6 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def cpu_minutes(results: Sequence[dict]) -> str:
-    """Processor time of the fastest run, evaluation included."""
-    return f"{min(r['cpu_seconds'] for r in results) / 60:.1f}"
-
-
-def minutes(results: Sequence[dict]) -> str:
-    """Training time of the fastest run. With ray each has a core, which it may share with other programs."""
-    return f"{min(r['train_seconds'] for r in results) / 60:.1f}"
+def minutes(results: Sequence[dict], kind: str = "train_seconds") -> str:
+    """Minutes that the fastest run trained, on a core that it may have shared; `cpu_seconds`: its processor time."""
+    return f"{min(r[kind] for r in results) / 60:.1f}"

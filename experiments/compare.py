@@ -373,10 +373,8 @@ class Study:
                 row = {"data": data, "setting": setting.label, "seeds": len(mine), "low": low, "high": high}
                 row |= {"median": self.sign * float(np.median(mine)), "worst": self.sign * bad}
                 row["beats"] = beats[setting.label]
-                n = min(len(mine), len(first))
-                with np.errstate(invalid="ignore"):  # inf - inf: both diverged, and neither is ahead
-                    differences = np.nan_to_num(mine[:n] - first[:n], nan=0.0, posinf=np.inf, neginf=-np.inf)
-                row |= {"difference": self.sign * float(np.median(differences)), "shared": n}
+                differences = paired.differences(mine, first)
+                row |= {"difference": self.sign * float(np.median(differences)), "shared": len(differences)}
                 row["ahead"] = int((differences < 0).sum())
                 table.append(row | {"floor": floors[0] if floors else None, "dropped": setting in self.dropped})
         return table
@@ -429,7 +427,7 @@ def texts(study: Study, table: list[dict[str, Any]]) -> tuple[list[str], list[li
         floor = "" if row["floor"] is None else f"{row['floor']:.4f}"
         numbers = f"{row['median']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['worst']:.4f}", floor
         is_first = row["setting"] == study.of(row["data"])[0].label
-        against = "-" if is_first else f"{row['difference']:+.4f}, better on {row['ahead']} of {row['shared']}"
+        against = "-" if is_first else f"{row['difference']:+z.4f}, better on {row['ahead']} of {row['shared']}"
         rows.append([row["data"], row["setting"], seeds, *numbers, against, beats])
     return head, rows
 
@@ -496,14 +494,14 @@ def show(study: Study, table: list[dict[str, Any]]) -> None:
             drawn.add_column(name, overflow="fold")
         for row in mine:
             of_first = row["setting"] == first
-            against = ("", "") if of_first else (f"{row['difference']:+.4f}", f"{row['ahead']} of {row['shared']}")
+            against = ("", "") if of_first else (f"{row['difference']:+z.4f}", f"{row['ahead']} of {row['shared']}")
             setting = row["setting"] + f", dropped at {row['seeds']} seeds" * row["dropped"]
             interval = f"{row['low']:.4f} - {row['high']:.4f}"
             beats = ", ".join(number[name] for name in row["beats"]) or "-"
             drawn.add_row(number[row["setting"]], Text(setting), f"{row['median']:.4f}", interval, *against, beats)
         screen.console.print(drawn)
         difference = f"minus {number[first]}: the median difference to {first}, seed by seed"
-        nothing = "" if any(row["beats"] for row in mine) else "; none beats another: they cannot be told apart"
+        nothing = "" if any(row["beats"] for row in mine) else "; no two that were compared can be told apart"
         screen.say(difference + nothing)
     for note in notes(study):
         screen.say(note)

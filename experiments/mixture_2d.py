@@ -290,8 +290,8 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     fig, axes = plots.figure(2, 3, 12, 7.6)
     plots.plane(axes[0, 0], real.test, last, square)
     plots.latent_lattice(axes[0, 1], last, square)
-    logistic = core.LOSSES[trained.config.loss].logistic  # ln 4: D's loss where D(x) = 1/2 for every x
-    plots.losses(axes[1, 0], records, np.log(4) if logistic else None)
+    logistic = core.LOSSES[trained.config.loss].logistic
+    plots.losses(axes[1, 0], records, metrics.LN4 if logistic else None)
     if real.modes:
         centres, std = real.modes
         plots.mode_shares(axes[0, 2], centres, std, fakes)

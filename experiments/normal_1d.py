@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOST = 0.05  # of the real mass: a seed whose fakes miss more has lost modes
-LN4 = float(np.log(4))  # D's loss where D(x) = 1/2 for every x: at the equilibrium of minimax and non_saturating
 
 
 @dataclass(frozen=True)
@@ -214,11 +213,11 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "wasserstein": metrics.summary(metrics.wasserstein_1(real.truth, fakes)),
         "kolmogorov_smirnov": metrics.summary(metrics.kolmogorov_smirnov(real.truth, fakes)),
         "discriminator_loss": metrics.summary(d_loss),
-        "discriminator_loss_floor": LN4 if loss.logistic else None,
+        "discriminator_loss_floor": metrics.LN4 if loss.logistic else None,
         "game_value": metrics.summary(-d_loss) if loss.logistic else None,
-        "game_value_floor": -LN4,
+        "game_value_floor": -metrics.LN4,
         "game_value_optimal": metrics.summary(metrics.game_value(metrics.jensen_shannon(masses, fake_masses))),
-        "game_value_optimal_floor": -LN4,
+        "game_value_optimal_floor": -metrics.LN4,
         "lost_mass": metrics.summary(lost),
         "collapsed": int(narrow.sum()),
         "lost_modes": int((lost > LOST).sum()),
@@ -308,7 +307,7 @@ def overview(trained: runs.Trained, result: dict[str, Any]) -> Figure:
     d, d_real, d_fake = (expit(gans.d_logits(v[:, None])) for v in (np.tile(x, (len(fakes), 1)), fresh, fakes))
 
     fig, axes = plots.figure(2, 3, 12, 6.4)
-    plots.losses(axes[0, 0], records, LN4 if logistic else None)
+    plots.losses(axes[0, 0], records, metrics.LN4 if logistic else None)
     plots.history(axes[0, 1], records, "kl", "KL(real || fake)", result, "nats")
     plots.per_seed(axes[0, 2], result["kl"]["per_seed"], (result["kl_floor_q10"], result["kl_floor_q90"]))
     plots.densities(axes[1, 0], x, p, q)

@@ -64,7 +64,10 @@ class Command:
             if (value := getattr(command, name)) is not None:
                 if Path(value).suffix not in re.findall(r"\.\w+", endings):
                     raise files.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
-                for path in [Path(value), *([export.readme(Path(value))] if name == "export" else [])]:
+                paths = [Path(value)]
+                if name == "export":
+                    paths.append(export.readme(Path(value)))
+                for path in paths:
                     if path.exists():
                         raise files.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
         return command
@@ -140,7 +143,7 @@ def sample(
 ) -> np.ndarray:
     """Samples of the run in `folder`; sample k is a function of (seed, label, k).
 
-    GAN j of a run on points, the first of which is 0, draws its latents with seed + j.
+    In a run on points GAN j, counted from 0, draws its latents with seed + j.
 
     Images `[count, side, side]` or `[count, side, side, 3]`, float32 in [0, 1]; or numbers `[S, count]` or points
     `[S, count, 2]`, float64, of every seed of the run or of one, S = 1.

@@ -332,7 +332,10 @@ def _exit(message: str, code: int) -> None:
 
 
 def shrunk(config: Any, quiet: bool = False) -> Any:
-    """The config with `eval_every` and `checkpoint_every` of at most `steps`; says so of the first, if not quiet."""
+    """The config with `eval_every` and `checkpoint_every` of at most `steps`.
+
+    It says so on the screen if `eval_every` was larger, unless it is to be `quiet`.
+    """
     for name in ("eval_every", "checkpoint_every"):
         value = getattr(config, name, 0)
         if value > config.steps:

@@ -55,7 +55,7 @@ def points(
     Args:
         weights: `[W1, b1, W2, b2, ...]`, each `[S, out, in]` or `[S, out, 1]`; with `skip` a last one `[S, F, Z]`.
         mean, std: `[S, F, 1]`, which map the output of the networks to the unit of the data.
-        first: place of the first of these GANs in its run; that at place j draws its latents with seed + j.
+        first: place of the first of these GANs in its run. The GAN at place j draws its latents with seed + j.
     """
     arrays = _layers(weights[:-1] if skip else weights) | {"mean": mean, "std": std}
     if skip:

@@ -65,6 +65,6 @@ def normed_mlp(
         slope = scale * tf.math.rsqrt(variance + EPSILON)
         h = activation(slope[..., None] * (a - mean[..., None]) + bias[..., None])
         h = tf.reshape(h, (*h.shape[:-2], -1))
-        slope = scale / tf.reduce_mean(tf.sqrt(variance + EPSILON), axis=-1, keepdims=True)  # [..., out, 1]
-        folded += [slope * weight, bias - slope * tf.reduce_mean(mean, axis=-1, keepdims=True)]
+        fixed = scale / tf.reduce_mean(tf.sqrt(variance + EPSILON), axis=-1, keepdims=True)  # [..., out, 1]
+        folded += [fixed * weight, bias - fixed * tf.reduce_mean(mean, axis=-1, keepdims=True)]
     return tf.matmul(last_weight, h) + last_bias, [*folded, last_weight, last_bias]

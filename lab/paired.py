@@ -23,6 +23,14 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a - b, seed by seed, on the first seeds, which both have; 0 where both are infinite: neither is ahead."""
+    n = min(len(a), len(b))
+    with np.errstate(invalid="ignore"):  # inf - inf
+        found = a[:n] - b[:n]
+    return np.where(np.isnan(found), 0.0, found)
+
+
 def better(
     values: dict[str, np.ndarray], pairs: Sequence[tuple[str, str]] = (), level: float = LEVEL
 ) -> dict[str, list[str]]:
@@ -44,9 +52,7 @@ def better(
     beats: dict[str, list[str]] = {name: [] for name in values}
     ranked = []
     for a, b in pairs:
-        n = min(len(values[a]), len(values[b]))
-        with np.errstate(invalid="ignore"):  # inf - inf: nan, a tie
-            difference = np.nan_to_num(values[a][:n] - values[b][:n], posinf=HUGE, neginf=-HUGE)
+        difference = np.clip(differences(values[a], values[b]), -HUGE, HUGE)
         difference = difference[difference != 0]  # as in Wilcoxon 1945
         p = stats.wilcoxon(difference).pvalue if len(difference) else 1.0
         ranks = np.sign(difference) @ stats.rankdata(np.abs(difference))  # W+ minus W-: who is ahead in this test

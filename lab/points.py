@@ -188,7 +188,7 @@ def pieces(config: Any) -> int:
 def blocks(config: Any) -> list[slice]:
     """The seeds that train together, in one program: slices of nearly equal length, two or more from 8 seeds on.
 
-    Two blocks keep two cores busy. They depend on the settings alone, so that a checkpoint fits every machine.
+    Two blocks keep two cores busy. The blocks depend on the settings alone, so that a checkpoint fits every machine.
     """
     bounds = np.linspace(0, config.seeds, block_count(config) + 1).round().astype(int).tolist()
     return [slice(*pair) for pair in itertools.pairwise(bounds)]

@@ -261,13 +261,10 @@ class Run:
         if checkpoint.step > self._config.steps:
             words = f"config.json has steps {self._config.steps}, and there is a checkpoint of step {checkpoint.step}"
             raise BadInput(f"{self._source}: {words}; expected at least as many steps")
-        trained = checkpoint.about["config"].get("config", {})
-        for name, value in dataclasses.asdict(self._config).items():
-            before = trained.get(name, value)
-            before = tuple(before) if isinstance(before, list) else before
-            if name != "steps" and before != value:
-                where = f"{self._source}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
-                raise BadInput(f"{where} was trained with {before}; settings cannot change within a run")
+        if changed := storage.changed_setting(checkpoint.about["config"].get("config", {}), self._config):
+            name, before, value = changed
+            where = f"{self._source}: config.json has {name} {value}, the checkpoint of step {checkpoint.step}"
+            raise BadInput(f"{where} was trained with {before}; settings cannot change within a run")
 
     def play(self, loop: Any, games: Sequence[Any], batches: Iterator[dict], period: Period) -> np.ndarray:
         """Train for a period; returns the losses at every step, `[n, k]`, or `[n, k, S]` of games with S seeds.

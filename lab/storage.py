@@ -280,19 +280,31 @@ def load_config(folder: Path, flag: str, config_class: type) -> Any:
             raise ValueError("it was changed after it was written: its checksum is missing or does not fit")
         return config
     except ValueError as error:
-        raise BadInput(f"{flag} {folder}: config.json: {error}{_advice(folder)}") from None
+        version = "; if another version of this project made the run, use that version"
+        advice = version if saved.unchanged else _advice(folder)  # a copy of the same would not help
+        raise BadInput(f"{flag} {folder}: config.json: {error}{advice}") from None
 
 
-_ANOTHER_VERSION = "; if another version of this project made the run, use that version"
+def changed_setting(saved: dict[str, Any], config: Any) -> tuple[str, Any, Any] | None:
+    """Name, saved and present value of the first setting that differs, the number of steps aside; None if none does.
+
+    `saved`: settings as they are in a file. One that is missing there does not count.
+    """
+    for name, value in dataclasses.asdict(config).items():
+        before = saved.get(name, value)
+        before = tuple(before) if isinstance(before, list) else before
+        if name != "steps" and before != value:
+            return name, before, value
+    return None
 
 
 def _config(values: dict[str, Any], config_class: type) -> Any:
     """A `Config` of the settings in a file; ValueError (BadInput is one) names the first one that is wrong."""
     hints = typing.get_type_hints(config_class)
     if unknown := [name for name in values if name not in hints]:
-        raise ValueError(f"{unknown[0]} is no setting of this experiment{_ANOTHER_VERSION}")
+        raise ValueError(f"{unknown[0]} is no setting of this experiment")
     if missing := [name for name in hints if name not in values]:
-        raise ValueError(f"{missing[0]} is missing{_ANOTHER_VERSION}")
+        raise ValueError(f"{missing[0]} is missing")
     found = {}
     for name, value in values.items():
         found[name] = tuple(value) if isinstance(value, list) else value

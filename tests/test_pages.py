@@ -283,6 +283,16 @@ def test_a_run_with_other_settings_is_not_taken_for_that_of_the_page(tmp_path, m
     assert f"{run}: has r1 7.0, and this page {normal_1d.Config.r1}; delete the folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"config": 3}'])
+def test_a_finished_run_whose_config_is_damaged_is_used_and_its_commit_unknown(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.chdir(tmp_path)
+    run, result = "runs/table/normal_1d-stable-0", {"steps": normal_1d.Config.steps}
+    write(tmp_path, {f"{run}/config.json": damaged, f"{run}/result.json": json.dumps(result)})
+    assert study.runs_of("table", normal_1d, [0]) == [result]
+    assert study.runs_line() == "The runs were made at commit unknown."
+
+
 def test_run_that_diverged_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "COMMITS", set())
     monkeypatch.chdir(tmp_path)

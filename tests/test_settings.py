@@ -151,7 +151,7 @@ def test_every_setting_changes_what_two_steps_make_of_the_game(script, two_steps
     assert not ignored
 
 
-@pytest.mark.parametrize("script", [*BASE][:6], ids=name)
+@pytest.mark.parametrize("script", [s for s in BASE if s not in (numpy_gan, normal_1d, mixture_2d)], ids=name)
 def test_weights_and_all_that_is_drawn_depend_on_the_seed_and_on_the_step(script, two_steps):
     run, other = (two_steps(script, replace(BASE[script], seed=seed))[0] for seed in (0, 1))
     kernels = [(a, b) for a, b in zip(run.begun, other.begun, strict=True) if a.ndim > 1 and a.any()]

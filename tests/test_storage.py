@@ -321,7 +321,7 @@ def test_missing_setting_is_named(tmp_path):
     saved, _ = files.read_checked_json(tmp_path / "config.json")
     del saved["config"]["rate"]
     files.write_checked_json(tmp_path / "config.json", saved)
-    with pytest.raises(BadInput, match="rate is missing"):
+    with pytest.raises(BadInput, match="rate is missing; if another version of this project made the run, use that"):
         storage.load_config(tmp_path, "--resume", Config)
 
 

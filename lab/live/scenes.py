@@ -20,7 +20,6 @@ SHOWN, PUSHED = 500, 150  # fakes of the shown seed, and those with an arrow
 RASTER, LATTICE = 40, 31  # cells of D's heat map, and lines of G's lattice, along a side
 MANY = 20_000  # fakes whose shares of cells estimate G's density
 CURVE = 300  # places of the densities on the line
-LN4 = 2 * np.log(2)
 
 
 def new_look(config: Any) -> Any:
@@ -166,7 +165,7 @@ class Line:
         if config.pack == 1:  # the best answer to packs is another one
             label = f"-ln 4 + 2 JSD of {len(self.masses)} bins"
             self.measures += [{"name": "game_value_optimal", "label": label, "charts": "value", "top": None}]
-        found = {"kl": floors["kl_floor"], "lost_mass": floors["lost_mass_floor"], "game_value": -LN4}
+        found = {"kl": floors["kl_floor"], "lost_mass": floors["lost_mass_floor"], "game_value": -metrics.LN4}
         for measure in self.measures:
             measure |= {"log": measure["name"] == "kl", "floor": found.get(measure["name"])}
         self.small_x = np.linspace(low, high, 100)
