@@ -316,7 +316,7 @@ TABLE = cli.Table(
     {
         "modes with a sample of high quality": ("modes", ".1f"),
         "share of high quality": ("high_quality", ".4f"),
-        "reverse KL: KL(modes || equal shares), nats": ("reverse_kl", ".4f"),
+        "KL(modes || equal shares), nats": ("reverse_kl", ".4f"),
         "KL(real || fake), 20 x 20 bins, nats": ("kl", ".4f"),
         "sliced Wasserstein-1, unit of the data": ("sliced_wasserstein", ".4f"),
     },
