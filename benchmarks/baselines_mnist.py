@@ -1,18 +1,17 @@
 """What methods without a GAN score on MNIST, by the metrics of the GANs: rows of docs/results/mnist.md.
 
 Each method makes 10,000 images from the first 50,000 training images; the next 1000 choose the window of the KDE.
-Its result is kept in runs/quality_mnist/, and a method whose result is there is not run again.
+Its result is kept in docs/results/runs/quality_mnist/, and a method whose result is there is not run again.
 """
 
 import functools
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import KMeans
-from study import note_commits
+from study import KEPT, note_commits
 
 from experiments import mnist_mlp
 from lab import classifier, files, image_metrics, pictures, storage
@@ -61,7 +60,7 @@ def scorer() -> classifier.ImageScorer:
 
 def result(method: Method) -> dict:
     """The scores of a method with their floors, as in a GAN's result.json; made if they are not there yet."""
-    folder = Path("runs/quality_mnist") / f"baseline-{method.__name__}"
+    folder = KEPT / "quality_mnist" / f"baseline-{method.__name__}"
     if not (folder / "result.json").exists():
         print(folder, file=sys.stderr)
         train = pictures.as_pixels(scorer().real.train)

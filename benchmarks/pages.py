@@ -4,7 +4,7 @@
     python benchmarks/pages.py --check     the same; the exit code is 1 if a page is stale
 
 A page names the command and the commit that made it (`line`), and the commits of its runs, where it was made of runs
-that were kept (`study.runs_line`). It is stale if the code of one of its files is not what it was at these commits.
+that were kept (`study.about_runs`). It is stale if the code of one of its files is not what it was at these commits.
 
 Its files are the script of its command, every file of this project that one of them imports, and every script that
 one of these scripts names in a string, as `"normal_1d.py --seeds 1"` does to start it. They are found in the syntax
@@ -211,8 +211,10 @@ def main() -> int:
     for page in pages:
         print(f"stale  {page}: {stale[page]}" if page in stale else f"fresh  {page}")
         if page in stale and page in PAGES:
-            keeps = "runs/" in (ROOT / PAGES[page].split()[1]).read_text()  # its command says where it keeps them
-            print(f"       {PAGES[page]}{'  # finished runs in runs/ are used again: delete stale ones' * keeps}")
+            text = (ROOT / PAGES[page].split()[1]).read_text()  # of its script, which says where it keeps runs
+            kept = " and ".join(folder for folder in ("runs/", "docs/results/runs/") if folder in text)
+            hint = f"  # finished runs in {kept} are used again: delete stale ones" if kept else ""
+            print(f"       {PAGES[page]}{hint}")
     return int(args.check and bool(stale))
 
 

@@ -2,7 +2,8 @@
 
     MNIST_NPZ=mnist.npz python benchmarks/quality_mnist.py > docs/results/mnist.md     five hours on two cores
 
-Each row is made of runs in runs/quality_mnist/: finished ones are not run again, interrupted ones resume.
+Each row is made of runs in runs/quality_mnist/: finished ones, whose numbers are then also in
+docs/results/runs/quality_mnist/, are not run again, and interrupted ones resume.
 Install the package ray first: the minutes on the page are those of runs that have a core each. Without ray one run
 after the other has all cores.
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import baselines_mnist
 import pages
-from study import minutes, row, runs_line, runs_of, spread
+from study import about_runs, minutes, row, runs_of, spread
 
 from experiments import mnist_dcgan, mnist_mlp
 
@@ -93,7 +94,7 @@ def main() -> None:
     real = baselines_mnist.result(baselines_mnist.real)
     words = ", ".join(f"{share} in `{script}`" for script, share in purity.items())
     print(FOOT.format(train=real["frechet_digit_distance_floor_train"], purity=words))
-    print(runs_line(), made, sep="\n")
+    print(about_runs(), made, sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     MNIST_NPZ=mnist.npz python benchmarks/quality_modes.py > docs/results/modes.md
 
 It takes about eight hours on two cores (an estimate), half of them for Stacked MNIST. Each row is made of runs in
-runs/quality_modes/: finished ones are not run again, interrupted ones resume.
+runs/quality_modes/: finished ones, whose numbers are then also in docs/results/runs/quality_modes/, are not run
+again, and interrupted ones resume.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 import pages
 from scipy import stats
-from study import row, runs_line, runs_of
+from study import about_runs, row, runs_of
 
 from experiments import mixture_2d, stacked_mnist
 
@@ -242,4 +243,4 @@ if __name__ == "__main__":
     ring_and_grid()
     tricks()
     stacked()
-    print("", runs_line(), made, sep="\n")
+    print("", about_runs(), made, sep="\n")

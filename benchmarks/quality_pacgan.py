@@ -2,18 +2,18 @@
 
     python benchmarks/quality_pacgan.py > docs/results/pacgan.md
 
-Each cell is a seed of one of the two games, 400,000 steps, in a run of its own in runs/quality_pacgan/. Finished ones
-are not run again, and interrupted ones resume. On one core of an AMD EPYC a cell takes about 80 minutes, with packs
-of two 105. With the package ray a machine trains as many seeds at a time as it has cores. Several machines share the
-cells by --packs or --seeds. Copy their folders runs/quality_pacgan/ into one; there the command without flags prints
-the page.
+Each cell is a seed of one of the two games, 400,000 steps, in a run of its own in runs/quality_pacgan/. Interrupted
+ones resume. Finished ones, whose numbers are then also in docs/results/runs/quality_pacgan/, are not run again. On
+one core of an AMD EPYC a cell takes about 80 minutes, with packs of two 105. With the package ray a machine trains as
+many seeds at a time as it has cores. Several machines share the cells by --packs or --seeds. Copy their folders
+docs/results/runs/quality_pacgan/ into one; there the command without flags prints the page.
 """
 
 import argparse
 
 import pages
 from quality_modes import PERFECT, RING_AND_GRID, difference, with_error
-from study import row, runs_line, runs_of
+from study import about_runs, row, runs_of
 
 from experiments import mixture_2d
 
@@ -73,4 +73,4 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each of them")
     arguments, made = parser.parse_args(), pages.line(__file__)
     main(arguments.packs, arguments.seeds)
-    print("", runs_line(), made, sep="\n")
+    print("", about_runs(), made, sep="\n")

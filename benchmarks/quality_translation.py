@@ -4,14 +4,15 @@
 
 An hour on two cores.
 
-Each column is made of runs in runs/quality_translation/: finished ones are not run again, interrupted ones resume.
+Each column is made of runs in runs/quality_translation/: finished ones, whose numbers are then also in
+docs/results/runs/quality_translation/, are not run again, and interrupted ones resume.
 With the package ray as many are made at the same time as there are cores.
 """
 
 import numpy as np
 import pages
 from scipy import stats
-from study import minutes, row, runs_line, runs_of, spread
+from study import about_runs, minutes, row, runs_of, spread
 
 from experiments import cyclegan, mnist_conditional, pix2pix
 
@@ -106,4 +107,4 @@ if __name__ == "__main__":
     unpaired("none")
     unpaired("mnist")
     print(FOOT)
-    print(runs_line(), made, sep="\n")
+    print(about_runs(), made, sep="\n")

@@ -1,6 +1,12 @@
-"""The runs behind a table, in runs/<study>/: finished ones are not run again, and interrupted ones resume."""
+"""The runs behind a table: finished ones are not run again, and interrupted ones resume.
+
+A run is made in runs/<study>/. Once it is finished, its config.json and result.json are copied to
+docs/results/runs/<study>/, which is a part of this project. So a study that takes many hours can be made on several
+machines, and everyone can read the numbers of each seed. To make a run again, delete its folder in both places.
+"""
 
 import contextlib
+import shutil
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,6 +15,7 @@ from types import ModuleType
 
 from lab import cells, cli, files, storage
 
+RUNS, KEPT = Path("runs"), Path("docs/results/runs")
 COMMITS: set[str] = set()  # at which the runs of this page were made
 
 
@@ -21,7 +28,7 @@ def runs_of(
     that diverged ends the program in one line.
 
     Args:
-        study: the folder of the runs, within runs/.
+        study: the folder of the runs, within runs/ and docs/results/runs/.
         module: the script, as a module.
         extra: further flags of the script.
     """
@@ -31,9 +38,13 @@ def runs_of(
         for seed in seeds:
             flags = [*(["--recipe", recipe] if len(module.RECIPES) > 1 else []), "--seed", str(seed), *extra]
             config = cli.shrunk(cli.parsed(module.RECIPES, "", flags).config)
-            made.append(cells.Cell(script, recipe, config, Path("runs", study, f"{script}-{recipe}-{seed}")))
-            require_these_settings(made[-1])
-        found = cells.run(made, cells.Where())
+            folder = Path(study, f"{script}-{recipe}-{seed}")
+            cell = cells.Cell(script, recipe, config, KEPT / folder)
+            if not cells.finished_result(cell):
+                cell = cell._replace(folder=RUNS / folder)
+            require_these_settings(cell)
+            made.append(cell)
+        found = cells.run(made, cells.Where(), see=keep)
     for cell, result in zip(made, found, strict=True):
         if "stopped" in result:
             sys.exit(f"{cell.folder}: {result['stopped']}")
@@ -41,11 +52,22 @@ def runs_of(
     return found
 
 
+def keep(cell: cells.Cell, result: dict) -> None:
+    """Copy the settings and the numbers of a finished run to docs/results/runs/; not of one that diverged."""
+    if "stopped" in result or cell.folder.is_relative_to(KEPT):
+        return
+    kept = KEPT / cell.folder.relative_to(RUNS)
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "result.json"):
+        with files.replacing(kept / name) as temporary:
+            shutil.copyfile(cell.folder / name, temporary)
+
+
 def require_these_settings(cell: cells.Cell) -> None:
     """BadInput if the folder holds a run with other settings, such as those that a recipe had before."""
     try:
         kept = dict(files.read_json(cell.folder / "config.json")["config"])
-    except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged, which `runs_line` shows
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is damaged, which `about_runs` shows
         return
     if changed := storage.changed_setting(kept, cell.config):
         name, before, value = changed
@@ -53,13 +75,14 @@ def require_these_settings(cell: cells.Cell) -> None:
 
 
 def note_commits(folder: Path) -> None:
-    """Note at which commits the run in a folder was started and resumed, for `runs_line`."""
+    """Note at which commits the run in a folder was started and resumed, for `about_runs`."""
     COMMITS.update(cells.commits(folder))
 
 
-def runs_line() -> str:
-    """The last line but one of a page that was made of kept runs, which pages.py reads: the commits of the runs."""
-    return f"The runs were made at commit{'s' * (len(COMMITS) > 1)} {', '.join(sorted(COMMITS))}."
+def about_runs() -> str:
+    """The last lines but one of a page that was made of kept runs: their commits, which pages.py reads, and where."""
+    commits = f"The runs were made at commit{'s' * (len(COMMITS) > 1)} {', '.join(sorted(COMMITS))}."
+    return f"{commits}\nThe settings and the numbers of each of them are in [runs](runs)."
 
 
 def spread(values: Sequence[float], digits: int) -> str:

@@ -55,6 +55,6 @@ def test_a_result_is_kept_and_real_images_score_their_floors(monkeypatch, tmp_pa
     monkeypatch.setattr(baselines, "scorer", scorer)
     first, calls = baselines.result(baselines.real), scorer.call_count
     assert first["frechet_digit_distance"] == first["frechet_digit_distance_floor"] > 0
-    assert files.read_json(tmp_path / "runs/quality_mnist/baseline-real/result.json") == first
+    assert files.read_json(tmp_path / "docs/results/runs/quality_mnist/baseline-real/result.json") == first
     assert baselines.result(baselines.real) == first and scorer.call_count == calls
     assert len(study.COMMITS) == 1

@@ -6,6 +6,7 @@ Also what makes the page of times, and the runs behind a page.
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -254,7 +255,7 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
         run = f"runs/table/normal_1d-stable-{seed}"
         write(tmp_path, {f"{run}/config.json": json.dumps(config), f"{run}/result.json": json.dumps(result)})
         assert study.runs_of("table", normal_1d, [seed]) == [result]  # it is finished
-        return study.runs_line()
+        return study.about_runs().splitlines()[0]
 
     assert line_after(0, first) == "The runs were made at commit aaaaaaa."
     assert line_after(1, first | {"resumed": [second]}) == "The runs were made at commits aaaaaaa, bbbbbbb + changes."
@@ -265,7 +266,7 @@ def test_runs_name_the_commits_at_which_they_were_started_and_resumed(tmp_path, 
 def test_each_run_behind_a_table_has_its_own_seed_and_the_settings_of_its_row(monkeypatch):
     made = []
     monkeypatch.setattr(study, "COMMITS", set())
-    monkeypatch.setattr(study.cells, "run", lambda every, where: made.extend(every) or [{}] * len(every))
+    monkeypatch.setattr(study.cells, "run", lambda every, *_, **__: made.extend(every) or [{}] * len(every))
     study.runs_of("table", normal_1d, (3, 5), "classic", ["--batch", "20"])
     for cell, seed in zip(made, (3, 5), strict=True):
         assert cell.folder == Path(f"runs/table/normal_1d-classic-{seed}") and cell.recipe == "classic"
@@ -290,7 +291,46 @@ def test_a_finished_run_whose_config_is_damaged_is_used_and_its_commit_unknown(d
     run, result = "runs/table/normal_1d-stable-0", {"steps": normal_1d.Config.steps}
     write(tmp_path, {f"{run}/config.json": damaged, f"{run}/result.json": json.dumps(result)})
     assert study.runs_of("table", normal_1d, [0]) == [result]
-    assert study.runs_line() == "The runs were made at commit unknown."
+    assert study.about_runs().splitlines()[0] == "The runs were made at commit unknown."
+
+
+def test_numbers_of_a_finished_run_are_kept_and_serve_where_the_run_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "COMMITS", set())
+    monkeypatch.chdir(tmp_path)
+    name, saved = "table/normal_1d-stable-0", {"commit": "a" * 40, "config": {"r1": normal_1d.Config.r1}}
+    result = {"steps": normal_1d.Config.steps, "kl": 1}
+    texts = {"config.json": json.dumps(saved), "result.json": json.dumps(result)}
+    write(tmp_path, {f"runs/{name}/{file}": text for file, text in texts.items()})
+    assert study.runs_of("table", normal_1d, [0]) == [result]
+    kept = tmp_path / "docs/results/runs" / name
+    assert {file.name: file.read_text() for file in kept.iterdir()} == texts
+    shutil.rmtree(tmp_path / "runs")  # as on another machine
+    study.COMMITS.clear()
+    assert study.runs_of("table", normal_1d, [0]) == [result]
+    assert study.about_runs().splitlines()[0] == "The runs were made at commit aaaaaaa."
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(SystemExit):  # a kept run of other settings
+        study.runs_of("table", normal_1d, [0], extra=["--r1", "7"])
+
+
+def test_kept_numbers_of_other_steps_are_not_used(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study, "note_commits", lambda folder: None)
+    monkeypatch.setattr(study.cells, "run", lambda every, *_, **__: made.extend(every) or [{}] * len(every))
+    write(tmp_path, {"docs/results/runs/table/normal_1d-stable-0/result.json": '{"steps": 5}'})
+    study.runs_of("table", normal_1d, [0])
+    assert [cell.folder for cell in made] == [Path("runs/table/normal_1d-stable-0")]
+
+
+def test_numbers_of_a_run_that_diverged_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = study.cells.Cell("normal_1d", "stable", normal_1d.Config(), Path("runs/table/normal_1d-stable-0"))
+    write(tmp_path, {f"{cell.folder}/{name}": "{}" for name in ("config.json", "result.json")})
+    study.keep(cell, {"steps": 8000, "stopped": "step 7: generator_loss is nan"})
+    assert not Path("docs").exists()
+    study.keep(cell, {"steps": 8000})
+    assert len([*Path("docs/results/runs/table/normal_1d-stable-0").iterdir()]) == 2
 
 
 def test_run_that_diverged_is_one_line(tmp_path, monkeypatch):
