@@ -100,8 +100,8 @@ files, divided by what perfect samplers really score on average. They draw as ma
 2500 points), and are judged against held-out halves of that size. 1 is right. +- is the standard error of this ratio,
 and the number in brackets is the standard deviation over files: how far the floor of one file may be off."""
 FOOT = """
-In the plane the KL floor of few points depends on the shape of the law: a kernel density estimate of 100 points
-knows no sharp edge and no thin arm.
+In the plane the KL floor of few points depends on the shape of the law: a kernel density estimate from 100 points
+blurs sharp edges (`uniform`) and thin arms (`spiral`).
 """
 
 

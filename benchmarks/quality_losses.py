@@ -19,7 +19,8 @@ COMMAND += ["--steps", "8000", "--eval-every", "1000", "--eval-samples", "10000"
 FOOT = """\
 The ring (`mixture_2d`) trains for 8000 steps here, a twelfth of its default. The penalties and learning rates are
 those of the stable recipes, which were tuned with `non_saturating`.
-[levels.md](levels.md) counts how often such a table claims differences by chance."""
+[levels.md](levels.md) counts how often such a table claims differences by chance. [losses.csv](losses.csv) has the
+numbers of each seed."""
 
 
 def main(command: list[str] = COMMAND, docs: Path = Path("docs")) -> None:

@@ -47,7 +47,8 @@ and all centres of 10,000 k-means clusters stand for as many images. Pixels are 
 a better Parzen log-likelihood than real images and every GAN, as Theis et al. 2016 showed, though they are blurred.
 
 About half of the Frechet digit distance of real training images is a shift: MNIST's test images differ a little from
-its training images. 10,000 training images have {train:.2f} to 10,000 other training images.
+its training images. The distance between 10,000 training images and 10,000 others is
+{train:.2f}.
 
 With `--categories 0` z is normal throughout. In the recipes `stable` it begins with one of ten categories. Nobody
 tells G what they should mean, and yet most categories become a digit. The share of the fakes that are the most

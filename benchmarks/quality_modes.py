@@ -20,7 +20,8 @@ from experiments import mixture_2d, stacked_mnist
 HEAD = """# Does it cover every mode?
 
 `python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are those of a
-run, for all of its seeds together, on a shared server without a GPU."""
+run: of the points with all ten seeds, one run on the ring and one on the grid; of Stacked MNIST with one seed. The
+server was shared and had no GPU."""
 
 PROTOCOL = """
 ## Ring of 8, grid of 25
@@ -170,7 +171,7 @@ def ring_and_grid() -> None:
     print(row(*["---"] * 8))
     found = {label: [of_points(label, target) for target in ("ring", "grid")] for label in OURS}
     for label, results in found.items():
-        minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
+        minutes = " and ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
         print(row(label, *(text for r in results for text in numbers(r)), f"here; {minutes} CPU minutes"))
     for label, numbers_ in RING_AND_GRID.items():
         print(row(label, *numbers_, "PacGAN, table 1: 10 trials, +- standard error"))
@@ -224,9 +225,10 @@ def stacked() -> None:
     print(row(*["---"] * 4))
     for label, (folder, recipe, flags, seeds) in STACKED_OURS.items():
         results = runs_of(f"quality_modes/{folder}", stacked_mnist, seeds, recipe, flags)
-        spent = ", ".join(f"{r['cpu_seconds'] / 60:.0f}" for r in results)
+        spent = " to ".join(f"{f(r['cpu_seconds'] for r in results) / 60:.0f}" for f in (min, max)[: len(results)])
+        which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
         numbers_ = with_error([r["modes"] for r in results], 0), with_error([r["kl"] for r in results], 4)
-        print(row(label, *numbers_, f"here; seeds {', '.join(map(str, seeds))}; {spent} CPU minutes"))
+        print(row(label, *numbers_, f"here; {which}; {spent} CPU minutes a seed"))
         if recipe == "stable" and not flags:
             clear = statistics.mean(r["confident_share"] for r in results), results[0]["confident_share_floor"]
     for label, numbers_ in STACKED_PUBLISHED.items():

@@ -458,14 +458,14 @@ def markdown(study: Study, table: list[dict[str, Any]]) -> str:
     compared = "each change with the recipe" if study.config.one_at_a_time else "the pairs"
     on = " on the same data" if len(study.data) > 1 else ""
     words = (
-        f"`{study.command}`: {study.metric_label}, {study.better} is better. All settings share "
-        "the seeds. Interval: 95% of the median, bootstrap. Difference: the median over the seeds, and on how "
-        "many of them the setting is better. Beats: Wilcoxon's signed-rank test seed by seed, "
-        f"Holm's correction over {compared}{on}: if the settings are in truth equally good, so that on each "
-        "seed either of two is as likely to be ahead, by any amount, then the chance of any "
-        f"claim{on} is at most {study.chance:g}. If neither of two settings beats the other, they cannot "
-        "be told apart. Training that diverged counts as worse than every finite number. "
-        "Another metric is another test, with a chance of its own."
+        f"`{study.command}` compares settings by {study.metric_label}; {study.better} is better. All have the "
+        "same seeds. The interval is a 95% bootstrap interval of the median. The difference is that of the setting "
+        "and the first one, seed by seed: its median, and on how many seeds the setting is better. A setting beats "
+        "those that are worse by Wilcoxon's signed-rank test of such differences, with Holm's correction over "
+        f"{compared}{on}: if the settings are in truth equally good, so that on each seed either of two is as likely "
+        f"to be ahead, by any amount, then the chance that any of them beats another{on} is at most "
+        f"{study.chance:g}. If neither of two settings beats the other, they cannot be told apart. Training that "
+        "diverged counts as worse than every finite number. Another metric is another test, with a chance of its own."
     )
     head, rows = texts(study, table)
     if len(study.data) == 1:

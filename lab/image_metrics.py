@@ -126,9 +126,10 @@ def precision_recall(real_features: ArrayLike, fake_features: ArrayLike, k: int 
     """Precision, the share of fakes in the real manifold, and recall, the share of reals in the fake one; 0 to 1.
 
     The manifold of a set is the union of balls around its points. Each ball reaches to the k-th neighbour of its
-    point, not counting the point itself. Blur and noise lower precision, missing modes lower recall, and swapping
-    the sets swaps the two numbers. The ceiling, real against real, is below 1. 10,000 x 10,000 features in 128
-    dimensions take 1.5 s. Kynkaanniemi et al. 2019.
+    point, not counting the point itself. Missing modes lower recall, and swapping the sets swaps the two numbers.
+    Fakes that are all alike, or blurred, may have a high precision: they may all lie within a few balls. The
+    ceiling, real against real, is below 1. 10,000 x 10,000 features in 128 dimensions take 1.5 s. Kynkaanniemi et
+    al. 2019.
     ValueError: k outside 1 .. n - 1 of the smaller set; values that are not finite; different dimensions.
     """
     real, fake = metrics.as_row_pair(real_features, fake_features, "real_features", "fake_features", at_least=2)

@@ -161,10 +161,9 @@ def discriminator_outputs(ax: Axes, d_real: Array, d_fake: Array) -> None:
     bins = np.linspace(0, 1, 51)
     for values, label, colour in ((d_real, "on real", REAL), (d_fake, "on fakes", FAKE)):
         density, _ = np.histogram(np.ravel(values), bins, density=True)
-        ax.stairs(density, bins, fill=True, color=colour, alpha=0.25, lw=0)
         ax.stairs(density, bins, color=colour, label=label)
     ax.axvline(0.5, color=IDEAL, ls="--", lw=1, label="1/2")
-    ax.set(title="Discriminator on real and on fakes", xlabel="D, probability of real", ylabel="density")
+    ax.set(title="D on real and on fakes of all seeds", xlabel="D, probability of real", ylabel="density")
     probabilities(ax.xaxis)
     key(ax, columns=3)
 
@@ -252,6 +251,10 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
             ax.text(floor, 0.02, " floor", color=IDEAL, fontsize="small", **where)
         ax.set_yticks(range(len(order)), order)
         ax.set(xlabel=label, title=place, ylim=(len(order) - 0.2, -0.5))
+    varied, equals, _ = order[0].partition("=")
+    if equals and all(name.startswith(f"{varied}=") and name.count("=") == 1 for name in order):  # only one setting
+        axes[0, 0].set_yticks(range(len(order)), [name.removeprefix(f"{varied}=") for name in order])
+        axes[0, 0].set_ylabel(varied)
     if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
         logarithmic(axes[0, 0].xaxis)  # the others share it
     across = "" if len(places) == 1 else ", by their mean rank over the data"

@@ -26,6 +26,7 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 0.9,
     "borderpad": 0.2,
     "edgecolor": "none",
+    "framealpha": 1.0,  # no line shows through
 }
 
 

@@ -111,7 +111,7 @@ for i in [(0, 0), (3, 5), (20, 30)]:
 #
 # In each step $D$ learns from half a batch of fakes and half a batch of real digits, and $G$ learns from a whole
 # batch of fakes. The digits are the 8x8 ones that come with scikit-learn. At the equilibrium $D$ would be right half
-# of the time. Here it stays a little ahead, because it has only 1437 digits to learn from.
+# of the time. Here it stays ahead, and is right for about two thirds of the images.
 
 # %%
 trained = numpy_gan.train(config)
@@ -133,5 +133,6 @@ display(Image.fromarray(sheets.sheet(fakes, columns=16, zoom=6)))
 
 # %%
 result = numpy_gan.evaluate(trained)
-for name, words in (("to_real", "from a fake to the nearest real digit"), ("to_fake", "from a real digit to a fake")):
+ways = {"to_real": "from a fake to the nearest real digit", "to_fake": "from a real digit to the nearest fake"}
+for name, words in ways.items():
     print(f"{words:40}{result[name]:.3f}, floor {result[name + '_floor']:.3f}")

@@ -42,7 +42,8 @@ page = widget.play("ring", seeds=10)
 display(page)
 
 # %% [markdown]
-# On GitHub, and after this notebook was executed without a browser, the cell above is empty. This is what it shows:
+# On GitHub, and after this notebook was executed without a browser, the cell above is empty. This is what it shows
+# (with the box "colours stretched" ticked, so that the strongest colours stand for .48 and .52):
 #
 # ![The live page: points in the plane, curves of all seeds, and sliders](../docs/figures/live.png)
 #
@@ -83,7 +84,8 @@ for ax, (players, count) in zip(axes.flat, (("both", 1000), ("D", 100), ("G", 20
 display(fig)
 
 # %% [markdown]
-# Each player lowers its own loss while it is alone. $D$ alone becomes surer of what is real (blue) and what is fake
-# (orange). $G$ alone then follows the arrows to wherever this fixed $D$ says real, and $D$'s loss rises. These places
-# are not only where the real points are: $D$ has hardly seen a point elsewhere, and here it cannot answer. Only if
-# both players keep moving does $D$ notice where the fakes have gone.
+# Each player lowers its own loss while it is alone. That does not make $D$ right everywhere: while it was alone,
+# $G$'s loss fell as well, so $D$ now takes these fakes for real more often than before. $G$ alone then follows the
+# arrows to wherever this fixed $D$ says real, and $D$'s loss rises. These places are not only where the real points
+# are: $D$ has hardly seen a point elsewhere, and here it cannot answer. Only if both players keep moving does $D$
+# notice where the fakes have gone.

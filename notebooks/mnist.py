@@ -78,6 +78,9 @@ print("parameters", runs.count_parameters(generator=g, discriminator=d))
 # %%
 display(Image.fromarray(sheets.sheet(sheets.strip(dense.run.snapshots, rows=6, columns=20), columns=20, zoom=5)))
 
+# %% [markdown]
+# The losses say little about the fakes: they soon hardly move, while the measures of the fakes go on improving.
+
 # %%
 display(plots.image_curves(dense.run.records))
 
@@ -128,7 +131,7 @@ display(Image.fromarray(sheets.sheet(between, columns=20, zoom=5)))
 # ## A convolutional generator
 #
 # The DCGAN uses the same weights at every place of the image, and normalises over the batch. Here it trains on 8x8
-# pixels for 60 steps only, which is enough to see it start: the rows show its fakes after 0, 30 and 60 steps.
+# pixels for 60 steps only, too few for digits: the rows show its fakes after 0, 30 and 60 steps.
 # `python experiments/mnist_dcgan.py` trains it on MNIST.
 
 # %%

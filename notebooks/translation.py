@@ -18,7 +18,7 @@
 #
 # A generator can be told what to draw in three ways: by a label (a conditional GAN), by a picture that belongs to the
 # wanted one (pix2pix), or by pictures of another kind, without pairs (CycleGAN). All three train here on the 8x8
-# digits of scikit-learn for a few hundred steps, so that the notebook takes less than a minute. On MNIST `pix2pix.py`
+# digits of scikit-learn for 100 to 400 steps, so that the notebook takes less than a minute. On MNIST `pix2pix.py`
 # takes 2 minutes, `cyclegan.py` 6 and `mnist_conditional.py` 22.
 
 # %%

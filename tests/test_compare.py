@@ -78,9 +78,9 @@ def test_writes_a_table_a_line_for_each_seed_and_a_figure(finished):
         assert float(line[name]) == pytest.approx(result[name]["per_seed"][2], rel=1e-5)
     text = (finished / "compare.md").read_text()
     assert f"`python experiments/compare.py {FLAGS} --out " in text
-    assert "KL(real || fake), 20 x 20 bins, nats, less is better" in text
+    assert "KL(real || fake), 20 x 20 bins, nats; less is better" in text
     assert text.count("\n| loss=") == 2 and f"{result['kl']['median']:.4f}" in text
-    assert "then the chance of any claim is at most 0.05" in text
+    assert "then the chance that any of them beats another is at most 0.05" in text
     (commit,) = cells.commits(folder)
     assert f"The runs were made at commit {commit}.\n" in text and "Too few" not in text
 
