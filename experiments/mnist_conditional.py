@@ -102,8 +102,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     with tf.GradientTape() as tape:
         with tf.GradientTape() as slope_tape:
             slope_tape.watch(real)
-            real_logits, real_moments = discriminator(real, real_mask)
-        fake_logits, fake_moments = discriminator(fake, fake_mask)
+            real_logits = discriminator(real, real_mask)
+        fake_logits = discriminator(fake, fake_mask)
         total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
@@ -112,17 +112,15 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             total = d_loss + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
+    new_real_logits = discriminator(real, real_mask) if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
-    for moments in (real_moments, fake_moments):
-        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
-    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    core.update_average(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
     return d_loss, g_loss
 
@@ -239,7 +237,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "steps": config.steps,
         "parameters": runs.count_parameters(
             generator=game.generator.weights + game.generator_statistics,
-            discriminator=game.discriminator.weights + game.discriminator_statistics,
+            discriminator=game.discriminator.weights,
         ),
         "classifier_accuracy": scorer.classifier.test_accuracy,
         "agreement": float(np.mean(probabilities.argmax(-1) == asked)),

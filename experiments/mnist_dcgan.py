@@ -121,9 +121,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     rate_factor = core.SCHEDULES[config.schedule](config.steps)(game.step)
 
     def discriminator(x, mask):
-        x = tf.cast(x, config.precision)
-        logits, moments = networks.dcgan_discriminator(x, d.weights, mask, config.dropout)
-        return tf.cast(logits, tf.float32), moments
+        logits = networks.dcgan_discriminator(tf.cast(x, config.precision), d.weights, mask, config.dropout)
+        return tf.cast(logits, tf.float32)
 
     real = networks.to_network(batch["x"])[..., None]  # [B, side, side, 1] in [-1, 1]
     with tf.GradientTape() as g_tape:
@@ -135,8 +134,8 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     with tf.GradientTape() as d_tape:  # real and fake are each normalised by the mean and variance of their own batch
         with tf.GradientTape() as slope_tape:
             slope_tape.watch(real)
-            real_logits, real_moments = discriminator(real, real_mask)
-        fake_logits, fake_moments = discriminator(fake, fake_mask)
+            real_logits = discriminator(real, real_mask)
+        fake_logits = discriminator(fake, fake_mask)
         total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
@@ -146,16 +145,14 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
     # The formula of core.adam_update, with one kernel for each variable.
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
+    new_real_logits = discriminator(real, real_mask) if loss.relative else None
     with tf.GradientTape() as fake_tape:
         fake_tape.watch(fake)  # a tensor, not a variable
-        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)))
     gradients = g_tape.gradient(generated, g.weights, output_gradients=fake_tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
-    for moments in (real_moments, fake_moments):  # saved with the game, but no result uses them
-        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
-    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    core.update_average(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
     return d_loss, g_loss
 
@@ -233,7 +230,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     result |= {
         "parameters": runs.count_parameters(
             generator=game.generator.weights + game.generator_statistics,
-            discriminator=game.discriminator.weights + game.discriminator_statistics,
+            discriminator=game.discriminator.weights,
         ),
         "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }

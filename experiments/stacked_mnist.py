@@ -142,8 +142,8 @@ def adversarial_step(
     with tf.GradientTape() as tape:
         with tf.GradientTape() as slope_tape:
             slope_tape.watch(real)
-            real_logits, real_moments = discriminator(real, real_mask)
-        fake_logits, fake_moments = discriminator(fake, fake_mask)
+            real_logits = discriminator(real, real_mask)
+        fake_logits = discriminator(fake, fake_mask)
         total = d_loss = core.batch_mean(loss.d(real_logits, fake_logits))
         if config.r1:
             slope = slope_tape.gradient(real_logits, real)
@@ -152,17 +152,15 @@ def adversarial_step(
             total = d_loss + weight * core.batch_mean(penalty)
     networks.fused_adam_update(d, tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
-    new_real_logits = discriminator(real, real_mask)[0] if loss.relative else None
+    new_real_logits = discriminator(real, real_mask) if loss.relative else None
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)[0]))
+        g_loss = core.batch_mean(loss.g(new_real_logits, discriminator(fake, mask_of_g_step)))
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(g_loss, fake))
     networks.fused_adam_update(g, gradients, game.step, adam, rate_factor)
 
-    for moments in (real_moments, fake_moments):
-        networks.update_statistics(game.discriminator_statistics, moments, config.momentum)
-    networks.update_statistics(game.generator_statistics, g_moments, config.momentum)
+    core.update_average(game.generator_statistics, g_moments, config.momentum)
     core.update_average(game.average, g.weights + game.generator_statistics, config.average)
     return d_loss, g_loss
 
@@ -194,21 +192,19 @@ def alike_discriminator_weights(
     return weights + networks.glorot(rng, networks.dcgan_mask_sizes(side, maps)[-1], 1)
 
 
-def alike_discriminator(x: tf.Tensor, weights: Sequence) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Images `[B, side, side, C]` -> logits `[B]`, and moments, as `networks.dcgan_discriminator`.
+def alike_discriminator(x: tf.Tensor, weights: Sequence) -> tf.Tensor:
+    """Images `[B, side, side, C]` -> logits `[B]`, as `networks.dcgan_discriminator`.
 
     The first blocks read each channel as an image of its own; the last one reads all channels together.
     """
     *blocks, joining, last = networks.layers(weights)
     channels = x.shape[3]
-    moments: list[tf.Tensor] = []
     h = tf.concat(tf.split(x, channels, axis=3), axis=0)  # [C B, side, side, 1]
     for block in blocks:
-        h, used = networks.dcgan_block(h, block)
-        moments = moments + used
+        h = networks.dcgan_block(h, block)
     h = tf.concat(tf.split(h, channels, axis=0), axis=3)
-    h, used = networks.dcgan_block(h, joining)
-    return networks.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments + used
+    h = networks.dcgan_block(h, joining)
+    return networks.dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0]
 
 
 # ---------------------------------------------------------------------------------------- training, scores
@@ -349,7 +345,7 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
         "steps": config.steps,
         "parameters": runs.count_parameters(
             generator=game.average,  # as many as G's weights and statistics
-            discriminator=game.discriminator.weights + game.discriminator_statistics,
+            discriminator=game.discriminator.weights,
         ),
         "classifier_accuracy": trained.scorer.classifier.test_accuracy,
     }

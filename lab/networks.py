@@ -132,7 +132,7 @@ def batch_norm(
         statistics: the mean and variance `[C]` to use: at inference the running ones. None, in training: those of
             this batch.
     Returns:
-        The output, and the mean and variance that were used, for `update_statistics`.
+        The output, and the mean and variance that were used.
     """
     if statistics is None and core.replicas() > 1:
         mean, variance = moments_over_replicas(x)
@@ -146,11 +146,6 @@ def batch_norm(
         return y, list(statistics)
     n = x.shape[0] * x.shape[1] * x.shape[2]
     return y, [mean, unbiased * ((n - 1) / n)]
-
-
-def update_statistics(statistics: core.Weights, moments: list[tf.Tensor], momentum: float) -> None:
-    """Running statistics after one more training batch, in place: r <- momentum r + (1 - momentum) moments."""
-    core.update_average(statistics, moments, momentum)
 
 
 def instance_norm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
@@ -213,9 +208,9 @@ def fused_adam_update(
 
 # ------------------------------------------------------------------------------------------------- DCGAN
 
-# The networks of Radford et al. 2016 as tutorials shrink them for MNIST. Besides their output, both return their
-# moments: the mean and variance that each batch norm used, as one flat list. In training these are the batch's own,
-# and `update_statistics` averages them over the steps; at inference they are the `statistics` that the caller passes.
+# The networks of Radford et al. 2016 as tutorials shrink them for MNIST. Besides images, G returns its moments: the
+# mean and variance that each batch norm used, as one flat list. In training these are the batch's own, whose running
+# average is kept; at inference they are the `statistics` that the caller passes. D is used in training alone.
 
 
 def dcgan_generator_weights(
@@ -246,7 +241,8 @@ def dcgan_generator(
     side = round((first[0].shape[1] / (images * channels)) ** 0.5)
     h = tf.reshape(tf.nn.relu(dense(z, *first)), (-1, side, side, channels))
     moments: list[tf.Tensor] = []
-    for (kernel, bias, scale, offset), known in zip(blocks, _pairs(statistics, len(blocks)), strict=True):
+    pairs = [statistics[k : k + 2] for k in range(0, len(statistics), 2)] if statistics else [None] * len(blocks)
+    for (kernel, bias, scale, offset), known in zip(blocks, pairs, strict=True):
         h, used = batch_norm(upsampled_conv(h, kernel, bias), scale, offset, known)
         h, moments = tf.nn.relu(h), moments + used
     return tf.tanh(conv(h, *last)), moments
@@ -267,13 +263,9 @@ def dcgan_discriminator_weights(
 
 
 def dcgan_discriminator(
-    x: tf.Tensor,
-    weights: Sequence,
-    bits: tf.Tensor | None = None,
-    rate: float = 0.0,
-    statistics: Sequence | None = None,
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Images `[B, side, side, C]` -> logits `[B]`, and moments (none if the weights are without batch norm).
+    x: tf.Tensor, weights: Sequence, bits: tf.Tensor | None = None, rate: float = 0.0
+) -> tf.Tensor:
+    """Images `[B, side, side, C]` -> logits `[B]`. Batch norm uses the moments of this batch.
 
     Random `bits [B, sum of dcgan_mask_sizes]`, uint8, drop values of the feature maps with probability `rate`.
     """
@@ -281,31 +273,21 @@ def dcgan_discriminator(
     sizes = dcgan_mask_sizes(x.shape[1], [bias.shape[0] for _, bias, *_ in blocks])
     masks = [None] * len(blocks) if bits is None else tf.split(bits, sizes, axis=1)
     h = x
-    moments: list[tf.Tensor] = []
-    for block, mask, known in zip(blocks, masks, [None, *_pairs(statistics, len(blocks) - 1)], strict=True):
-        h, used = dcgan_block(h, block, mask, rate, known)
-        moments = moments + used
-    return dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0], moments
+    for block, mask in zip(blocks, masks, strict=True):
+        h = dcgan_block(h, block, mask, rate)
+    return dense(tf.reshape(h, (x.shape[0], -1)), *last)[:, 0]
 
 
-def dcgan_block(
-    x: tf.Tensor,
-    weights: Sequence,
-    bits: tf.Tensor | None = None,
-    rate: float = 0.0,
-    statistics: Sequence | None = None,
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """One block of D: `[B, H, W, in] -> [B, ceil(H / 2), ceil(W / 2), out]`, and moments.
+def dcgan_block(x: tf.Tensor, weights: Sequence, bits: tf.Tensor | None = None, rate: float = 0.0) -> tf.Tensor:
+    """One block of D: `[B, H, W, in] -> [B, ceil(H / 2), ceil(W / 2), out]`.
 
     Convolution of stride 2, batch norm if `weights` hold a scale and an offset, leaky ReLU, dropout.
     """
     kernel, bias, *norm = weights
     h = conv(x, kernel, bias, stride=2)
-    moments: list[tf.Tensor] = []
     if norm:
-        scale, offset = norm
-        h, moments = batch_norm(h, scale, offset, statistics)
-    return dropout(leaky_relu(h), bits, rate), moments
+        h, _ = batch_norm(h, *norm)
+    return dropout(leaky_relu(h), bits, rate)
 
 
 def dcgan_mask_sizes(side: int, maps: Sequence[int]) -> list[int]:
@@ -314,25 +296,20 @@ def dcgan_mask_sizes(side: int, maps: Sequence[int]) -> list[int]:
 
 
 def dcgan_statistics(weights: Sequence) -> core.Weights:
-    """New running statistics for each batch norm of a DCGAN's network, in the order of its moments."""
+    """New running statistics for each batch norm of a DCGAN's generator, in the order of its moments."""
     offsets = [layer[-1] for layer in layers(weights) if len(layer) == 4]
     return [variable for offset in offsets for variable in new_statistics(offset.shape[0])]
 
 
-def _pairs(statistics: Sequence | None, norms: int) -> Sequence:
-    """The mean and variance for each of so many batch norms, or None for each."""
-    return [statistics[k : k + 2] for k in range(0, 2 * norms, 2)] if statistics else [None] * norms
-
-
 class Game(NamedTuple):
-    """Everything that training a DCGAN changes: the fields of `core.Game`, and the running statistics of batch norm.
+    """Everything that training a DCGAN changes: the fields of `core.Game`, and the running statistics of G's norms.
 
-    `average` is the running average of G's weights and, behind them in the list, of G's statistics.
+    `average` is the running average of G's weights and, after them in the list, of G's statistics. D, which is used
+    in training alone, needs no statistics.
     """
 
     discriminator: core.Player
     generator: core.Player
-    discriminator_statistics: core.Weights
     generator_statistics: core.Weights
     average: core.Weights
     step: tf.Variable
@@ -340,11 +317,10 @@ class Game(NamedTuple):
 
 def new_game(discriminator: core.Weights, generator: core.Weights) -> Game:
     """A DCGAN's game before its first step."""
-    d_statistics, g_statistics = dcgan_statistics(discriminator), dcgan_statistics(generator)
-    average = [tf.Variable(w) for w in generator + g_statistics]
-    step = tf.Variable(0, dtype=tf.int64)
+    statistics = dcgan_statistics(generator)
+    average = [tf.Variable(w) for w in generator + statistics]
     players = core.new_player(discriminator), core.new_player(generator)
-    return Game(*players, d_statistics, g_statistics, average, step)
+    return Game(*players, statistics, average, tf.Variable(0, dtype=tf.int64))
 
 
 def dcgan_images(inputs: tf.Tensor, game: Game, generator: Callable = dcgan_generator) -> tf.Tensor:

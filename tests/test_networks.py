@@ -130,7 +130,7 @@ def test_batch_norm_is_keras_layer_in_training_and_inference():
     for shift in range(3):
         x = X + shift
         y, moments = networks.batch_norm(x, SCALE, OFFSET)
-        networks.update_statistics(statistics, moments, KERAS_MOMENTUM)
+        core.update_average(statistics, moments, KERAS_MOMENTUM)
         assert_close([y], [layer(x, training=True).numpy()], 1e-4)
     assert_close(statistics, [layer.moving_mean.numpy(), layer.moving_variance.numpy()])
     assert_close([networks.batch_norm(X, SCALE, OFFSET, statistics)[0]], [layer(X, training=False).numpy()], 1e-4)
@@ -153,7 +153,7 @@ def test_running_statistics_worked_by_hand():
     statistics = networks.new_statistics(1)
     x = tf.reshape(tf.constant([1.0, 3, 5, 7]), (2, 1, 2, 1))  # mean 4, biased variance 5
     for _ in range(2):
-        networks.update_statistics(statistics, networks.batch_norm(x, [1.0], [0.0])[1], 0.8)
+        core.update_average(statistics, networks.batch_norm(x, [1.0], [0.0])[1], 0.8)
     # mean: 0, .8, 1.44; variance: 1, 1.8, 2.44
     np.testing.assert_allclose([float(s[0]) for s in statistics], [1.44, 2.44], rtol=1e-6)
 
@@ -228,7 +228,6 @@ def test_parameters_are_the_tutorials():
     d, g = new_dcgan(28, inputs=100)
     assert (parameters(g), parameters(d)) == (855_809, 389_761)
     assert parameters(g + networks.dcgan_statistics(g)) == 856_193
-    assert parameters(d + networks.dcgan_statistics(d)) == 390_657
 
 
 @SIDES
@@ -238,12 +237,9 @@ def test_shapes_of_both_networks(side, sizes):
     assert fakes.shape == (3, side, side, 1) and np.abs(fakes).max() <= 1
     assert networks.dcgan_mask_sizes(side, D_MAPS) == sizes
     bits = np.zeros((3, sum(sizes)), np.uint8)
-    logits, d_moments = networks.dcgan_discriminator(fakes, d, bits, 0.0)
-    assert logits.shape == (3,) and len(g_moments) == 4 and len(d_moments) == 6
-    same, _ = networks.dcgan_discriminator(fakes, d)  # nothing dropped
-    np.testing.assert_allclose(same, logits, rtol=1e-5)
-    inferred, _ = networks.dcgan_discriminator(fakes, d, statistics=d_moments)
-    np.testing.assert_allclose(inferred, logits, rtol=1e-4, atol=1e-6)  # given the batch's own moments
+    logits = networks.dcgan_discriminator(fakes, d, bits, 0.0)
+    assert logits.shape == (3,) and len(g_moments) == 4
+    np.testing.assert_allclose(networks.dcgan_discriminator(fakes, d), logits, rtol=1e-5)  # nothing dropped
 
 
 @pytest.mark.parametrize("channels, norm", [(1, True), (3, True), (11, False)])
@@ -251,16 +247,14 @@ def test_dcgan_of_any_number_of_channels_and_inputs(channels, norm):
     d, g = new_dcgan(12, inputs=16, channels=channels, norm=norm)
     fakes, _ = networks.dcgan_generator(images(2, 16), g)
     assert fakes.shape == (2, 12, 12, channels)
-    logits, moments = networks.dcgan_discriminator(fakes, d)
-    statistics = networks.dcgan_statistics(d)
-    assert logits.shape == (2,) and [m.shape for m in moments] == [s.shape for s in statistics]
-    assert len(moments) == (6 if norm else 0) and (len(networks.layers(d)[0]), len(d)) == (2, 16 if norm else 10)
+    assert networks.dcgan_discriminator(fakes, d).shape == (2,)
+    assert (len(networks.layers(d)[0]), len(d)) == (2, 16 if norm else 10)
 
 
 def test_samples_at_inference_do_not_depend_on_their_batch():
     _, g = new_dcgan(8)
     statistics, z = networks.dcgan_statistics(g), images(5, 6)
-    networks.update_statistics(statistics, networks.dcgan_generator(z, g)[1], 0.5)
+    core.update_average(statistics, networks.dcgan_generator(z, g)[1], 0.5)
     fakes, used = networks.dcgan_generator(z, g, statistics)
     np.testing.assert_allclose(networks.dcgan_generator(z[:2], g, statistics)[0], fakes[:2], atol=1e-5)
     assert np.abs(networks.dcgan_generator(z[:2], g)[0] - fakes[:2]).max() > 1e-2  # in training they do
@@ -286,17 +280,16 @@ def plain_generator(z, w):
 
 
 def plain_discriminator(x, w, bits, norm):
-    keep, h, seen, used = tf.cast(bits >= 64, tf.float32) / 0.75, x, [], 0
+    keep, h, used = tf.cast(bits >= 64, tf.float32) / 0.75, x, 0
     for layer, k in enumerate((0, 2, 6, 10) if norm else (0, 2, 4, 6)):
         h = tf.nn.conv2d(h, w[k], 2, "SAME") + w[k + 1]
         if norm and layer:
-            h, moments = plain_norm(h, w[k + 2], w[k + 3])
-            seen += moments
+            h, _ = plain_norm(h, w[k + 2], w[k + 3])
         h = tf.maximum(h, 0.2 * h)
         size = int(np.prod(h.shape[1:]))
         h = h * tf.reshape(keep[:, used : used + size], h.shape)
         used += size
-    return (tf.reshape(h, (len(x), -1)) @ w[-2] + w[-1])[:, 0], seen
+    return (tf.reshape(h, (len(x), -1)) @ w[-2] + w[-1])[:, 0]
 
 
 def assert_gradients_close(found, expected):
@@ -331,14 +324,13 @@ def test_discriminator_and_gradients_of_its_loss_and_r1_are_those_of_plain_opera
         with tf.GradientTape() as tape:
             with tf.GradientTape() as slope_tape:
                 slope_tape.watch(x)
-                logits, moments = network(x)
+                logits = network(x)
             penalty = tf.reduce_mean(tf.reduce_sum(slope_tape.gradient(logits, x) ** 2, (1, 2, 3)) / 2)
             total = penalty + tf.reduce_mean(tf.math.softplus(logits))
-        return [logits, penalty, *moments], tape.gradient(total, d)
+        return [logits, penalty], tape.gradient(total, d)
 
     found, gradients = run(lambda x: networks.dcgan_discriminator(x, d, bits, 0.25))
     expected, expected_gradients = run(lambda x: plain_discriminator(x, d, bits, norm))
-    assert len(found) == (8 if norm else 2)
     assert_close(found, expected, 1e-4)
     assert_gradients_close(gradients, expected_gradients)
 
