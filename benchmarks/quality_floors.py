@@ -49,7 +49,7 @@ class Compared(NamedTuple):
 
 
 def compared(draw: Draw, held_out: int, files: int, samplers: int, seed: int = 0) -> dict[str, Compared]:
-    """The floors of so many files, and what so many perfect samplers get, each against another held-out half."""
+    """The floors of this many files, and what this many perfect samplers get, each against another held-out half."""
     rng = np.random.default_rng(seed)
     script, scores = (normal_1d, line_scores) if draw(1, rng).ndim == 1 else (mixture_2d, plane_scores)
     n = script.Config.eval_samples

@@ -35,7 +35,7 @@ HEAD = f"""# MNIST results
 `python benchmarks/quality_mnist.py`: {len(SEEDS_OF_STABLE)} seeds of the recipes `stable` as they are,
 {len(SEEDS)} of the others, mean +- standard deviation over seeds. 10,000 fakes are compared with the 10,000 test
 images. The last rows are methods without a GAN (`benchmarks/baselines_mnist.py`), one seed each, and what 10,000 real
-training images score in the place of the fakes. [numbers.md](../numbers.md) explains the numbers; "confident" is the
+training images score in place of the fakes. [numbers.md](../numbers.md) explains the numbers; "confident" is the
 share of the fakes in which the digit classifier sees one digit with a probability of 90% or more. "Minutes" is the
 training time of the fastest seed, without evaluation, on one core of a shared server without a GPU, with other runs
 beside it.

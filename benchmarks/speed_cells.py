@@ -49,7 +49,7 @@ def asleep(cell: cells.Cell) -> None:
 
 
 def typed(words: str, out: Path, cores: int = 2) -> float:
-    """Seconds of a whole command, from Enter to the prompt, on so many cores."""
+    """Seconds of a whole command, from Enter to the prompt, on this many cores."""
     script, *flags = words.split()
     command = [sys.executable, str(ROOT / "experiments" / script), *flags, "--out", str(out)]
     held = sorted(os.sched_getaffinity(0))[:cores]
@@ -97,7 +97,7 @@ def scheduler(folder: Path) -> Iterator[str]:
 
 
 def cells_that_sleep(count: int, workers: int, seconds: float, folder: Path) -> tuple[float, float, float]:
-    """Wall and processor seconds of this process for so many cells, once the workers are there; megabytes it has."""
+    """Wall and processor seconds of this process for `count` cells, once the workers are there; megabytes it has."""
     name = f"{count}-{workers}"
     first = [cells.Cell("", "", Sleep(1), folder / f"{name}-first{k}") for k in range(workers)]
     cells.run(first, cells.Where(workers), asleep)

@@ -24,12 +24,12 @@ ONE = replace(normal_1d.CLASSIC, seeds=1)
 
 
 def by_seeds(seeds: int) -> float:
-    """Microseconds of a step for one seed, if so many train at once."""
+    """Microseconds of a step for one seed, if this many train at once."""
     return 1e6 * many_seeds.ours(normal_1d, replace(ONE, seeds=seeds), max(100, 40_000 // seeds)) / seeds
 
 
 def by_steps(steps: int) -> float:
-    """Microseconds of a step in a run of so many steps, the first ones included."""
+    """Microseconds of a step in a run of this many steps, the first ones included."""
     config = replace(ONE, steps=steps, eval_every=steps, eval_samples=100, checkpoint_every=steps)
     return 1e6 * normal_1d.train(config).run.train_seconds / steps
 
@@ -40,7 +40,7 @@ def by_batch(batch: int) -> float:
 
 
 def by_width(units: int) -> float:
-    """Microseconds for each million operations of a step of networks with so many units in a layer."""
+    """Microseconds for each million operations of a step of networks with this many units in a layer."""
     from speed_mixture_2d import flop, settings
 
     steps = max(60, 200_000 // units**2 * 10)

@@ -34,7 +34,7 @@ def script_rate(folder: Path) -> float:
 
 
 def played(browser: Browser, seconds: float) -> tuple[float, float, float, float]:
-    """Over so many seconds: frames a second, seed-steps a second, bytes of a frame, milliseconds to draw one."""
+    """Over this many seconds: frames a second, seed-steps a second, bytes of a frame, milliseconds to draw one."""
     ask = "[performance.now(), live.frames, live.step * live.header.seeds, live.bytes, live.drawMs]"
     before = browser.value(ask)
     browser.value(f"new Promise((done) => setTimeout(done, {1000 * seconds}))")

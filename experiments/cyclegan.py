@@ -4,16 +4,18 @@ Zhu et al. 2017: G draws B from A, and F draws A from B. Each has a discriminato
 for each patch of an image, and the least-squares loss. Two more losses are mean absolute differences: G and F should
 undo each other, F(G(a)) = a and G(F(b)) = b (weight 10), and leave alone what is already of their kind, G(b) = b and
 F(a) = a (weight 5). The weights are the paper's, but G's least-squares loss has a factor of 1/2 here, so that both
-distances count twice as much beside it. Once a pool of 50 earlier fakes is full, half of the fakes that a
-discriminator sees are from it.
+distances count twice as much beside it. Once a pool of 50 earlier fakes is full, on average half of the fakes that a
+discriminator sees are from it. The paper's G and F are residual networks. The skip connections of the U-Nets here
+make it easy to leave an image as it is.
 
     python experiments/cyclegan.py                                    scikit-learn's optical digits <-> MNIST
     python experiments/cyclegan.py --data digits                      A and B are the same 8x8 digits: a quick trial
     python experiments/cyclegan.py --domain-a horses --domain-b zebras    your own folders of PNG files
 
-About 6 minutes on one core. Domain A is scikit-learn's digits, scanned at 8x8 and enlarged: they fill the image, are
-blurred and upright. The digit classifier was trained on MNIST alone and recognises them badly; it should recognise
-their translations better. (A black border alone helps it more: `--frame mnist` makes the digits as small as MNIST's.)
+About 6 minutes on one core. Domain A is scikit-learn's digits, which are 8x8 pixels and are enlarged here: they fill
+the image, are blurred and upright. The digit classifier was trained on MNIST alone and recognises them badly; it
+should recognise their translations better. (A black border alone helps it more: `--frame mnist` makes the digits as
+small as MNIST's.)
 """
 
 from __future__ import annotations
@@ -62,16 +64,16 @@ class Config:
     domain_a: str | None = None  # folder of PNG files; by default scikit-learn's optical digits, enlarged
     domain_b: str | None = None  # folder of PNG files; by default the images of --data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 60_000  # at most so many of the training images of --data, from the first one
+    train_images: cli.Count = 60_000  # at most this many training images of --data, from the first one
     frame: Frame = "none"  # mnist: shrink the optical digits to the size of MNIST's, and add a black border
     # networks
-    width: cli.Count = 32  # channels of the U-Nets' first layers; 64 in the paper
+    width: cli.Count = 32  # channels of the U-Nets' first layers; 64 in the paper's residual networks
     discriminator_width: cli.Count = 32  # channels of the discriminators' first layers; 64 in the paper
     # game
     cycle: cli.Weight = 10.0  # weight of |F(G(a)) - a| and |G(F(b)) - b|
     identity: cli.Weight = 5.0  # weight of |G(b) - b| and |F(a) - a|
     # training
-    seed: cli.Seed = 0
+    seed: cli.Seed = 0  # of the first weights, the batches and the pools of fakes
     steps: cli.Count = 6000  # updates of each network, in total
     batch: cli.Count = 16  # images of each domain in a step; 1 in the paper, on 256 x 256 pixels
     learning_rate: cli.Rate = 5e-4  # of every Adam; the paper's 2e-4 is for batches of 1
@@ -129,6 +131,7 @@ def draw_batches(config: Config, a: pictures.Split, b: pictures.Split, period: r
         # B has a seed of its own, which is above those of all runs, so that both domains never have the same order.
         of_a = draws.minibatch_indices(len(a.train), config.seed, first, n, config.batch)
         of_b = draws.minibatch_indices(len(b.train), config.seed + 2**31, first, n, config.batch)
+        # Any streams of random numbers but WEIGHTS would do; this script uses these two for nothing else.
         bits = draws.random_bits(config.seed, draws.MIX, first, n, 2 * POOL).reshape(n, 2, POOL)
         slots = bits.argsort(axis=-1, kind="stable")[..., : config.batch]  # different ones, at random
         coins = draws.random_bits(config.seed, draws.SHIFT, first, n, 2 * config.batch)
@@ -251,8 +254,8 @@ def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, flo
     f, g = game.a.generator.weights, game.b.generator.weights
     x, y = pictures.as_pixels(a.test[:n]), pictures.as_pixels(b.test[:n])
     fake_b, fake_a = translate(g, x), translate(f, y)
-    scores = {"cycle_a_floor": 0.0, "cycle_a": classifier.mean_error(translate(f, fake_b), x)}
-    scores |= {"cycle_b_floor": 0.0, "cycle_b": classifier.mean_error(translate(g, fake_a), y)}
+    scores = {"cycle_a_floor": 0.0, "cycle_a": image_metrics.mean_error(translate(f, fake_b), x)}
+    scores |= {"cycle_b_floor": 0.0, "cycle_b": image_metrics.mean_error(translate(g, fake_a), y)}
     if scorer:
         scores["accuracy_floor"], features = classifier.accuracy_and_features(scorer, y, b.test_labels[:n])
         for name, images in (("", fake_b), ("_untranslated", x)):

@@ -54,9 +54,9 @@ class Config:
     losses: Annotated[tuple[str, ...], cli.one_of(core.LOSSES)] = tuple(core.LOSSES)
     penalties: tuple[cli.Weight, ...] = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0)  # weights g of r1, g/2 times D's slope squared
     gradient_penalty: cli.Weight = 0.0  # weight w of WGAN-GP's penalty w/2 (|slope| - 1)^2 at the data: lambda is w/2
-    consensus: cli.Weight = 0.0  # weight of half the squared length of both forces, which both players also minimise
-    instance_noise: cli.Weight = 0.0  # standard deviation of noise that is added to real samples and fakes
-    clip: cli.Rate | None = None  # psi is kept within this distance of 0, as in the first Wasserstein GAN
+    consensus: cli.Weight = 0.0  # weight of half the forces' squared length in both losses (Mescheder et al. 2017)
+    instance_noise: cli.Weight = 0.0  # standard deviation of noise on real samples and fakes (Sonderby et al. 2017)
+    clip: cli.Rate | None = None  # psi is kept within this distance of 0 (Arjovsky et al. 2017)
     start: Annotated[tuple[float, float], cli.Accepted("finite numbers", np.isfinite)] = (1.0, -1.0)  # theta and psi
     # training
     steps: cli.Count = 500  # of G
@@ -214,7 +214,8 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     """trajectories.png: the forces as arrows, and the trajectories of both orders."""
     config = trained.config
     fields = {loss: forces(loss, config) for loss in config.losses}
-    plots.save(plots.dirac(fields, trained.game, config.penalties, config.start), folder / "trajectories.png")
+    start = tuple(next(iter(trained.game.values()))[0, 0])  # --clip may have moved psi
+    plots.save(plots.dirac(fields, trained.game, config.penalties, start), folder / "trajectories.png")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -233,8 +234,8 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(*names, *cells)
     screen.console.print(table)
     screen.say("A column for each penalty: the factor by which a step changes the distance to the")
-    screen.say("equilibrium, over the last quarter of the steps. A star: by theory the players do")
-    screen.say("not converge: the factor there is 1 or more, or WGAN-GP's penalty pushes D away.")
+    screen.say("equilibrium, in the last quarter of the steps (inf: diverged; 0: arrived). A star: by")
+    screen.say("theory they do not converge: the factor is 1 or more, or WGAN-GP's penalty pushes D away.")
     if compared := [game for game in games if is_stable(game) and game["contraction"] is not None]:
         game = max(compared, key=difference_from_theory)
         where = "{loss}, {order}, penalty {penalty:g}".format(**game)
@@ -249,7 +250,7 @@ def difference_from_theory(game: dict[str, Any]) -> float:
 def contraction(game: dict[str, Any]) -> str:
     """The measured contraction of a game, with a star where the equilibrium is not stable."""
     if game["contraction"] is None:
-        return "diverged" if game["distance"] is None else "arrived"
+        return "inf " if game["distance"] is None else "0 "
     return f"{game['contraction']:.3f}{' ' if is_stable(game) else '*'}"
 
 

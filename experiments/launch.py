@@ -133,7 +133,7 @@ def started(command: list[str], tf_config: str, errors: IO[str]) -> subprocess.P
 
 
 def wait(workers: list[subprocess.Popen], seconds: float, for_all: bool = False) -> subprocess.Popen | None:
-    """Wait until all have ended or, unless `for_all`, one has failed, which is returned; at most so many seconds."""
+    """Wait until all have ended or, unless `for_all`, one has failed, which is returned; at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         codes = [worker.poll() for worker in workers]

@@ -36,7 +36,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
+    train_images: cli.Count = 50_000  # the first ones; of MNIST, images 50,000 to 50,999 choose the width of `parzen`
     # networks
     latent_dim: cli.Count = 100  # numbers in z, which is standard normal
     generator_maps: tuple[cli.Count, cli.Count, cli.Count] = (64, 64, 32)  # channels of G's feature maps
@@ -44,12 +44,12 @@ class Config:
     discriminator_norm: cli.Norm = "batch"  # in D; G always has batch norm
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
-    loss: cli.Loss = "non_saturating"
+    loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images, with the label held fixed
     penalty_end: cli.Rate = 1.0  # R1's weight falls to r1 times this at the last step; 1: it stays constant
     dropout: cli.Share = 0.0  # share of D's values that are set to 0, to the nearest 1/256; R1 takes its place
     # training
-    seed: cli.Seed = 0
+    seed: cli.Seed = 0  # of the first weights, the batches, the latents and the dropout masks
     steps: cli.Count = 10_000  # training steps; each updates D once and G once
     batch: cli.NormBatch = 64  # real images, and as many fakes, in a step
     learning_rate: cli.Rate = 1e-3  # of both players' Adam; .001 is the default of Keras
@@ -68,12 +68,12 @@ class Config:
 
 
 def generator_inputs(bits: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-    """Standard normal z from random bits `[B, Z]`, and behind it the label `[B, 10]`: `[B, Z + 10]`."""
+    """Standard normal z from random bits `[B, Z]`, followed by the label `[B, 10]`: `[B, Z + 10]`."""
     return tf.concat([draws.latents(bits, "normal"), label], axis=1)
 
 
 def with_label(x: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-    """Images `[B, side, side, 1]`, and behind them the label as constant channels: `[B, side, side, 11]`."""
+    """Images `[B, side, side, 1]`, followed by the label as constant channels: `[B, side, side, 11]`."""
     return tf.concat([x, label[:, None, None, :] * tf.ones_like(x)], axis=3)
 
 
@@ -134,7 +134,7 @@ def new_game(config: Config, side: int) -> networks.Game:
 
 
 def bytes_needed(config: Config, side: int, images: int = 0) -> int:
-    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    """About how much memory training takes on this many `images` of side x side pixels, for `memory.require`."""
     d, g = networks.dcgan_sizes(config, side, config.latent_dim + DIGITS, label=DIGITS)
     return networks.dcgan_memory(config, d, g, side**2) + classifier.scoring_memory(config, side, images)
 
@@ -207,14 +207,14 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
             fakes = generate(draws.latent_bits(config.seed, config.log_samples, config.latent_dim, 1 + period.last))
             run.require_finite(period, fakes)
             same = draws.latent_bits(config.seed, 25, config.latent_dim)
-            sheets.keep(run, period, generate(same, digits_by_row(25)))
+            sheets.keep(run, period, generate(same, np.arange(25) % DIGITS))
             scores = scorer.log(fakes)
             run.record(period, losses, classifier.headline(scores), **scores)
     return runs.Trained(config, real, game, run, scorer)
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
-    """The final numbers, each with its floor: what real training images score in the place of the fakes.
+    """The final numbers, most with their floors: what real training images score in place of the fakes.
 
     The floor of `agreement`, how often a fake is classified as the digit that was asked for, is the classifier's
     accuracy on the test images.
@@ -256,9 +256,10 @@ def figures(trained: runs.Trained, result: dict[str, Any], folder: Path) -> None
     generate = generator(config, trained.game, np.array(data["class_frequencies"]))
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim), digits_by_row(100))
     between = draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12)
-    between, nearest = generate(between, digits_by_row(120)), trained.scorer.nearest_real(samples[:20])
+    between, some = generate(between, digits_by_row(120)), samples[::5]  # two of each digit
     asked = [f"asked for {digit}" for digit in range(DIGITS)]
-    sheets.figures(folder, samples, trained.run.snapshots, between, nearest, rows=asked)
+    copies = some, trained.scorer.nearest_real(some)
+    sheets.figures(folder, samples, trained.run.snapshots, between, copies, rows=asked)
     plots.save(plots.image_curves(trained.run.records), folder / "curves.png")
 
 

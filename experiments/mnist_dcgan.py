@@ -9,16 +9,16 @@ a small change of a real image changes the logit a lot.
 
 The first ten numbers of z are a category: one of them, chosen at random, is sqrt(10), so that their mean square is
 1, and the others are 0. The rest of z is standard normal. G is a continuous function. If z were normal throughout,
-some z between those of a 3 and those of an 8 would give images that are neither. With categories no z lies between
-two of them. Nobody tells G what a category should mean, but in training most of them become a digit: see
-figures/categories.png in the run's folder.
+some z between those of a 3 and those of an 8 would give images that are neither. With categories no z that is drawn
+lies between those of two of them. Nobody tells G what a category should mean, but in training most of them become a
+digit: see figures/categories.png in the run's folder.
 
 The fakes are measured by a digit classifier, which is trained when it is first needed and then kept. It turns each
 image into 64 features. The main number is the squared Frechet distance between two normal distributions, fitted to
 the features of the fakes and of the test images; lower is better. Most numbers stand beside a floor: what real
-training images score in the place of the fakes.
+training images score in place of the fakes.
 
-    python experiments/mnist_dcgan.py                       the default recipe: R1 in the place of dropout
+    python experiments/mnist_dcgan.py                       the default recipe: R1 in place of dropout
     python experiments/mnist_dcgan.py --categories 0        z is normal throughout
     python experiments/mnist_dcgan.py --recipe classic      a tutorial's: dropout, Adam as in Keras, 4001 steps
     python experiments/mnist_dcgan.py --data digits --steps 1000 --average 0.99     8x8 digits, without a download
@@ -50,7 +50,7 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder in MNIST's format; `digits`: 8x8, no download; default: MNIST
-    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
+    train_images: cli.Count = 50_000  # the first ones; of MNIST, images 50,000 to 50,999 choose the width of `parzen`
     # networks
     latent_dim: cli.Count = 100  # numbers in z: first the category, if there is one, then standard normal numbers
     categories: cli.Categories = 10  # how many categories there are (draws.coded_latents); 0: z is normal throughout
@@ -142,7 +142,7 @@ def adversarial_step(game: networks.Game, config: Config, batch: dict[str, tf.Te
             penalty = tf.reduce_sum(slope**2, (1, 2, 3)) / 2  # R1, Mescheder et al. 2018, equation 9
             weight = config.r1 * core.geometric(config.penalty_end, config.steps)(game.step)
             total = d_loss + weight * core.batch_mean(penalty)
-    # The formula of core.adam_update, with one kernel for each variable.
+    # The formula of core.adam_update, with one operation for each variable.
     networks.fused_adam_update(d, d_tape.gradient(total, d.weights), game.step, adam, rate_factor)
 
     new_real_logits = discriminator(real, real_mask) if loss.relative else None
@@ -222,7 +222,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
-    """The final numbers, most with their floors: what real training images score in the place of the fakes."""
+    """The final numbers, most with their floors: what real training images score in place of the fakes."""
     config, game = trained.config, trained.game
     bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
     fakes = generator(config, game)(bits)

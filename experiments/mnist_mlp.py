@@ -1,8 +1,9 @@
 """A dense GAN draws handwritten digits, on raw variables.
 
 D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)). z begins with the one-hot code of one of
-ten categories, and G finds by itself that they can be digits: see mnist_dcgan.py, and figures/categories.png. A digit
-classifier, trained when it is first needed, measures the fakes; most numbers stand beside what real images score.
+ten categories. Nobody tells G what a category should mean, but in training most become a digit: see mnist_dcgan.py,
+and figures/categories.png in the run's folder. A digit classifier, trained when it is first needed, measures the
+fakes; most numbers stand beside what real images score.
 
     python experiments/mnist_mlp.py                    the recipe that learns
     python experiments/mnist_mlp.py --recipe dnn       a tutorial's network: 5000 steps, leaky ReLU, tanh
@@ -36,22 +37,22 @@ class Config:
 
     # data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # the first ones; `parzen` takes its width from images 50,000 to 50,999
+    train_images: cli.Count = 50_000  # the first ones; of MNIST, images 50,000 to 50,999 choose the width of `parzen`
     # networks
-    latent_dim: cli.Count = 74  # numbers in z; behind the category they are standard normal
+    latent_dim: cli.Count = 74  # numbers in z; those after the category are standard normal
     categories: cli.Categories = 10  # length of the one-hot code that z begins with; 0: z is normal throughout
     generator_hidden: cli.Sizes = (512, 1024)  # units of G's hidden layers; with (256, 512) `parzen` is 20 nats worse
     discriminator_hidden: cli.Sizes = (512, 512)  # units of D's hidden layers
-    generator_activation: cli.Activation = "leaky_relu"
-    discriminator_activation: cli.Activation = "leaky_relu"
+    generator_activation: cli.Activation = "leaky_relu"  # of G's hidden layers
+    discriminator_activation: cli.Activation = "leaky_relu"  # of D's
     init: cli.Init = "he"  # first weights of both networks
     output: Annotated[str, cli.one_of(("tanh", "sigmoid"))] = "sigmoid"  # of G: pixels in [-1, 1] or in [0, 1]
     # game
-    loss: cli.Loss = "non_saturating"
+    loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
     r1: cli.Weight = 0.05  # weight of 1/2 |grad logit|^2 on real images; at .02 D memorises them, at 1 strokes break
     r2: cli.Weight = 0.0  # the same on fakes
     # training
-    seed: cli.Seed = 0
+    seed: cli.Seed = 0  # of the first weights, the batches and the latents
     steps: cli.Count = 40_000  # training steps; each updates D once and G once
     batch: cli.Count = 64  # real images, and as many fakes; after 6 minutes Frechet is 4 with 64, 10 with 256
     learning_rate: cli.Rate = 7e-4  # of G's Adam; at .001 a D of 1024 1024 units diverged
@@ -129,7 +130,7 @@ def new_game(config: Config, side: int) -> core.Game:
 
 
 def bytes_needed(config: Config, side: int, images: int = 0) -> int:
-    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`."""
+    """About how much memory training takes on this many `images` of side x side pixels, for `memory.require`."""
     d = memory.mlp((side**2, *config.discriminator_hidden, 1))
     g = memory.mlp((config.latent_dim, *config.generator_hidden, side**2))
     return (
@@ -208,7 +209,7 @@ def train(config: Config, run: runs.Run | None = None) -> runs.Trained:
 
 
 def evaluate(trained: runs.Trained) -> dict[str, Any]:
-    """The final numbers, each with its floor: what real training images score in the place of the fakes."""
+    """The final numbers, most with their floors: what real training images score in place of the fakes."""
     config, game = trained.config, trained.game
     bits = draws.latent_bits(config.seed, config.eval_samples, config.latent_dim)
     fakes = generator(config, game)(bits)

@@ -49,7 +49,7 @@ class Config:
 
     # data
     data: str | None = "digits"  # `digits`: 8x8, in scikit-learn; `mnist`; an .npz, or a folder of IDX files
-    train_images: cli.Count = 60_000  # at most so many images of the training set, from the first one
+    train_images: cli.Count = 60_000  # at most this many images of the training set, from the first one
     # networks
     latent_dim: cli.Count = 32  # numbers in z, which is standard normal
     # training
@@ -117,7 +117,7 @@ class DiscriminatorOutput(Layer):
 
     def f(self, a: Array) -> Array:
         self.a = a
-        return 0.5 * (1 + np.tanh(a / 2))  # the sigmoid; this form overflows for no a
+        return 0.5 * (1 + np.tanh(a / 2))  # the sigmoid; this form never overflows
 
     def delta(self, from_above: Array) -> Array:
         return (self.y - from_above) / from_above.shape[1]
@@ -187,7 +187,7 @@ def new_game(config: Config, side: int) -> Game:
 
 
 def bytes_needed(config: Config, side: int, images: int = 0) -> int:
-    """About how much memory training takes on so many `images` of side x side pixels, for `memory.require`.
+    """About how much memory training takes on this many `images` of side x side pixels, for `memory.require`.
 
     All numbers are float64.
     """

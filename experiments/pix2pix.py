@@ -53,15 +53,15 @@ class Config:
     # data
     pairs: str | None = None  # folder of PNG files, A|B side by side; by default edges and digits of --data
     data: str | None = None  # .npz or folder of IDX files in MNIST's format, or `digits`: 8x8, no download
-    train_images: cli.Count = 50_000  # at most so many pairs of the training set, from the first one
+    train_images: cli.Count = 50_000  # at most this many pairs of the training set, from the first one
     # networks
     width: cli.Count = 32  # channels of the first layer of each network; 64 in the paper
-    dropout: cli.Share = 0.5  # share of values that the U-Nets drop, in training and after it; the paper's
+    dropout: cli.Share = 0.5  # share of activations that the U-Nets drop, also when they translate; .5 in the paper
     # game
-    loss: cli.Loss = "non_saturating"
-    l1: cli.Weight = 100.0  # weight of the L1 distance in G's loss; the paper's
+    loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
+    l1: cli.Weight = 100.0  # weight of the L1 distance in G's loss; 100 in the paper
     # training
-    seed: cli.Seed = 0
+    seed: cli.Seed = 0  # of the first weights, the batches and the dropout masks
     steps: cli.Count = 3000  # updates of each network, in total
     batch: cli.Count = 32  # pairs in a step; 1 in the paper, on 256 x 256 pixels
     learning_rate: cli.Rate = 5e-4  # of every Adam; the paper's 2e-4 is for batches of 1
@@ -125,7 +125,8 @@ class Game(NamedTuple):
 def new_game(config: Config, size: tuple[int, ...]) -> Game:
     """Raw variables for images of `size` (H, W, C); both U-Nets start with the same weights."""
     d = networks.patchgan_weights(draws.generator(config.seed, draws.WEIGHTS), 2 * size[2], config.width)
-    rngs = (draws.generator(config.seed, draws.MIX) for _ in range(2))  # equal, so that both U-Nets start alike
+    # Equal generators, so that both U-Nets start alike; any stream that is not used otherwise here would do.
+    rngs = (draws.generator(config.seed, draws.MIX) for _ in range(2))
     g, l1_only = (networks.unet_weights(rng, size, config.width) for rng in rngs)
     step = tf.Variable(0, dtype=tf.int64)
     return Game(core.new_player(d), core.new_player(g), core.new_player(l1_only), step)
@@ -135,7 +136,8 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     """One update of D, one of G against the updated D, one of the other U-Net; returns what `LOGGED` names.
 
     `batch` holds pairs `a, b [B, H, W, C]`, uint8, and random bytes `bits [2, B, ...]` for the U-Nets' dropout. D's
-    loss is halved, as in the paper; Adam undoes that but for its epsilon. Distances are those of pixels in [0, 1].
+    loss is halved, as in the paper; Adam undoes that but for its epsilon. The returned distances are those of pixels
+    in [0, 1].
     """
     d, g, l1_only, loss = game.discriminator, game.generator, game.l1_only, core.LOSSES[config.loss]
     adam = core.Adam(config.learning_rate, config.beta1, config.beta2)
@@ -145,8 +147,8 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     def d_logits(x: tf.Tensor) -> tf.Tensor:  # of the pairs (a, x), patch by patch
         return networks.patchgan(tf.concat([a, x], axis=3), d.weights)
 
-    def distance(x: tf.Tensor) -> tf.Tensor:  # halved: pixels span 2 here
-        return tf.reduce_mean(tf.abs(x - b)) / 2
+    def distance(x: tf.Tensor) -> tf.Tensor:  # of pixels in [-1, 1], for which the paper's weight is
+        return tf.reduce_mean(tf.abs(x - b))
 
     with tf.GradientTape() as g_tape:
         generated = networks.unet(a, g.weights, batch["bits"][0], config.dropout)
@@ -159,15 +161,15 @@ def adversarial_step(game: Game, config: Config, batch: dict[str, tf.Tensor]) ->
     with tf.GradientTape() as tape:
         tape.watch(fake)
         g_loss = core.batch_mean(loss.g(real_logits, d_logits(fake)))
-        total = g_loss + 2 * config.l1 * distance(fake)  # the paper's weight is for pixels that span 2
+        total = g_loss + config.l1 * distance(fake)
     # The chain rule, in two parts: first through the D just updated to the fakes, then through G to its weights.
     gradients = g_tape.gradient(generated, g.weights, output_gradients=tape.gradient(total, fake))
     networks.fused_adam_update(g, gradients, game.step, adam)
 
     with tf.GradientTape() as tape:
-        l1_loss = distance(networks.unet(a, l1_only.weights, batch["bits"][1], config.dropout))
+        l1_loss = distance(networks.unet(a, l1_only.weights, batch["bits"][1], config.dropout)) / 2
     networks.fused_adam_update(l1_only, tape.gradient(l1_loss, l1_only.weights), game.step, adam)
-    return d_loss, g_loss, distance(fake), l1_loss
+    return d_loss, g_loss, distance(fake) / 2, l1_loss
 
 
 def bytes_needed(config: Config, size: tuple[int, ...], held_out: int) -> int:
@@ -186,7 +188,7 @@ def translator(config: Config) -> Callable[[core.Weights, np.ndarray], np.ndarra
     The dropout of image k depends on k alone: not on how many images there are.
     """
 
-    @partial(tf.function, autograph=False)
+    @tf.function(autograph=False)
     def run(weights, a, bits):
         return (networks.unet(networks.to_network(a), weights, bits, config.dropout) + 1) / 2
 
@@ -211,7 +213,7 @@ def measure(trained: runs.Trained, translate: Callable, n: int) -> dict[str, flo
     x, y = a.test[:n], pictures.as_pixels(b.test[:n])
     drawn = {"": translate(game.generator.weights, x), "_of_l1_only": translate(game.l1_only.weights, x)}
     drawn |= {"_of_copy": pictures.as_pixels(x), "_floor": y}
-    scores = {f"l1{name}": classifier.mean_error(images, y) for name, images in drawn.items()}
+    scores = {f"l1{name}": image_metrics.mean_error(images, y) for name, images in drawn.items()}
     if scorer:
         labels = b.test_labels[:n]
         seen = {name: classifier.accuracy_and_features(scorer, images, labels) for name, images in drawn.items()}
@@ -252,8 +254,13 @@ def evaluate(trained: runs.Trained) -> dict[str, Any]:
     """The final numbers, each with its floor: what B itself scores."""
     config, (a, _), game = trained.config, trained.real, trained.game
     players = {name: getattr(game, name).weights for name in ("generator", "discriminator", "l1_only")}
-    result = {"data": a.name, "seed": config.seed, "steps": config.steps}
-    result |= {"held_out": min(len(a.test), config.eval_samples), "parameters": runs.count_parameters(**players)}
+    result = {
+        "data": a.name,
+        "seed": config.seed,
+        "steps": config.steps,
+        "held_out": min(len(a.test), config.eval_samples),
+        "parameters": runs.count_parameters(**players),
+    }
     result |= measure(trained, translator(config), config.eval_samples)
     distances = "{l1:.4f}, without D {l1_of_l1_only:.4f}, of A itself {l1_of_copy:.4f}".format(**result)
     return result | {"headline": f"L1 distance to B {distances}; {result['held_out']} held-out pairs"}

@@ -30,7 +30,9 @@ class Command:
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, cli.shown("RUN [RUN ...]", "the folders of the runs")]
     out: Annotated[str | None, cli.shown("FILE")] = None  # the figure of several, a new .png [default: curves.png]
-    numbers: Annotated[tuple[str, ...], cli.shown("NAME [NAME ...]", "what to draw of several [default: six]")] = ()
+    numbers: Annotated[
+        tuple[str, ...], cli.shown("NAME [NAME ...]", "logged numbers to draw of several runs [default: six]")
+    ] = ()
 
 
 # ------------------------------------------------------------------------------------------------ one run

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -60,14 +59,14 @@ class Command:
         if not self.run:
             raise files.BadInput("RUN '': expected the folder of a run")
         command = dataclasses.replace(self, out="samples.png") if self.out is None and self.export is None else self
-        for name, endings in (("out", ".png, .npy or .csv"), ("export", ".npz")):
+        if command.out is None:
+            words = "no such flag with --export alone, which draws no samples"
+            cli.require_defaults(self, "count seed label", words)
+        for name, endings in (("out", (".png", ".npy", ".csv")), ("export", (".npz",))):
             if (value := getattr(command, name)) is not None:
-                if Path(value).suffix not in re.findall(r"\.\w+", endings):
-                    raise files.BadInput(f"--{name} {value or repr(value)}: expected a {endings} file")
-                paths = [Path(value)]
-                if name == "export":
-                    paths.append(export.readme(Path(value)))
-                for path in paths:
+                if Path(value).suffix not in endings:
+                    raise files.BadInput(f"--{name} {value or repr(value)}: expected a {' or '.join(endings)} file")
+                for path in [Path(value)] if name == "out" else [Path(value), export.readme(Path(value))]:
                     if path.exists():
                         raise files.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
         return command
@@ -110,7 +109,7 @@ def restored(folder: Path, command: Command | None = None) -> Restored:
 
 
 def bytes_needed(command: Command, module: Any, config: Any, data: dict[str, Any]) -> int:
-    """About how much memory the generators of a run and so many samples take, for `memory.require`."""
+    """About how much memory the generators of a run and this many samples take, for `memory.require`."""
     alone = memory.resized(config, batch=1, samples=1, stacked_images=1, eval_every=1, eval_samples=1, log_samples=1)
     if "side" in data:  # pixels: float32, whole and in parts or scaled, then bytes
         of_sample = 16 * getattr(module, "COLOURS", 1) * data["side"] ** 2 + 16 * config.latent_dim + 1500
@@ -257,7 +256,7 @@ def one_line_for(flag: str, file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise files.BadInput(f"{flag} {file}: {(error.strerror or str(error)).lower()}") from None
+        raise files.BadInput(f"{flag} {file}: {files.why(error)}") from None
 
 
 def write_samples(path: Path, gan: Restored, command: Command) -> None:

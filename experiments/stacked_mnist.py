@@ -60,13 +60,13 @@ class Config:
     discriminator_norm: cli.Norm = "batch"  # in D; with none the KL was .037 instead of .027; G always has batch norm
     momentum: cli.Decay = 0.8  # decay of the running mean and variance of batch norm; .8: about the last 5 batches
     # game
-    loss: cli.Loss = "non_saturating"
+    loss: cli.Loss = "non_saturating"  # see LOSSES in gan_core.py
     pack: cli.Count = 1  # images that D sees at a time, as the channels of one: a pack
     r1: cli.Weight = 1.0  # weight of 1/2 |grad logit|^2 on real images; with a constant .1 KL rises after step 5500
-    penalty_end: cli.Rate = 1.0  # R1's weight falls to r1 times this at the last step; at .03 1s became too frequent
+    penalty_end: cli.Rate = 1.0  # R1's weight falls to r1 times this at the last step; at .03 G drew too many 1s
     dropout: cli.Share = 0.0  # share of D's values set to 0, in 1/256ths; with dcgan alone
     # training
-    seed: cli.Seed = 0
+    seed: cli.Seed = 0  # of the first weights, the triples, the latents and the dropout masks
     steps: cli.Count = 6000  # training steps; each updates D once and G once
     batch: cli.AtLeast2 = 32  # packs of real images, and of fakes
     learning_rate: cli.Rate = 2e-3  # of both players' Adam; .0002 in DCGAN, VEEGAN and PacGAN

@@ -140,7 +140,7 @@ def finished_result(cell: Cell) -> dict[str, Any] | None:
 
 
 def at_once(where: Where, count: int) -> int:
-    """How many of so many cells this machine makes at the same time."""
+    """How many of `count` cells this machine makes at the same time."""
     most = where.workers or (files.cores() if importlib.util.find_spec("ray") else 1)
     return min(most, count)
 
@@ -180,7 +180,7 @@ def commits(folder: Path) -> set[str]:
 
 
 def _on_ray(todo: Sequence[Cell], where: Where, workers: int, work: Callable[[Cell], None]) -> Iterator[Cell]:
-    """Each cell, once a worker of Ray has finished it and its folder is here; without a cluster so many `workers`."""
+    """Each cell, once a worker of Ray has finished it and its folder is here; without a cluster on `workers`."""
     ray = _connected(where, workers)
     resources = ray.cluster_resources()
     sent = where.address is not None and not where.shared
@@ -252,7 +252,7 @@ def _unpack(content: bytes, folder: Path) -> None:
 
 
 def _connected(where: Where, workers: int) -> Any:
-    """The module ray, connected to the cluster, or to so many workers that it starts on this machine.
+    """The module ray, connected to the cluster, or to this many workers, which it starts on this machine.
 
     The environment is set before the import, which reads it. No usage reports are sent. Whoever reaches a cluster
     without a token can run any program on it: local workers get a token of their own, a cluster's user sets it

@@ -28,9 +28,9 @@ VERSION = 1  # of the network and its training; after a change, raise it, and ke
 FLOORS = 3  # of the scores; after a change of `scores` or `floors`, raise it, and kept floors are no longer used
 LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
 
-# Kernel side, channels, stride, pooling. The first layer has stride 2: with stride 1 it takes a third of the time.
+# Kernel side, channels, stride, pooling. The first layer has stride 2: with stride 1 all takes three times as long.
 LAYERS = ((5, 24, 2, 1), (3, 32, 1, 2), (3, 64, 2, 1))
-FEATURES = 64  # units of the hidden layer behind the convolutions
+FEATURES = 64  # units of the hidden layer after the convolutions
 
 
 # --------------------------------------------------------------------------------------------- the network
@@ -59,7 +59,7 @@ def network(x: tf.Tensor, weights: core.Weights) -> tuple[tf.Tensor, tf.Tensor]:
         if pool > 1:  # before the bias and relu, with which it commutes: a quarter of the work
             h = tf.nn.max_pool2d(h, pool, pool, "SAME")
         h = tf.nn.relu(tf.nn.bias_add(h, bias))
-    h = tf.reshape(h, (-1, hidden.shape[0]))  # [B, H/8 * W/8 * 64]
+    h = tf.reshape(h, (-1, hidden.shape[0]))  # [B, ceil(H/8) ceil(W/8) 64]
     features = tf.nn.relu(tf.matmul(h, hidden) + hidden_bias)
     return tf.matmul(features, last) + last_bias, features
 
@@ -161,7 +161,8 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
             losses = run.play(loop, [learner], batches, period)  # [n, 2]
             test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
             run.record(period, losses, f"test accuracy {test_accuracy:.2%}", test_accuracy=test_accuracy)
-    return runs.Trained(config, images, trained._replace(test_accuracy=run.records[-1]["test_accuracy"]), run)
+    test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
+    return runs.Trained(config, images, trained._replace(test_accuracy=test_accuracy), run)
 
 
 def bytes_needed(config: Config, images: pictures.Images) -> int:
@@ -257,7 +258,7 @@ def headline(scores: dict[str, Any]) -> str:
 
 
 def scoring_memory(config: Any, side: int, images: int) -> int:
-    """About how many bytes an `ImageScorer` takes for fakes of side x side pixels and so many real `images`."""
+    """About how many bytes an `ImageScorer` takes for fakes of side x side pixels and this many real `images`."""
     fakes, train = max(config.log_samples, config.eval_samples), min(config.train_images, images)
     of_fake = 40 * side**2 + 2000 + 2 * config.latent_dim  # pixels, mostly as float64; features; random bits
     return fakes * of_fake + train * 13 * side**2  # float32 and float64, to find the nearest image
@@ -266,9 +267,9 @@ def scoring_memory(config: Any, side: int, images: int) -> int:
 class ImageScorer:
     """Measures fakes against real test images; the numbers are explained in `image_metrics`.
 
-    The floor of a number, `<name>_floor`, is what real training images score in the place of the fakes: as many of
-    them as there are, up to the number of fakes. That of the label KL alone is a perfect sampler's, on average,
-    because the frequencies of the training labels are what the fakes' are compared with. A scorer of other images
+    The floor of a number, `<name>_floor`, is what real training images score in place of the fakes: as many of them
+    as there are, up to the number of fakes. That of the label KL alone is a perfect sampler's, on average, because
+    the fakes' frequencies are compared with those of the labels that the GAN was trained on. A scorer of other images
     overrides `scores` and `floors`.
 
     Attributes:
@@ -281,6 +282,7 @@ class ImageScorer:
         self.real, self.config = real, config
         self.classifier = digit_classifier(real)
         self.test = pictures.as_pixels(real.test)
+        self.labels = real.train_labels[: config.train_images]  # of the images that the GAN is trained on
         _, self.features = self.classifier.classify(self.test)
 
     def log(self, fakes: np.ndarray) -> dict[str, Any]:
@@ -308,7 +310,7 @@ class ImageScorer:
         digits = probabilities.argmax(-1)
         scores = {
             "frechet_digit_distance": image_metrics.frechet_digit_distance(self.features, features),
-            "label_kl": image_metrics.label_kl(self.real.train_labels, digits),
+            "label_kl": image_metrics.label_kl(self.labels, digits),
             "pixel_kl": image_metrics.pixel_kl(self.test, fakes, self._grey_bins),
             "confident_share": image_metrics.confident_share(probabilities),
             "digits": len(np.unique(digits)),
@@ -342,6 +344,7 @@ class ImageScorer:
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
         """The floors of `scores` of n fakes; they depend on real images alone, and are kept in the cache folder."""
         key = hashlib.sha256(f"{VERSION} {FLOORS} {files.fingerprint(self.real)} {n} {final}".encode())
+        key.update(np.bincount(self.labels, minlength=10).tobytes())
         for weight in self.classifier.weights:
             key.update(weight.numpy().tobytes())
         name = f"floors-{key.hexdigest()[:16]}.json"
@@ -356,7 +359,7 @@ class ImageScorer:
 
     def _computed_floors(self, n: int, final: bool) -> dict[str, Any]:
         floors = self.scores(pictures.as_pixels(self.real.train[:n]), final)
-        class_frequencies = np.bincount(self.real.train_labels, minlength=10) / len(self.real.train_labels)
+        class_frequencies = np.bincount(self.labels, minlength=10) / len(self.labels)
         floors["label_kl"] = metrics.kl_floor(class_frequencies, n).mean
         if final and n > self._validation:  # no image may be among those that choose the window's width
             floors |= self._parzen(pictures.as_pixels(self.real.train[: self._validation]))
@@ -382,8 +385,3 @@ class ImageScorer:
         found = [image_metrics.nearest_neighbours(fakes, pictures.as_pixels(part)) for part in parts]
         of_part = np.concatenate([distances for distances, _ in found], axis=1).argmin(axis=1)  # [n]
         return pictures.as_pixels(np.stack([parts[p][found[p][1][k, 0]] for k, p in enumerate(of_part)]))
-
-
-def mean_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean |a - b| of each pixel and channel, for images in [0, 1]."""
-    return float(np.abs(a - b).mean())

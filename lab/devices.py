@@ -1,9 +1,9 @@
 """One training on many devices: each takes its rows of every batch, and together they play the step of one device.
 
-`tf.distribute` runs the step on all of them at once. The devices exchange three things, each averaged over all of
-them by `gan_core.mean_over_replicas`: the gradients, batch norm's means and variances, and the losses. Every device
-holds its own copy of the game. All copies start alike and make the same updates, so that they stay alike in every
-bit.
+`tf.distribute` runs the step on all of them at once. By `gan_core.mean_over_replicas` the devices average the
+gradients, batch norm's means and variances, the losses, and the mean logits of `relativistic_average`; by `all_rows`
+they exchange the fakes that CycleGAN keeps. Every device holds its own copy of the game. All copies start alike and
+make the same updates, so that they stay alike in every bit.
 
 With TF_CONFIG in the environment several processes, the workers, train together, on one machine or on many. The first
 of them is the chief: it alone writes. A worker is told who the others are and which of them it is itself:
@@ -96,7 +96,7 @@ def _silent(addresses: Sequence[str], number: int) -> list[int]:
 
 
 def start(count: int | None, batch: int) -> Devices:
-    """The devices that share each batch of so many samples; call it before the first tensor.
+    """The devices that share each batch of `batch` samples; call it before the first tensor.
 
     `count`: what --devices says; None: the devices of all workers, or all GPUs of this machine, or one CPU. With one
     device there is no strategy. BadInput: there are fewer devices, or the batch cannot be shared equally.
@@ -137,17 +137,17 @@ def local_devices(count: int | None) -> list[str]:
         if (count or 1) > len(gpus):
             raise BadInput(f"--devices {count}: expected at most {len(gpus)}, the GPUs of this machine")
         return [f"GPU:{k}" for k in range(count or len(gpus))]
-    cores = files.cores()
-    if (count or 1) > cores:
+    wanted, cores = count or 1, files.cores()
+    if wanted > cores:
         raise BadInput(f"--devices {count}: expected at most {cores}, the cores of this machine, which has no GPU")
-    if (count or 1) > 1:
-        parts = [tf.config.LogicalDeviceConfiguration()] * (count or 1)
+    if wanted > 1:
+        parts = [tf.config.LogicalDeviceConfiguration()] * wanted
         try:
             tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
         except RuntimeError:  # TensorFlow has started already
-            if (there := len(tf.config.list_logical_devices("CPU"))) < (count or 1):
+            if (there := len(tf.config.list_logical_devices("CPU"))) < wanted:
                 raise BadInput(f"--devices {count}: TensorFlow was started with {there} in this process") from None
-    return [f"CPU:{k}" for k in range(count or 1)]
+    return [f"CPU:{k}" for k in range(wanted)]
 
 
 def described(count: int | None) -> str:

@@ -121,7 +121,7 @@ def write_checked_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """The same value with None in the place of NaN and infinite numbers, which JSON does not have."""
+    """The same value with None in place of NaN and infinite numbers, which JSON does not have."""
     if isinstance(value, dict):
         return {name: without_nan(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -282,7 +282,7 @@ class _InPieces(io.BufferedReader):
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array with so many axes in an IDX file, gzipped if its name ends in .gz. ValueError: as `read_npy`.
+    """The uint8 array with this many axes in an IDX file, gzipped if its name ends in .gz. ValueError: as `read_npy`.
 
     The file is the bytes 0 0 8, the number of axes, the length of each as 4 bytes (big-endian), and the data.
     """

@@ -2,7 +2,7 @@
 
 Sets of images, and a classifier's features of them, are arrays [n, ...] with one image in each row; their further
 axes are flattened to [n, d]. Everything is computed with NumPy in float64, and every KL divergence is in nats. The
-floor of an image metric is real against real: call it with n other real images in the place of the fakes.
+floor of an image metric is real against real: call it with n other real images in place of the fakes.
 """
 
 from collections.abc import Iterator
@@ -102,6 +102,11 @@ def gaussian_moments(features: ArrayLike) -> tuple[Array, Array]:
     """Mean [d] and covariance [d, d] (divided by n - 1) of features [n, ...]. ValueError: not finite; n < 2."""
     features = metrics.as_rows(features, "features", at_least=2)
     return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
+
+
+def mean_error(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean |a - b| over all pixels and channels of images in [0, 1]."""
+    return float(np.abs(a - b).mean())
 
 
 def frechet_digit_distance(real_features: ArrayLike, fake_features: ArrayLike) -> float:

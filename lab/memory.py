@@ -81,7 +81,7 @@ class Size(NamedTuple):
 
 
 def mlp(sizes: Sequence[int], pieces: int = 1) -> Size:
-    """The size of `gan_core.mlp` with so many units in each layer, the input first; of maxout units with `pieces`."""
+    """The size of `gan_core.mlp` with these units in each layer, the input first; of maxout units with `pieces`."""
     rows = [*(pieces * units for units in sizes[1:-1]), sizes[-1]]  # of each weight matrix
     return Size(sum((inputs + 1) * outputs for inputs, outputs in zip(sizes[:-1], rows, strict=True)), sum(rows))
 
@@ -92,7 +92,7 @@ def losses(config: Any, kinds: int = 2, seeds: int = 1) -> int:
 
 
 def drawn(steps: int, bytes_of_step: int) -> int:
-    """Bytes of the batches of so many steps: one trains, three wait, and the next one is being copied to a tensor."""
+    """Bytes of the batches of some steps: one trains, three wait, and the next one is being copied to a tensor."""
     return 5 * steps * bytes_of_step
 
 

@@ -1,8 +1,8 @@
 """Image networks on raw variables: their layers, the DCGAN, and the U-Net and PatchGAN that translate images.
 
-Images are `[B, H, W, C]`, the layout of TensorFlow's kernels on a CPU; dense layers take rows `[B, features]`. Use
-these networks in graph mode (`core.compiled_loop(step, jit_compile=False)`): on a CPU, XLA takes 60 times as long for
-a convolutional step.
+Images are `[B, H, W, C]`, as TensorFlow's convolutions on a CPU take them; dense layers take rows `[B, features]`.
+Use these networks in graph mode (`core.compiled_loop(step, jit_compile=False)`): on a CPU, XLA takes 60 times as long
+for a convolutional step.
 
 Layers compute in the type of their input, float32 or bfloat16, and take weights in float32. A batch norm takes its
 moments in float32 in any case.
@@ -96,7 +96,7 @@ def upsampled_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tenso
 
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
-    """max(.2 x, x), with the slope of DCGAN; TensorFlow's own operation is one kernel forward and one backward."""
+    """max(.2 x, x), with the slope of DCGAN; TensorFlow's own operation is one pass forward and one backward."""
     return tf.nn.leaky_relu(x, 0.2)
 
 
@@ -122,11 +122,11 @@ def moments_over_replicas(x: tf.Tensor) -> list[tf.Tensor]:
 def batch_norm(
     x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Sequence[tf.Tensor] | None = None
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel of `[B, H, W, C]`, in one kernel.
+    """scale (x - mean) / sqrt(variance + epsilon) + offset, for each channel of `[B, H, W, C]`, in one operation.
 
     TensorFlow has its gradients up to the second order. Devices that share a batch use the moments of the whole
-    batch, for which there is no kernel. Source: Ioffe and Szegedy 2015, algorithms 1 and 2; epsilon 1e-3 and the
-    biased variance as in Keras.
+    batch, for which TensorFlow has no such operation. Source: Ioffe and Szegedy 2015, algorithms 1 and 2; epsilon
+    1e-3 and the biased variance as in Keras.
 
     Args:
         statistics: the mean and variance `[C]` to use: at inference the running ones. None, in training: those of
@@ -169,7 +169,7 @@ def dropout(x: tf.Tensor, bits: tf.Tensor | None, rate: float) -> tf.Tensor:
     """
     if bits is None:
         return x
-    dropped = round(256 * rate)  # so many of the 256 equally likely bytes drop their value
+    dropped = round(256 * rate)  # this many of the 256 equally likely bytes drop their value
     keep = tf.cast(tf.reshape(bits, x.shape) >= dropped, x.dtype)
     return x * (keep * (256 / (256 - dropped)))
 
@@ -184,7 +184,7 @@ def fused_adam_update(
     adam: core.Adam,
     factor: float | tf.Tensor = 1.0,
 ) -> None:
-    """`gan_core.adam_update` with one kernel for each variable, for graph mode; XLA fuses the formula by itself.
+    """`gan_core.adam_update` with one operation for each variable, for graph mode; XLA fuses the formula by itself.
 
     Devices that share a batch all use the mean of their gradients.
     """
@@ -338,7 +338,7 @@ def dcgan_sizes(
 ) -> tuple[memory.Size, memory.Size]:
     """The sizes of D and G for images `[B, side, side, channels]`; D sees `label` channels more.
 
-    With `config.pack` D sees so many images, stacked as channels, and its units are those of such a pack.
+    With `config.pack` D sees this many images, stacked as channels, and its units are those of such a pack.
     """
     maps, pack = config.generator_maps, getattr(config, "pack", 1)
     first_side = side // 2 ** (len(maps) - 1)
@@ -451,7 +451,8 @@ def patchgan_weights(rng: np.random.Generator, channels: int, width: int) -> cor
 def patchgan(x: tf.Tensor, weights: Sequence) -> tf.Tensor:
     """One logit for each overlapping patch of 22 x 22 pixels, at every fourth pixel: `[B, H, W, C] -> [B H/4 W/4]`.
 
-    Source: Isola et al. 2017, section 3.2.2; here with two strided layers, for small images.
+    Through the moments of the instance norm a logit also depends, weakly, on the rest of the image. Source: Isola et
+    al. 2017, section 3.2.2; here with two strided layers, for small images.
     """
     first, (kernel, bias, *norm), last = layers(weights)
     h = leaky_relu(conv(x, *first, stride=2))

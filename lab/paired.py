@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-HUGE = 1e100  # in the place of infinity
+HUGE = 1e100  # in place of infinity
 LEVEL = 0.05  # chance of calling any difference real where all are symmetric about 0
 
 

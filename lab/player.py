@@ -115,7 +115,7 @@ def save_gif(path: Path, pictures: Sequence[Image.Image], milliseconds: int) -> 
 
 
 def save_page(path: Path, pictures: Sequence[Image.Image], captions: Sequence[str], milliseconds: int) -> None:
-    """Write the page that plays these pictures, each with its caption and for so many milliseconds."""
+    """Write the page that plays these pictures, each with its caption and for this many milliseconds."""
     urls = []
     for picture in pictures:
         buffer = io.BytesIO()

@@ -414,11 +414,11 @@ def figures_of_latents(folder: Path, trained: runs.Trained, generate: Callable) 
     config = trained.config
     samples = generate(draws.latent_bits(config.seed, 100, config.latent_dim))
     between = generate(draws.interpolated_bits(config.seed, config.latent_dim, rows=10, columns=12))
-    nearest = trained.scorer.nearest_real(samples[:20])
+    copies = samples[:20], trained.scorer.nearest_real(samples[:20])
     by_category = None
     if config.categories:
         by_category = generate(draws.bits_by_category(config.seed, config.latent_dim, config.categories, rows=10))
-    sheets.figures(folder, samples, trained.run.snapshots, between, nearest, by_category=by_category)
+    sheets.figures(folder, samples, trained.run.snapshots, between, copies, by_category=by_category)
     save(image_curves(trained.run.records), folder / "curves.png")
 
 
@@ -492,7 +492,7 @@ def errors_and_accuracies(records: Records) -> Figure:
     return fig
 
 
-def held_out_curves(records: Records, title: str, labels: dict, losses: Sequence[str], unit: str = "nats") -> Figure:
+def held_out_curves(records: Records, title: str, labels: dict, losses: Sequence[str], unit: str = "loss") -> Figure:
     """Numbers of held-out images against the step, `labels`: number -> label; beside them the losses so named."""
     fig, ((left, right),) = figure(1, 2, 8.4, 2.9)
     settings = {"title": f"{title}, held-out images", "ylabel": "mean |difference| of pixels"}

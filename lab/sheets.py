@@ -103,31 +103,29 @@ def figures(
     samples: Array,
     snapshots: dict,
     between: Array,
-    nearest: Array | None = None,
-    columns: int = 10,
+    copies: tuple[Array, Array] | None = None,
     rows: Sequence[str] = (),
     by_category: Array | None = None,
 ) -> None:
     """Pictures of an image experiment, from images `[n, H, W]` or `[n, H, W, 1 or 3]` in [0, 1].
 
-    samples.png         final fakes, `columns` a row
+    samples.png         final fakes, ten a row
     strip.png           fakes of the same 10 latents through training, the first step on top
     interpolation.png   each row goes from one latent to another in 12 images
     training.gif        fakes of the same latents through training
-    neighbours.png      if `nearest` is given: the first samples, each above the training image nearest to it
+    neighbours.png      if `copies` are given: fakes, each above the training image that is nearest to it
     categories.png      if `by_category` is given: its 10 rows, whose latents differ in their category alone
 
     `rows`: names of the rows of samples and interpolation, such as the digits that were asked for.
     """
-    save(folder / "samples.png", samples, columns, f"{len(samples)} fakes, not selected", rows)
+    save(folder / "samples.png", samples, 10, f"{len(samples)} fakes, not selected", rows)
     save_strip(folder / "strip.png", snapshots, 11, 10, "Fakes of the same latents through training")
     words = "Each row: fakes of 12 latents on the way from one latent to another"
     save(folder / "interpolation.png", between, 12, words, rows)
     animation(folder / "training.gif", snapshots)
-    if nearest is not None:
-        n, names = len(nearest), ("fake", "nearest training image")
-        pairs = np.concatenate([samples[:n], nearest])
-        save(folder / "neighbours.png", pairs, n, "Are training images copied?", names)
+    if copies is not None:
+        names = "fake", "nearest training image"
+        save(folder / "neighbours.png", np.concatenate(copies), len(copies[0]), "Are training images copied?", names)
     if by_category is not None:
         words = "Each column: one category of z; in a row all other numbers of z are the same"
         save(folder / "categories.png", by_category, len(by_category) // 10, words)

@@ -129,7 +129,7 @@ display(Image.fromarray(sheets.sheet(fakes, columns=16, zoom=6)))
 #
 # Two simple distances need no other network: from a fake to the nearest real digit, and from a real digit to the
 # nearest fake. The first is large if the fakes are blurred or noisy. The second is large if some kinds of digits are
-# missing. Beside each stands its floor: what other real digits score in the place of the fakes.
+# missing. Beside each stands its floor: what other real digits score in place of the fakes.
 
 # %%
 result = numpy_gan.evaluate(trained)

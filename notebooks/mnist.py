@@ -21,7 +21,7 @@
 # downloads nothing. With `data=None` the same cells train on MNIST.
 #
 # A grid of pictures says little about a generator. So a **digit classifier**, trained on real images, measures what
-# the eye does not see. Each number stands beside what real images score in the place of the fakes.
+# the eye does not see. Each number stands beside what real images score in place of the fakes.
 
 # %%
 from dataclasses import replace

@@ -170,13 +170,22 @@ def test_fresh_process_writes_table_and_figure(tmp_path):
     assert max(map(len, rows)) <= 80 and "…" not in done.stdout  # nothing is cut off
 
 
+def test_the_figure_begins_where_the_clipped_weight_is(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(dirac_gan.plots, "dirac", lambda *parts: drawn.append(parts))
+    monkeypatch.setattr(dirac_gan.plots, "save", lambda *_: None)
+    trained = dirac_gan.train(Config(losses=("wasserstein",), penalties=(0.0,), steps=3, clip=0.5))
+    dirac_gan.figures(trained, {}, tmp_path)
+    assert drawn[0][3] == (1.0, -0.5)
+
+
 def test_games_that_diverge_have_no_distance_and_say_so(capsys):
     trained = dirac_gan.train(Config(losses=("least_squares",), penalties=(0.0,), steps=200, learning_rate=50.0))
     result = dirac_gan.evaluate(trained)
     assert [game["distance"] for game in result["games"]] == [None, None]
     assert [game["contraction"] for game in result["games"]] == [None, None]
     dirac_gan.show(result)
-    assert capsys.readouterr().out.count("diverged") == 2
+    assert capsys.readouterr().out.count("inf \n") == 2
 
 
 def test_table_shows_the_measured_contractions_and_how_far_theory_is_from_them(capsys):

@@ -578,3 +578,7 @@ def test_drawn_triples_score_the_floor_of_a_perfect_sampler():
 def test_bad_tuples_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         image_metrics.tuple_counts(*arguments)
+
+
+def test_mean_error_is_that_of_each_pixel():
+    assert image_metrics.mean_error(np.array([[0.0, 1.0]]), np.array([[0.5, 0.0]])) == 0.75

@@ -34,6 +34,33 @@ def test_rows_of_a_sheet_hold_one_digit_each():
     assert (conditional.digits_by_row(100).reshape(10, 10) == np.arange(10)[:, None]).all()
 
 
+def test_pictures_of_training_and_of_copies_show_every_digit(tmp_path, monkeypatch):
+    asked = []
+
+    def new_generator(*_):
+        def generate(bits, digits=None):
+            asked.append(digits)
+            return np.random.default_rng(0).random((len(bits), 8, 8))
+
+        return generate
+
+    def keep(run, period, images):
+        assert set(asked[-1][:10]) == set(range(10))  # the columns of strip.png
+        kept.append(period.last)
+
+    def drawn(folder, samples, snapshots, between, copies, rows):
+        digits = [asked[-2][(samples == image).all((1, 2))].item() for image in copies[0]]
+        assert sorted(digits) == sorted([*range(10)] * 2) and copies[1].shape == copies[0].shape
+
+    kept = []
+    monkeypatch.setattr(conditional, "generator", new_generator)
+    monkeypatch.setattr(conditional.sheets, "keep", keep)
+    monkeypatch.setattr(conditional.sheets, "figures", drawn)
+    trained = conditional.train(CONFIG)
+    assert kept == [0, 40]
+    conditional.figures(trained, {}, tmp_path)
+
+
 def test_label_reaches_both_players_and_nothing_else_changes():
     label = tf.one_hot([3, 5], 10)
     x, bits = tf.random.stateless_normal((2, 8, 8, 1), (0, 1)), tf.constant([[0, 65535], [32768, 1]], tf.uint16)

@@ -106,12 +106,11 @@ def test_image_figures_are_files_of_the_folder(tmp_path, shape):
     samples, between, nearest = (rng.random((n, *shape)) for n in (20, 24, 5))
     snapshots = image_snapshots([0, 50, 100], shape=shape)
     names = {"samples.png", "strip.png", "interpolation.png", "training.gif"}
-    sheets.figures(tmp_path / "a", samples, snapshots, between, columns=5)
+    sheets.figures(tmp_path / "a", samples, snapshots, between)
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
-    sheets.figures(tmp_path / "b", samples, snapshots, between, nearest)
+    sheets.figures(tmp_path / "b", samples, snapshots, between, (samples[:5], nearest))
     assert {path.name for path in (tmp_path / "b").iterdir()} == names | {"neighbours.png"}
     expected = {
-        "a/samples.png": sheets.sheet(samples, 5),
         "b/samples.png": sheets.sheet(samples, 10),
         "b/strip.png": sheets.sheet(sheets.strip(snapshots, 11), 10),
         "b/interpolation.png": sheets.sheet(between, 12),
@@ -132,7 +131,7 @@ def test_sheets_say_what_their_rows_are(tmp_path, monkeypatch):
         lambda sheet, title, rows=(): drawn.setdefault(title, rows) and 0 or Image.new("L", (1, 1)),
     )
     samples, between, nearest = (np.zeros((n, 8, 8)) for n in (20, 24, 5))
-    sheets.figures(tmp_path, samples, image_snapshots([0, 50, 100]), between, nearest, rows=["0", "1"])
+    sheets.figures(tmp_path, samples, image_snapshots([0, 50, 100]), between, (samples[:5], nearest), rows=["0", "1"])
     rows = {title.split()[0]: names for title, names in drawn.items() if not title.startswith("step")}
     assert rows["20"] == rows["Each"] == ["0", "1"]
     assert rows["Fakes"] == ["step 0", "step 50", "step 100"]

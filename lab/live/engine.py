@@ -103,7 +103,7 @@ class Engine(threading.Thread):
                 if self._wants_frame():
                     self.wanted, self._news, self._last_frame = False, False, time.perf_counter()
                     if not self._guarded(self._show):
-                        self.send({"error": self.notice})  # in the place of the frame
+                        self.send({"error": self.notice})  # in place of the frame
                 if not training or training.future.done():
                     break
                 wait([training.future], timeout=0.008)

@@ -54,7 +54,7 @@ class Knobs:
             self.variables[name].assign(value)
 
     def within(self, rules: core.Rules, free_penalties: bool) -> core.Rules:
-        """The rules with variables in the place of their numbers; a penalty that is off stays off."""
+        """The rules with variables in place of their numbers; a penalty that is off stays off."""
         v = self.variables
         on = [name for name in PENALTIES if free_penalties and getattr(rules, name)]
         return rules._replace(
