@@ -453,11 +453,7 @@ BY_HAND = [
     ("sample", "numpy --out file/a.npy", "--out file/a.npy: "),
     ("sample", "numpy --export ''", "--export '': expected a .npz file"),
     ("sample", "numpy --export G.npy", "--export G.npy: expected a .npz file"),
-    (
-        "sample",
-        "numpy --export H.npz --count 5",
-        "--count 5: no such flag with --export alone, which draws no samples",
-    ),
+    ("sample", "numpy --export H.npz --count 5", "--count 5: expected no such flag with --export alone"),
     ("sample", "numpy --export G.npz", "--export G.npz: G.md exists already; choose a new file"),
     ("sample", "numpy --export file/G.npz", "--export file/G.npz: "),
     # ---- plot.py
