@@ -1,7 +1,6 @@
 """A headless chromium, driven by its DevTools protocol over Tornado's WebSocket client."""
 
 import asyncio
-import base64
 import json
 import shutil
 import subprocess
@@ -21,15 +20,16 @@ FLAGS = (
     "--no-first-run",
     "--remote-debugging-port=0",
     "--hide-scrollbars",
+    "--window-size=1180,980",
 )
 
 
 class Browser:
     """One page. `errors` collects what the page throws or writes to its console as an error, `urls` all requests."""
 
-    def __init__(self, folder: Path, size: tuple[int, int] = (1180, 980)):
+    def __init__(self, folder: Path):
         self.loop, self.ids, self.errors, self.urls = asyncio.new_event_loop(), 0, list[str](), list[str]()
-        flags = (*FLAGS, f"--user-data-dir={folder}", f"--window-size={size[0]},{size[1]}", "about:blank")
+        flags = (*FLAGS, f"--user-data-dir={folder}", "about:blank")
         self.process = subprocess.Popen([CHROMIUM, *flags], stderr=subprocess.PIPE, text=True)
         address = next(line for line in self.process.stderr if "ws://" in line).split()[-1]
         host = address.split("/")[2]
@@ -97,10 +97,6 @@ class Browser:
         """`mousePressed`, `mouseMoved` or `mouseReleased` at a place of the window."""
         button = {"button": "left", "buttons": 1, "clickCount": 1}
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
-
-    def screenshot(self, path: Path) -> None:
-        """What the window shows, as a PNG file."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def close(self) -> None:
         """End the browser."""

@@ -36,7 +36,7 @@ import psutil
 
 from lab import files, storage
 
-HERE = Path(__file__).resolve().parent.parent
+SCRIPTS = pages.ROOT / "experiments"
 IMAGES = "--data digits --eval-samples 300 --log-samples 100"
 RUNS = {  # a few seconds of training each, with a checkpoint at every record or every other one
     "normal_1d": "--seeds 2 --steps 8000 --eval-every 200 --checkpoint-every 200 --eval-samples 1000",
@@ -53,7 +53,7 @@ LITTER = (".*", "*.lock", "*.damaged*")
 def start(name: str, folder: Path, resume: bool = False) -> subprocess.Popen:
     """The script as a user types it, or its resumption."""
     flags = ["--resume", str(folder)] if resume else [*RUNS[name].split(), "--out", str(folder)]
-    command = [sys.executable, str(HERE / "experiments" / f"{name}.py"), *flags]
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder.parent)
 
 
@@ -206,7 +206,7 @@ def full_disk(name: str, whole: Whole, folder: Path, rng: random.Random) -> int:
     """A disk of a random size, in memory, that is full at some moment; what it held goes on elsewhere."""
     size = sum(path.stat().st_blocks * 512 for path in whole.folder.rglob("*"))
     kilobytes = int(rng.uniform(0.02, 0.9) * size / 1000)
-    train = [sys.executable, str(HERE / "experiments" / f"{name}.py"), *RUNS[name].split(), "--out", "disk/run"]
+    train = [sys.executable, str(SCRIPTS / f"{name}.py"), *RUNS[name].split(), "--out", "disk/run"]
     script = 'mount -t tmpfs -o "size=$1k" tmpfs disk; shift; "$@"; code=$?; cp -a disk/run .; exit $code'
     work = folder.parent / f"{folder.name}-work"
     (work / "disk").mkdir(parents=True)
@@ -331,7 +331,7 @@ LONG = {  # commands whose memory must not grow while they train
 def growth(name: str, work: Path) -> str:
     """The row of a long run: its resident memory after a tenth of the steps, and at the end of training."""
     folder = work / f"{name}-long"
-    command = [sys.executable, str(HERE / "experiments" / f"{name}.py"), *LONG[name].split(), "--out", str(folder)]
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *LONG[name].split(), "--out", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     total, seen = int(LONG[name].split("--steps ")[1].split()[0]), []
     while process.poll() is None:

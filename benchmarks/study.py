@@ -92,9 +92,9 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{statistics.mean(values):z.{digits}f} +- {statistics.stdev(values):.{digits}f}"
 
 
-def row(*cells: object) -> str:
+def row(*values: object) -> str:
     """A line of a Markdown table."""
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return "| " + " | ".join(map(str, values)) + " |"
 
 
 def minutes(results: Sequence[dict], kind: str = "train_seconds") -> str:

@@ -30,9 +30,7 @@ class Command:
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, cli.shown("RUN [RUN ...]", "the folders of the runs")]
     out: Annotated[str | None, cli.shown("FILE")] = None  # the figure of several, a new .png [default: curves.png]
-    numbers: Annotated[
-        tuple[str, ...], cli.shown("NAME [NAME ...]", "logged numbers to draw of several runs [default: six]")
-    ] = ()
+    numbers: Annotated[tuple[str, ...], cli.shown("NAME [NAME ...]", "logged numbers of several [default: six]")] = ()
 
 
 # ------------------------------------------------------------------------------------------------ one run

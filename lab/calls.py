@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 import gan_core as core
-from lab import files
 
 
 def warm_up(loop: Any, games: Sequence[Any], batches: Sequence[dict]) -> None:
@@ -23,42 +22,30 @@ def warm_up(loop: Any, games: Sequence[Any], batches: Sequence[dict]) -> None:
             core.warm_up(loop, game, batch)
 
 
-class Calls:
-    """Plays steps of all games at the same time, in threads: TensorFlow releases Python's lock."""
+def play(
+    loop: Any, games: Sequence[Any], batches: Iterator[dict], most: int, threads: ThreadPoolExecutor
+) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """One call of the loop for every game, which plays at most `most` steps of the next of `batches`.
 
-    def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
+    Several games are played at the same time, in threads: TensorFlow releases Python's lock. Returns the losses
+    `[n, k]`, or `[n, k, S]` of games with S seeds, and of every game the arrays of G's average `[periods, ...]`, if
+    the loop keeps them.
+    """
 
-    def play(
-        self, loop: Any, games: Sequence[Any], batches: Iterator[dict], most: int
-    ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
-        """One call of the loop for every game, which plays at most `most` steps of the next of `batches`.
+    def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
+        n = min(next(iter(batch.values())).shape[0], most)
+        with _on_its_device(game, games):
+            result = loop(game, batch, core.tf.constant(n))
+        losses, averages = result if loop.keep_every else (result, [])
+        return losses.numpy()[:n], [average.numpy() for average in averages]
 
-        Returns the losses `[n, k]`, or `[n, k, S]` of games with S seeds, and of every game the arrays of G's average
-        `[periods, ...]`, if the loop keeps them.
-        """
-
-        def call(game: Any, batch: dict) -> tuple[np.ndarray, list[np.ndarray]]:
-            n = min(next(iter(batch.values())).shape[0], most)
-            with _on_its_device(game, games):
-                result = loop(game, batch, core.tf.constant(n))
-            losses, averages = result if loop.keep_every else (result, [])
-            return losses.numpy()[:n], [average.numpy() for average in averages]
-
-        if len(games) == 1:
-            results = [call(games[0], next(batches))]
-        else:
-            self._threads = self._threads or ThreadPoolExecutor(min(len(games), files.cores()))
-            # Submitted one by one: the first game trains while the next one's batches are still being drawn.
-            submitted = [self._threads.submit(call, game, next(batches)) for game in games]
-            results = [future.result() for future in submitted]
-        return np.concatenate([losses for losses, _ in results], axis=-1), [averages for _, averages in results]
-
-    def close(self) -> None:
-        """End the threads."""
-        if self._threads:
-            self._threads.shutdown()
-            self._threads = None
+    if len(games) == 1:
+        results = [call(games[0], next(batches))]
+    else:
+        # Submitted one by one: the first game trains while the next one's batches are still being drawn.
+        submitted = [threads.submit(call, game, next(batches)) for game in games]
+        results = [future.result() for future in submitted]
+    return np.concatenate([losses for losses, _ in results], axis=-1), [averages for _, averages in results]
 
 
 def _device(game: Any) -> str | None:

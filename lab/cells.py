@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gan_core as core
-from lab import cli, files, programs, runs, screen, storage
+from lab import cli, devices, files, programs, runs, screen, storage
 from lab.files import BadInput
 
 RETRIES = 3  # how often a cell is started again after its worker died
@@ -305,9 +305,9 @@ def _flag(where: Where) -> str:
 
 def _require_someone(address: str) -> None:
     """BadInput unless the address is HOST:PORT and somebody answers there; Ray itself would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit() and int(port) < 2**16):
+    if not devices.is_address(address):
         raise BadInput(f"--address {address or repr('')}: expected HOST:PORT, as `ray start --head` prints it")
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:

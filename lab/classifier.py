@@ -25,7 +25,7 @@ from gan_core import tf
 from lab import cli, draws, files, image_metrics, memory, pictures, runs, screen
 
 VERSION = 1  # of the network and its training; after a change, raise it, and kept classifiers are no longer used
-FLOORS = 3  # of the scores; after a change of `scores` or `floors`, raise it, and kept floors are no longer used
+FLOORS_VERSION = 3  # after a change of `scores` or `floors`, raise it, and kept floors are no longer used
 LOGGED = ("loss", "train_accuracy")  # what the loop returns at each step, in this order
 
 # Kernel side, channels, stride, pooling. The first layer has stride 2: with stride 1 all takes three times as long.
@@ -343,7 +343,7 @@ class ImageScorer:
 
     def floors(self, n: int, final: bool = False) -> dict[str, Any]:
         """The floors of `scores` of n fakes; they depend on real images alone, and are kept in the cache folder."""
-        key = hashlib.sha256(f"{VERSION} {FLOORS} {files.fingerprint(self.real)} {n} {final}".encode())
+        key = hashlib.sha256(f"{VERSION} {FLOORS_VERSION} {files.fingerprint(self.real)} {n} {final}".encode())
         key.update(np.bincount(self.labels, minlength=10).tobytes())
         for weight in self.classifier.weights:
             key.update(weight.numpy().tobytes())
@@ -383,5 +383,5 @@ class ImageScorer:
         train = self.real.train[: self.config.train_images]
         parts = np.array_split(train, -(-len(train) // 5000))  # all of them as float64 would take 300 MB
         found = [image_metrics.nearest_neighbours(fakes, pictures.as_pixels(part)) for part in parts]
-        of_part = np.concatenate([distances for distances, _ in found], axis=1).argmin(axis=1)  # [n]
-        return pictures.as_pixels(np.stack([parts[p][found[p][1][k, 0]] for k, p in enumerate(of_part)]))
+        of_part = np.stack([distances for distances, _ in found]).argmin(axis=0)  # [n]
+        return pictures.as_pixels(np.stack([parts[p][found[p][1][k]] for k, p in enumerate(of_part)]))

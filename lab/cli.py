@@ -420,10 +420,7 @@ class Command(NamedTuple):
     devices: int | None = 1
 
 
-SPREAD = {
-    "batches": "devices that share each batch (default: all GPUs, or one CPU); allowed with --resume",
-    "seeds": "devices that share the blocks of seeds (default: all GPUs, or one CPU); allowed with --resume",
-}
+SPREAD = {"batches": "each batch", "seeds": "the blocks of seeds"}  # what the devices of --devices share, in words
 
 
 def parsed(recipes: dict[str, Any], description: str, args: list[str], spread: str | None = None) -> Command:
@@ -438,15 +435,18 @@ def parsed(recipes: dict[str, Any], description: str, args: list[str], spread: s
     words = "also write curves, pictures and settings for TensorBoard into the run's folder; allowed with --resume"
     groups["output"].append(("tensorboard", Annotated[bool, shown(None, words, default=True)], False))
     if spread:
-        number = shown("NUMBER", SPREAD[spread])
-        groups.setdefault("training", []).append(("devices", Annotated[Count | None, number], None))
+        words = f"devices that share {SPREAD[spread]} (default: all GPUs, or one CPU); allowed with --resume"
+        number = Annotated[Count | None, shown("NUMBER", words)]
+        groups.setdefault("training", []).append(("devices", number, None))
     if len(recipes) > 1:
         words = f"sets the defaults of all other flags (default: {recipe})"
         chosen = Annotated[Literal[tuple(recipes)], tyro.conf.arg(help=words, help_behavior_hint="")]  # type: ignore
         groups = {"recipe": [("recipe", chosen, recipe)]} | groups
-    classes = {name: _group(name, members) for name, members in groups.items()}
     no_help = {"help": ""}  # of the group; otherwise tyro looks for a comment in the source, for half of its time
-    fields = [(name, group, dataclasses.field(default=group(), metadata=no_help)) for name, group in classes.items()]
+    fields = []
+    for name, members in groups.items():
+        group = dataclasses.make_dataclass(name, members, frozen=True)
+        fields.append((name, group, dataclasses.field(default=group(), metadata=no_help)))
     parsed = parse(dataclasses.make_dataclass("Command", fields, frozen=True), description, args)
     values = {name: value for group in groups for name, value in vars(getattr(parsed, group)).items()}
     recipe = values.pop("recipe", recipe)
@@ -492,11 +492,6 @@ def _commented(config: Any) -> Iterator[tuple[str, str, str]]:
             group = heading[1]
         elif field := re.match(r"    (\w+): .*?(?:  # (.*))?$", line):
             yield group, field[1], field[2] or ""
-
-
-def _group(name: str, members: list[tuple[str, Any, Any]]) -> type:
-    fields = [(field, hint, dataclasses.field(default=default)) for field, hint, default in members]
-    return dataclasses.make_dataclass(name, fields, frozen=True)
 
 
 def shown(metavar: str | None = None, words: str | None = None, default: bool = False) -> Any:

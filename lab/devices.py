@@ -58,7 +58,7 @@ def cluster() -> Cluster | None:
         kind, index = task["type"], task["index"]
         sizes = {name: len(jobs[name]) for name in ("chief", "worker") if name in jobs}
         addresses = [address for name in sizes for address in jobs[name]]
-        if not (isinstance(jobs, dict) and isinstance(kind, str) and all(map(_is_address, addresses))):
+        if not (isinstance(jobs, dict) and isinstance(kind, str) and all(map(is_address, addresses))):
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"TF_CONFIG {text}: expected {EXAMPLE}") from None
@@ -74,7 +74,8 @@ def cluster() -> Cluster | None:
     return Cluster(addresses, before + index) if len(addresses) > 1 else None
 
 
-def _is_address(word: object) -> bool:
+def is_address(word: object) -> bool:
+    """Whether it is a text HOST:PORT."""
     host, _, port = word.rpartition(":") if isinstance(word, str) else ("", "", "")
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+import resource
 import shutil
 import stat
 import struct
@@ -365,10 +366,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
         shape, fortran, dtype = reader(header, MOST_HEADER)  # type: ignore[operator]
     if dtype.hasobject or dtype.kind not in "biufUS" or not dtype.itemsize:
         raise ValueError("holds Python objects, not numbers" if dtype.hasobject else f"of type {dtype}, not numbers")
-    count = 1
-    for length in shape:  # not math.prod in int64: a header may announce anything
-        count *= int(length)
-    found = size - file.tell()
+    count, found = math.prod(shape), size - file.tell()  # Python's integers: a header may announce anything
     if min(shape, default=0) < 0:
         raise ValueError(f"a shape of {shape}")
     if count * dtype.itemsize != found:
@@ -423,7 +421,7 @@ def fingerprint(*data: tuple) -> str:
 
 def cores() -> int:
     """How many cores this process may use: taskset or SLURM can allow it fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def free_memory() -> int:
@@ -435,12 +433,9 @@ def free_memory() -> int:
         kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         cache = sum(int(kept[f"{name}_file"]) for name in ("active", "inactive"))  # of files, given back when needed
         free = min(free, limit - used + cache)
-    with contextlib.suppress(ImportError, OSError):  # `ulimit -v`
-        import resource
-
-        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if soft != resource.RLIM_INFINITY:
-            free = min(free, soft - psutil.Process().memory_info().vms)
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)  # `ulimit -v`
+    if soft != resource.RLIM_INFINITY:
+        free = min(free, soft - psutil.Process().memory_info().vms)
     return max(0, free)
 
 

@@ -138,7 +138,9 @@ def precision_recall(real_features: ArrayLike, fake_features: ArrayLike, k: int 
     ValueError: k outside 1 .. n - 1 of the smaller set; values that are not finite; different dimensions.
     """
     real, fake = metrics.as_row_pair(real_features, fake_features, "real_features", "fake_features", at_least=2)
-    _require_up_to(min(len(real), len(fake)) - 1, k)
+    most = min(len(real), len(fake)) - 1
+    if not 1 <= k <= most:
+        raise ValueError(f"k: got {k}, expected 1 to {most}")
     real_squared_radii, fake_squared_radii = _squared_radii(real, k), _squared_radii(fake, k)
     real_within, fake_within = np.zeros(len(real), bool), np.zeros(len(fake), bool)
     for rows, tile in _squared_distances(real, fake):  # [rows, n']
@@ -176,21 +178,16 @@ def pixel_kl(
     return float(metrics.kl_of_counts(real, fake, smoothing, reverse, smooth_real=True))
 
 
-def nearest_neighbours(samples: ArrayLike, among: ArrayLike, k: int = 1) -> tuple[Array, NDArray[np.int64]]:
-    """The k nearest rows of `among` [m, ...] to each sample [n, ...]: their distances [n, k] and indices [n, k].
+def nearest_neighbours(samples: ArrayLike, among: ArrayLike) -> tuple[Array, NDArray[np.int64]]:
+    """The nearest row of `among` [m, ...] to each sample [n, ...]: its distance [n] and its index [n].
 
-    The distances are Euclidean, in the unit of the data and ascending. A memorised picture is at distance 0 exactly.
-    A sample that is itself in `among` finds itself first, or its equal.
-    ValueError: k outside 1 .. m; values that are not finite; different dimensions.
+    The distance is Euclidean, in the unit of the data. A memorised picture is at distance 0 exactly. A sample that is
+    itself in `among` finds itself, or its equal. ValueError: values that are not finite; different dimensions.
     """
     samples, among = metrics.as_row_pair(samples, among, "samples", "among")
-    _require_up_to(len(among), k)
-    nearest = np.empty((len(samples), k), np.int64)
-    squared = np.empty((len(samples), k))
+    nearest, squared = np.empty(len(samples), np.int64), np.empty(len(samples))
     for rows, tile in _squared_distances(samples, among):
-        few = np.argpartition(tile, k - 1, axis=1)[:, :k]  # the k nearest, in no order
-        few = np.take_along_axis(few, np.take_along_axis(tile, few, 1).argsort(axis=1), 1)
-        nearest[rows], squared[rows] = few, np.take_along_axis(tile, few, 1)
+        nearest[rows], squared[rows] = tile.argmin(axis=1), tile.min(axis=1)
     return np.sqrt(squared), nearest
 
 
@@ -280,8 +277,3 @@ def _grey_counts(images: ArrayLike, name: str, bins: int) -> NDArray[np.int64]:
     for first in range(0, pixels.size, _TILE):
         levels += np.bincount(np.rint(255 * pixels[first : first + _TILE]).astype(np.uint8), minlength=256)
     return levels.reshape(bins, -1).sum(axis=1)
-
-
-def _require_up_to(most: int, k: int) -> None:
-    if not 1 <= k <= most:
-        raise ValueError(f"k: got {k}, expected 1 to {most}")

@@ -46,11 +46,6 @@ def norm_weights(channels: int) -> core.Weights:
     return [tf.Variable(tf.ones(channels)), tf.Variable(tf.zeros(channels))]
 
 
-def new_statistics(channels: int) -> core.Weights:
-    """The running mean (0) and variance (1) `[channels]` of a batch norm before training."""
-    return [tf.Variable(tf.zeros(channels)), tf.Variable(tf.ones(channels))]
-
-
 def layers(weights: Sequence) -> list[Sequence]:
     """Split the flat list of a network's weights into layers: `[kernel, bias]` or `[kernel, bias, scale, offset]`.
 
@@ -100,21 +95,15 @@ def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.leaky_relu(x, 0.2)
 
 
-def batch_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and biased variance of each channel: `[B, H, W, C] -> [C], [C]`.
-
-    `tf.nn.moments` would not do: it stops a gradient, and its second derivatives are wrong.
-    """
-    mean = tf.reduce_mean(x, (0, 1, 2))
-    return mean, tf.reduce_mean((x - mean) ** 2, (0, 1, 2))
-
-
 def moments_over_replicas(x: tf.Tensor) -> list[tf.Tensor]:
-    """`batch_moments` of a batch whose equal parts lie on several devices, in one exchange.
+    """Mean and biased variance of each channel, `[B, H, W, C] -> [C], [C]`, of a batch that several devices share.
 
     The variance of the whole batch is the mean of the parts' variances plus the variance of their means.
+    `tf.nn.moments` would not do: it stops a gradient, and its second derivatives are wrong.
     """
-    mean, variance = batch_moments(tf.cast(x, tf.float32))
+    x = tf.cast(x, tf.float32)
+    mean = tf.reduce_mean(x, (0, 1, 2))
+    variance = tf.reduce_mean((x - mean) ** 2, (0, 1, 2))
     mean, square, variance = core.mean_over_replicas([mean, mean**2, variance])
     return [mean, variance + square - mean**2]
 
@@ -296,9 +285,9 @@ def dcgan_mask_sizes(side: int, maps: Sequence[int]) -> list[int]:
 
 
 def dcgan_statistics(weights: Sequence) -> core.Weights:
-    """New running statistics for each batch norm of a DCGAN's generator, in the order of its moments."""
+    """A running mean (0) and variance (1) for each batch norm of a DCGAN's generator, in the order of its moments."""
     offsets = [layer[-1] for layer in layers(weights) if len(layer) == 4]
-    return [variable for offset in offsets for variable in new_statistics(offset.shape[0])]
+    return [tf.Variable(first(offset)) for offset in offsets for first in (tf.zeros_like, tf.ones_like)]
 
 
 class Game(NamedTuple):

@@ -154,7 +154,7 @@ def _from_path(path: Path, given: str) -> Images:
 
 
 def _idx_file(folder: Path, name: str) -> np.ndarray:
-    """An IDX file: the bytes 0 0 8, the number of dimensions, each of them as 4 bytes (big-endian), and the data."""
+    """The array in the IDX file of this name in a folder, whose name may have a dot before `idx`, or end in .gz."""
     spellings = [n + end for n in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
     path = next((folder / n for n in spellings if (folder / n).is_file()), None)
     if path is None:

@@ -179,13 +179,13 @@ def per_seed(ax: Axes, values: Sequence[float | None], floor: tuple[float, float
     ax.plot(np.arange(1, len(found) + 1), found, "o", color=FAKE, ms=3.5, mec="white", mew=0.3, label="a seed")
     failed = f", but {len(values) - len(found)} not finite" if len(found) < len(values) else ""
     ax.set(title=f"Final KL of each seed{failed}", xlabel="seeds, the best first", ylabel="nats")
-    ax.set(xlim=(0.5, len(values) + 0.5), xticks=_numbers(len(values)))
+    ax.set(xlim=(0.5, len(values) + 0.5), xticks=_ticks(len(values)))
     if len(found):
         logarithmic(ax.yaxis)
     key(ax)
 
 
-def _numbers(n: int) -> Array:
+def _ticks(n: int) -> Array:
     """At most 12 of the numbers 1 to n, for the ticks of an axis that counts."""
     return np.arange(1, n + 1, -(-n // 12))
 
@@ -355,7 +355,7 @@ def mode_shares(ax: Axes, centres: Array, std: float, fakes: Array) -> None:
     ax.plot(np.arange(1, k + 1), good.mean(axis=1).T, "o", color=FAKE, ms=3, alpha=0.6, mew=0, clip_on=False)
     ax.lines[0].set_label("a seed")
     ax.set(title="Of high quality (within 3 sd), by mode", xlabel="mode", ylabel="share of a seed's fakes")
-    ax.set(xticks=_numbers(k), ylim=(0, None))
+    ax.set(xticks=_ticks(k), ylim=(0, None))
     key(ax)
 
 

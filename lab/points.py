@@ -105,7 +105,7 @@ class Ensemble:
         """Where the G of every seed puts the latents `[Z, n]`: `[S, F, n]`, in the unit of the data."""
         return self._generated(self._perceptron, np.tile(np.float32(z), (len(self.seeds), 1, 1)), averages)
 
-    def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None = None) -> np.ndarray:
+    def _generated(self, generate: Callable, inputs: np.ndarray, averages: Sequence | None) -> np.ndarray:
         if averages is None:
             blocks_and_games = zip(self.blocks, self.games, strict=True)
             averages = [weights_to_evaluate(self.config, game, self.seeds[block]) for block, game in blocks_and_games]
@@ -195,17 +195,13 @@ def blocks(config: Any) -> list[slice]:
 
 
 def block_count(config: Any) -> int:
-    """How many blocks there are."""
-    return max(-(-config.seeds // seeds_at_once(config)), 2 if config.seeds >= 8 else 1)
-
-
-def seeds_at_once(config: Any) -> int:
-    """How many seeds train in one program at most: 64, or 16 if a layer has 64 units or more.
+    """How many blocks there are: so many that at most 64 seeds are in one, or 16 if a layer has 64 units or more.
 
     64 small GANs fit the cache of a core (1024 in one block cost twice as much each), and so do 16 with layers of 64
     units, of which a step of 32 takes a twentieth longer.
     """
-    return 64 if widest_layer(config) < 64 else 16
+    most = 64 if widest_layer(config) < 64 else 16
+    return max(-(-config.seeds // most), 2 if config.seeds >= 8 else 1)
 
 
 def widest_layer(config: Any) -> int:
@@ -246,9 +242,8 @@ def periods_together(config: Any, features: int) -> int:
 
 def filled_up(values: np.ndarray, n: int) -> np.ndarray:
     """`values [m, ...]` with zeros behind them, as many as make them `[n, ...]`."""
-    if len(values) == n:
-        return values
-    return np.concatenate([values, np.zeros((n - len(values), *values.shape[1:]), values.dtype)])
+    missing = n - len(values)
+    return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)]) if missing else values
 
 
 def require_zero_sum(config: Any) -> None:

@@ -36,7 +36,7 @@ def use_kept(folder: Path | None = None) -> Path | None:
         for path in (*folder.glob("*.pb"), *folder.glob("*.pb-sha256")):  # .tmp: another process writes it just now
             if path.with_suffix(".pb") not in right:
                 path.unlink(missing_ok=True)
-    except (OSError, RuntimeError):  # no home, no room, a file where the folder should be
+    except (OSError, RuntimeError, ImportError):  # no home, no room, a file in the way; tensorflow-cpu, say
         return None
     flags = os.environ.get("TF_XLA_FLAGS", "")
     os.environ["TF_XLA_FLAGS"] = f"{flags} --tf_xla_persistent_cache_directory={folder}".strip()

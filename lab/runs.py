@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +23,7 @@ from lab.files import BadInput
 from lab.screen import console, say
 
 LOGGED = ("discriminator_loss", "generator_loss")  # what a loop returns at each step, in this order
-LOST = 75  # exit code where another worker is lost: the code that sendmail has for "try again later"
+LOST = os.EX_TEMPFAIL  # exit code where another worker is lost: "try again later"
 
 
 class Stopped(Exception):
@@ -158,15 +160,10 @@ class Run:
         self.train_seconds = 0.0
         self._log: storage.Log | None = None
         self._compiled = False
-        self._calls = calls.Calls()
         self._deferral = contextlib.ExitStack()  # while steps are played that are not recorded yet
         self._averages: dict[int, list[list[Any]]] = {}  # step -> of each game, G's average at that step
         self.step = self._saved = 0  # how many steps the state, and the newest checkpoint, were trained for
         self._unrecorded: list[np.ndarray] = []  # losses of the steps since the last record
-
-    def path(self, name: str) -> Path | None:
-        """A file in the run's folder; None in memory."""
-        return self.folder / name if self.folder else None
 
     def keep_data(self, **facts: Any) -> None:
         """Keep what is known of the data in data.json and the checkpoints, for those who use the run without them.
@@ -206,12 +203,12 @@ class Run:
         with contextlib.ExitStack() as stack:
             if self._log:
                 stack.callback(self._log.close)
-            stack.callback(self._calls.close)
+            self._threads = stack.enter_context(ThreadPoolExecutor(files.cores()))  # none before it is used
             stack.callback(lambda: self._deferral.close())
             stack.enter_context(signals.handled())
             self._progress = stack.enter_context(_Progress(config.steps, first, self._quiet))
-            lost = self._log is not None and not self.records  # with the log; its last record is made again
-            unrecorded = (bool(self._unrecorded) or lost) and not self.reopened
+            no_record = self._log is not None and not self.records  # the log is lost; its last record is made again
+            unrecorded = (bool(self._unrecorded) or no_record) and not self.reopened
             self._periods = Periods(first, steps, config.eval_every, unrecorded, config.checkpoint_every, together)
             self._joined, self._call_ends = self._periods.joined(), first
             try:
@@ -282,7 +279,8 @@ class Run:
             while True:
                 if self._call_ends <= self.step:
                     self._call_ends = next(self._joined).last
-                losses, averages = self._calls.play(loop, games, batches, self._call_ends - self.step)
+                most = self._call_ends - self.step
+                losses, averages = calls.play(loop, games, batches, most, self._threads)
                 if every := loop.keep_every:
                     first, last = self.step, self.step + len(losses)
                     for k, period in enumerate(range(first // every, -(-last // every))):
@@ -314,7 +312,7 @@ class Run:
                 self._unrecorded.append(part)
                 self.step += len(part)
                 if self.step < period.last and self._periods.is_due(self._saved, self.step):
-                    self._save(self.step)
+                    self._save()
                 if self.step > period.last:  # a signal waits until all periods of the call are recorded
                     self._deferral = deferral.pop_all()
             self._progress.move(self.step)
@@ -380,37 +378,33 @@ class Run:
                 self._events.record(record)
             self._unrecorded = [part[len(losses) :] for part in self._unrecorded if len(part) > len(losses)]
             self._averages = {step: kept for step, kept in self._averages.items() if step > period.last}
-            if period.last == self.step:
-                self._checkpoint(period.last)
+            if period.last == self.step and self.step and self._periods.is_due(self._saved, self.step):
+                self._save()
         self._progress.show(period.last, headline)
         if period.last == self.step:
             self._deferral.close()
 
-    def _checkpoint(self, step: int) -> None:
-        """Save where it is due."""
-        if step and self._periods.is_due(self._saved, step):
-            self._save(step)
-
-    def _save(self, step: int) -> None:
-        if self.folder and not self.reopened:
+    def _save(self) -> None:
+        """Write a checkpoint of this step; of a run in memory nothing is written."""
+        if self._log:
             about = {
                 "config": self._config_file,
                 "data": self.data,
-                "log": self._log.checksums if self._log else [],
+                "log": self._log.checksums,
                 "recorded": self.records[-1]["step"] if self.records else -1,
                 "train_seconds": self.train_seconds,
                 "seconds": (seconds_spent() - self._began).tolist(),
             }
             unrecorded = np.concatenate(self._unrecorded) if self._unrecorded else np.zeros((0, 0), np.float32)
-            self._checkpoints.save(step, self.state | {"unrecorded": unrecorded}, about)
-            self._saved = step
+            self._checkpoints.save(self.step, self.state | {"unrecorded": unrecorded}, about)
+            self._saved = self.step
 
     def _interrupted(self, signal: signals.Interrupted) -> Stopped:
         """Save what was trained since the last checkpoint, unless a step was cut off; returns what ends the run."""
         where = f"{signal} at step {self.step} of {self._config.steps}"
-        if self.folder and not self.reopened:
+        if self._log:
             if self.step > self._saved and not signal.within:
-                self._save(self.step)
+                self._save()
             saved = f"the checkpoint of step {self._saved} is kept"
             if self._saved == self.step:
                 saved = "saved" if self.step else "nothing is lost"

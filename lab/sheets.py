@@ -15,26 +15,28 @@ from lab import files, player, runs, storage
 if TYPE_CHECKING:
     Array = np.ndarray
 
+GAP = 4  # pixels between two images of a sheet
 
-def sheet(images: Array, columns: int, zoom: int | None = None, gap: int = 4) -> Array:
+
+def sheet(images: Array, columns: int, zoom: int | None = None) -> Array:
     """Images `[n, H, W]` or `[n, H, W, 1 or 3]` in [0, 1] as one uint8 picture, row by row on white.
 
-    `zoom`: screen pixels for each pixel, by default as many as make an image about 56 wide; `gap`: between images.
+    `zoom`: screen pixels for each pixel, by default as many as make an image about 56 wide.
     """
     zoom = zoom or max(1, round(56 / images.shape[2]))
     images = np.round(255 * images).astype(np.uint8).repeat(zoom, 1).repeat(zoom, 2)
     images = images[..., 0] if images.shape[3:] == (1,) else images
     n, height, width = images.shape[:3]
     rows = -(-n // columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
+    size = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, *images.shape[3:])
     picture = np.full(size, 255, np.uint8)
     for k, image in enumerate(images):
-        top, left = k // columns * (height + gap), k % columns * (width + gap)
+        top, left = k // columns * (height + GAP), k % columns * (width + GAP)
         picture[top : top + height, left : left + width] = image
     return picture
 
 
-def labelled(picture: Array, title: str = "", rows: Sequence[str] = (), gap: int = 4) -> Image.Image:
+def labelled(picture: Array, title: str = "", rows: Sequence[str] = ()) -> Image.Image:
     """A `sheet` with a title above and a name left of each row; the pixels of the sheet stay as they are."""
     font, sheet = ImageFont.load_default(13), Image.fromarray(picture)
     names = [textwrap.fill(name, 14) for name in rows]
@@ -47,22 +49,22 @@ def labelled(picture: Array, title: str = "", rows: Sequence[str] = (), gap: int
     pen = ImageDraw.Draw(whole)
     pen.multiline_text((2, 2), title, "black", font)
     for k, name in enumerate(names):
-        middle = top + (k + 0.5) * (sheet.height + gap) / len(names) - gap / 2
+        middle = top + (k + 0.5) * (sheet.height + GAP) / len(names) - GAP / 2
         pen.multiline_text((left - 6, middle), name, "black", font, anchor="rm", align="right")
     return whole
 
 
-def save(path: Path | None, images: Array, columns: int, title: str = "", rows: Sequence[str] = ()) -> None:
-    """Write a `labelled` sheet as a PNG, whole or not at all; without a path, as of a run in memory, nothing."""
-    if path:
-        with files.replacing(path) as temporary:
-            labelled(sheet(images, columns), title, rows).save(temporary)
+def save(path: Path, images: Array, columns: int, title: str = "", rows: Sequence[str] = ()) -> None:
+    """Write a `labelled` sheet as a PNG, whole or not at all."""
+    with files.replacing(path) as temporary:
+        labelled(sheet(images, columns), title, rows).save(temporary)
 
 
 def keep(run: runs.Run, period: runs.Period, images: np.ndarray, columns: int = 5) -> None:
     """Keep images in [0, 1] as the run's snapshot of this step, and as samples/<step>.png to look at meanwhile."""
     run.snapshot(period, images=np.round(255 * images).astype(np.uint8))
-    save(run.path(storage.sheet(period.last)), images, columns)
+    if run.folder:
+        save(run.folder / storage.sheet(period.last), images, columns)
 
 
 def animation(path: Path, snapshots: dict, columns: int = 5) -> None:

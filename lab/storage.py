@@ -43,8 +43,9 @@ import psutil
 from lab import files, screen
 from lab.files import BadInput
 
-FORMAT = 2  # of the folder; 1 had TensorFlow's own checkpoints
+FORMAT = 2  # of the folder
 LOCK = "writer.lock"
+KEPT = 3  # checkpoints
 
 # --------------------------------------------------------------------------------------------- the folder
 
@@ -242,13 +243,12 @@ class Saved(NamedTuple):
 def read_config(folder: Path, flag: str) -> Saved:
     """config.json; `flag` is the flag with which the user named the folder.
 
-    BadInput: it is missing, it cannot be used, or a newer version of this project wrote it.
+    BadInput: it is missing, it cannot be used, or a version of this project with another format wrote it.
     """
     try:
         saved, unchanged = files.read_checked_json(folder / "config.json")
-        if (version := saved.get("format", 1)) not in range(1, FORMAT + 1):
-            raise ValueError(f"format {version}, expected at most {FORMAT}; a newer version of this project wrote it")
-        unchanged = unchanged or version < FORMAT  # then files had no checksum
+        if (version := saved.get("format")) != FORMAT:
+            raise ValueError(f"format {version}, expected {FORMAT}; another version of this project wrote it")
         for name, kind in (("experiment", str), ("recipe", str), ("config", dict)):
             if not isinstance(saved.get(name), kind):
                 found = repr(saved[name]) if name in saved else "missing"
@@ -459,17 +459,17 @@ class Checkpoints:
     all that comes before it.
     """
 
-    def __init__(self, folder: Path, keep: int = 3):
-        self.folder, self._keep = folder / "checkpoint", keep
+    def __init__(self, folder: Path):
+        self.folder = folder / "checkpoint"
 
     def save(self, step: int, state: dict[str, Any], about: dict[str, Any] | None = None) -> None:
-        """Save the state at this step, and delete the oldest checkpoint where there are more than `keep`."""
+        """Save the state at this step, and delete the oldest checkpoint where there are more than `KEPT`."""
         arrays = {name: np.asarray(leaf) for name, leaf in leaves(state)}
         text = np.array(json.dumps({"step": step} | (about or {}), allow_nan=False))
         with files.replacing(self.folder / f"ckpt-{step}.npz") as temporary:
             np.savez(temporary, about=text, **arrays)  # type: ignore[arg-type]
             _seal(temporary)
-        for old in steps(self.folder.parent)[: -self._keep]:
+        for old in steps(self.folder.parent)[:-KEPT]:
             (self.folder / f"ckpt-{old}.npz").unlink()
 
     def newest(self, keep_damaged: bool = False) -> Checkpoint | None:
@@ -495,8 +495,6 @@ class Checkpoints:
             return found
         if damaged:
             raise BadInput(f"{self.folder.parent}: no checkpoint that can be read; start again in a new folder")
-        if any(self.folder.glob("ckpt-*.index")):
-            raise BadInput(f"{self.folder.parent}: its checkpoints are those of an earlier version of this project")
         return None
 
 

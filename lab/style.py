@@ -65,9 +65,9 @@ def headed(fig: Figure, text: str) -> Figure:
     return fig
 
 
-def level(ax: Axes, y: float, label: str, colour: str = IDEAL) -> None:
+def level(ax: Axes, y: float, label: str) -> None:
     """A dashed horizontal line at y, for `key` to name."""
-    ax.axhline(y, color=colour, ls="--", lw=1, label=label)
+    ax.axhline(y, color=IDEAL, ls="--", lw=1, label=label)
 
 
 def key(ax: Axes, columns: int = 2) -> None:

@@ -52,10 +52,10 @@ class DyingRun(runs.Run):
         super().__init__(folder)
         self.at = at
 
-    def _checkpoint(self, step):
-        if step == self.at:
+    def _save(self):
+        if self.step == self.at:
             raise Killed
-        super()._checkpoint(step)
+        super()._save()
 
 
 def without_times(records):

@@ -184,7 +184,7 @@ def test_without_ray_one_line_says_how_to_get_it(where, complaint, monkeypatch):
 
 def test_without_ray_cells_run_one_after_the_other_and_a_line_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(files, "cores", lambda: 2)
     monkeypatch.setattr(cells, "play", None)
     names = []
 
@@ -203,7 +203,7 @@ def test_ray_is_imported_only_where_it_is_used():
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("address", ["", "head", "head:", ":6379", "head:port", "head:70000", "auto"])
+@pytest.mark.parametrize("address", ["", "head", "head:", ":6379", "head:port", "head:²", "head:70000", "auto"])
 def test_an_address_is_a_host_and_a_port(address):
     with pytest.raises(files.BadInput, match="expected HOST:PORT"):
         cells._require_someone(address)

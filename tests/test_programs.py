@@ -108,3 +108,11 @@ def test_the_file_that_another_process_writes_just_now_stays(tmp_path, flags):
     unfinished.write_bytes(b"half")
     programs.use_kept(tmp_path)
     assert unfinished.exists()
+
+
+def test_without_a_package_named_tensorflow_no_programs_are_kept(flags, monkeypatch):
+    def absent(name):
+        raise programs.importlib.metadata.PackageNotFoundError(name)  # where tensorflow-cpu is installed
+
+    monkeypatch.setattr(programs.importlib.metadata, "version", absent)
+    assert programs.use_kept() is None

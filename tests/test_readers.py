@@ -75,7 +75,8 @@ def config(path):
     return [np.array([found.steps, found.learning_rate, *found.generator_hidden])]
 
 
-SETTINGS = {"experiment": "normal_1d", "recipe": "stable", "config": asdict(normal_1d.Config())}
+SETTINGS: dict[str, Any] = {"format": storage.FORMAT, "experiment": "normal_1d", "recipe": "stable"}
+SETTINGS["config"] = asdict(normal_1d.Config())
 CONFIG = files.json_text(SETTINGS | {"checksum": files._checksum(SETTINGS)}).encode()
 ARRAYS = dict(zip(pictures.NPZ_NAMES, IMAGES, strict=True))
 READERS = {  # a new reader is a line here, and its other files, if it needs any, are lines below

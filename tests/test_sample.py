@@ -304,14 +304,16 @@ def test_a_full_disk_is_one_line_that_says_so(name, folders, tmp_path, monkeypat
 
 @pytest.mark.parametrize("experiment", ["live", "plot", "sample", "compare", "__init__"])
 def test_the_name_of_a_script_that_makes_no_runs_is_one_line(experiment, tmp_path, capsys):
-    files.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
+    saved = {"format": storage.FORMAT, "experiment": experiment, "recipe": "stable", "config": {}}
+    files.write_checked_json(tmp_path / "config.json", saved)
     assert command(tmp_path) == 2
     assert f"RUN {tmp_path}: a run of {experiment}, whose script has no load_generator" in one_line(capsys)
 
 
 @pytest.mark.parametrize("experiment", sample.NO_SAMPLES)
 def test_a_run_without_a_generator_from_latents_is_one_line_that_says_why(experiment, tmp_path, capsys):
-    files.write_json(tmp_path / "config.json", {"experiment": experiment, "recipe": "stable", "config": {}})
+    saved = {"format": storage.FORMAT, "experiment": experiment, "recipe": "stable", "config": {}}
+    files.write_checked_json(tmp_path / "config.json", saved)
     assert command(tmp_path) == 2
     line = one_line(capsys)
     assert f"RUN {tmp_path}: a run of {experiment}, {sample.NO_SAMPLES[experiment]}" in line and "latents" in line

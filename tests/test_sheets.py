@@ -9,11 +9,11 @@ from lab import runs, sheets
 
 def test_sheet_places_images_row_by_row_on_white():
     images = np.linspace(0, 1, 3)[:, None, None] * np.ones((3, 2, 3))  # black, grey, white, of 2 x 3 pixels
-    picture = sheets.sheet(images, columns=2, zoom=2, gap=1)
-    assert (picture.shape, picture.dtype) == ((2 * 4 + 1, 2 * 6 + 1), np.uint8)
-    assert np.all(picture[:4, :6] == 0) and np.all(picture[:4, 7:] == 128)
-    assert np.all(picture[:4, 6] == 255) and np.all(picture[4] == 255) and np.all(picture[5:, :6] == 255)
-    assert np.all(picture[5:, 7:] == 255)  # no fourth image
+    picture = sheets.sheet(images, columns=2, zoom=2)
+    assert (picture.shape, picture.dtype) == ((2 * 4 + 4, 2 * 6 + 4), np.uint8)
+    assert np.all(picture[:4, :6] == 0) and np.all(picture[:4, 10:] == 128)
+    assert np.all(picture[:4, 6:10] == 255) and np.all(picture[4:8] == 255) and np.all(picture[8:, :6] == 255)
+    assert np.all(picture[8:, 10:] == 255)  # no fourth image
 
 
 def test_sheet_takes_colours_and_one_channel_and_zooms_small_images():
@@ -25,13 +25,10 @@ def test_sheet_takes_colours_and_one_channel_and_zooms_small_images():
     assert sheets.sheet(np.zeros((1, 100, 100)), columns=1).shape == (100, 100)
 
 
-def test_save_sheet_without_a_path_writes_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_save_sheet_writes_its_pixels(tmp_path):
     images = np.full((2, 8, 8), 0.5)
-    sheets.save(None, images, columns=2)
-    assert not list(tmp_path.iterdir())
     sheets.save(tmp_path / "a.png", images, columns=2)
-    with Image.open("a.png") as picture:
+    with Image.open(tmp_path / "a.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), sheets.sheet(images, columns=2))
 
 

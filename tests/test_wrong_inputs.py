@@ -504,7 +504,8 @@ def place(tmp_path_factory):
     (folder / "there.png").touch()
     (folder / "G.md").touch()
     (folder / "broken" / "config.json").write_text("{")
-    files.write_json(folder / "other" / "config.json", {"experiment": "nothing", "recipe": "", "config": {}})
+    other = {"format": storage.FORMAT, "experiment": "nothing", "recipe": "", "config": {}}
+    files.write_checked_json(folder / "other" / "config.json", other)
     storage.save_config(folder / "run", "normal_1d", "stable", normal_1d.Config())
     storage.save_config(folder / "translation", "pix2pix", "stable", cli.script("pix2pix").Config())
     config = numpy_gan.Config()
