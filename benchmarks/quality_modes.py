@@ -35,10 +35,9 @@ uniform latents, standardised points, batches of 128 and 100,000 steps. It was t
 seeds. So its row does not say what packing or a penalty does. `classic` is the plain GAN with PacGAN's optimiser
 (Adam 1e-4, beta1 .8), latents, loss, batches of 100 packs and, here, its 400,000 steps, but with smaller networks: G
 has 4 layers and D 3 layers of 64 ReLU units, where PacGAN's have 4 x 400 with batch norm and 3 x 200 with maxout
-(recipe `pacgan`; `benchmarks/quality_pacgan.py` is their comparison). Its points are standardised, its players move
-in turn, and its first weights are larger. Its plain GAN already differs from PacGAN's, and the plain GANs of the two
-papers differ even more. With `--pack 4` a step draws 400 real points and 400 fakes, 100 packs of each, as PacGAN
-does.
+(recipe `pacgan`: see [pacgan.md](pacgan.md)). Its points are standardised, its players move in turn, and its first
+weights are larger. Its plain GAN already differs from PacGAN's, and the plain GANs of the two papers differ even
+more. With `--pack 4` a step draws 400 real points and 400 fakes, 100 packs of each, as PacGAN does.
 """
 
 RING_AND_GRID = {  # published: modes, high quality %, reverse KL of the ring; the same of the grid

@@ -63,6 +63,8 @@ def main(packs: list[int], seeds: list[int]) -> None:
         print(row(label, *numbers, f"here; {which}; {minutes} minutes"))
         print(row(PUBLISHED[pack], *RING_AND_GRID[PUBLISHED[pack]][:3], "PacGAN, table 1: 10 trials"))
     print(row("perfect sampler", *PERFECT[:3], "2500 samples; +- standard deviation"))
+    if len(seeds) == 1:
+        print("\nThere is one seed of each game, so that the spread over seeds is not known here.")
     for pack, found in games.items() if len(seeds) > 1 else ():
         name = PUBLISHED[pack]
         print(f"\nCompared with the published means of {name}: {comparison(found, RING_AND_GRID[name][:3])}.")
