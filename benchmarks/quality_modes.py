@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import pages
 from scipy import stats
-from study import about_runs, row, runs_of
+from study import about_runs, named, row, runs_of
 
 from experiments import mixture_2d, stacked_mnist
 
@@ -224,10 +224,10 @@ def stacked() -> None:
     print(row(*["---"] * 4))
     for label, (folder, recipe, flags, seeds) in STACKED_OURS.items():
         results = runs_of(f"quality_modes/{folder}", stacked_mnist, seeds, recipe, flags)
-        spent = " to ".join(f"{f(r['cpu_seconds'] for r in results) / 60:.0f}" for f in (min, max)[: len(results)])
-        which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+        minutes = [r["cpu_seconds"] / 60 for r in results]
+        spent = " to ".join(dict.fromkeys(f"{m:.0f}" for m in (min(minutes), max(minutes))))  # 21, or 20 to 21
         numbers_ = with_error([r["modes"] for r in results], 0), with_error([r["kl"] for r in results], 4)
-        print(row(label, *numbers_, f"here; {which}; {spent} CPU minutes a seed"))
+        print(row(label, *numbers_, f"here; {named(seeds)}; {spent} CPU minutes a seed"))
         if recipe == "stable" and not flags:
             clear = statistics.mean(r["confident_share"] for r in results), results[0]["confident_share_floor"]
     for label, numbers_ in STACKED_PUBLISHED.items():

@@ -13,7 +13,7 @@ import argparse
 
 import pages
 from quality_modes import PERFECT, RING_AND_GRID, difference, with_error
-from study import about_runs, row, runs_of
+from study import about_runs, named, row, runs_of
 
 from experiments import mixture_2d
 
@@ -59,8 +59,7 @@ def main(packs: list[int], seeds: list[int]) -> None:
         label = "`--recipe pacgan`" if pack == 1 else f"`--recipe pacgan --pack {pack}`"
         numbers = [with_error(found[name], *form) for name, form in zip(NAMES, ((2,), (1, 100), (3,)), strict=True)]
         minutes = ", ".join(f"{value:.0f}" for value in found["minutes"])
-        which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        print(row(label, *numbers, f"here; {which}; {minutes} minutes"))
+        print(row(label, *numbers, f"here; {named(seeds)}; {minutes} minutes"))
         print(row(PUBLISHED[pack], *RING_AND_GRID[PUBLISHED[pack]][:3], "PacGAN, table 1: 10 trials"))
     print(row("perfect sampler", *PERFECT[:3], "2500 samples; +- standard deviation"))
     if len(seeds) == 1:

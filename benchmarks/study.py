@@ -56,10 +56,8 @@ def keep(cell: cells.Cell, result: dict) -> None:
     """Copy the settings and the numbers of a finished run to docs/results/runs/; not of one that diverged."""
     if "stopped" in result or cell.folder.is_relative_to(KEPT):
         return
-    kept = KEPT / cell.folder.relative_to(RUNS)
-    kept.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "result.json"):
-        with files.replacing(kept / name) as temporary:
+        with files.replacing(KEPT / cell.folder.relative_to(RUNS) / name) as temporary:
             shutil.copyfile(cell.folder / name, temporary)
 
 
@@ -90,6 +88,13 @@ def spread(values: Sequence[float], digits: int) -> str:
     if len(set(values)) == 1:
         return f"{values[0]:z.{digits}f}"
     return f"{statistics.mean(values):z.{digits}f} +- {statistics.stdev(values):.{digits}f}"
+
+
+def named(seeds: Sequence[int]) -> str:
+    """Seeds in words: `seed 0`, `seeds 4, 5`, `seeds 4 to 13`."""
+    if len(seeds) > 3 and [*seeds] == [*range(seeds[0], seeds[-1] + 1)]:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
 def row(*values: object) -> str:

@@ -248,7 +248,10 @@ def difference_from_theory(game: dict[str, Any]) -> float:
 
 
 def contraction(game: dict[str, Any]) -> str:
-    """The measured contraction of a game, with a star where the equilibrium is not stable."""
+    """The measured contraction of a game, with a star where the equilibrium is not stable.
+
+    It is inf if the players diverged, and 0 if they arrived at the equilibrium.
+    """
     if game["contraction"] is None:
         return "inf " if game["distance"] is None else "0 "
     return f"{game['contraction']:.3f}{' ' if is_stable(game) else '*'}"

@@ -154,15 +154,17 @@ def train(config: Config, run: runs.Run | None = None, images: pictures.Images |
 
     learner = Learner(core.new_player(new_weights(config.seed, height, width)), tf.Variable(0, dtype=tf.int64))
     loop = core.compiled_loop(step, jit_compile=False)  # XLA on a CPU needs 60 times as long for convolutions
-    trained, test = Classifier(learner.player.weights, np.nan), pictures.as_pixels(images.test)[..., None]
+    accuracy, test = np.nan, pictures.as_pixels(images.test)[..., None]
+    trained = Classifier(learner.player.weights, accuracy)
     with run.training({"learner": learner}, config, LOGGED) as periods:
         batches = draws.prefetched(draw_batches, periods)
         for period in periods:
             losses = run.play(loop, [learner], batches, period)  # [n, 2]
-            test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
-            run.record(period, losses, f"test accuracy {test_accuracy:.2%}", test_accuracy=test_accuracy)
-    test_accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
-    return runs.Trained(config, images, trained._replace(test_accuracy=test_accuracy), run)
+            accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
+            run.record(period, losses, f"test accuracy {accuracy:.2%}", test_accuracy=accuracy)
+    if np.isnan(accuracy):  # no step was left to play
+        accuracy, _ = accuracy_and_features(trained, test, images.test_labels)
+    return runs.Trained(config, images, trained._replace(test_accuracy=accuracy), run)
 
 
 def bytes_needed(config: Config, images: pictures.Images) -> int:

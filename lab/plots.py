@@ -251,10 +251,10 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
             ax.text(floor, 0.02, " floor", color=IDEAL, fontsize="small", **where)
         ax.set_yticks(range(len(order)), order)
         ax.set(xlabel=label, title=place, ylim=(len(order) - 0.2, -0.5))
-    varied, equals, _ = order[0].partition("=")
-    if equals and all(name.startswith(f"{varied}=") and name.count("=") == 1 for name in order):  # only one setting
-        axes[0, 0].set_yticks(range(len(order)), [name.removeprefix(f"{varied}=") for name in order])
-        axes[0, 0].set_ylabel(varied)
+    names, _, values_of_one = zip(*(name.rpartition("=") for name in order), strict=True)
+    if len(set(names)) == 1:  # they differ in one setting, whose name need stand there only once
+        axes[0, 0].set_yticks(range(len(order)), values_of_one)
+        axes[0, 0].set_ylabel(names[0])
     if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
         logarithmic(axes[0, 0].xaxis)  # the others share it
     across = "" if len(places) == 1 else ", by their mean rank over the data"

@@ -241,7 +241,7 @@ def periods_together(config: Any, features: int) -> int:
 
 
 def filled_up(values: np.ndarray, n: int) -> np.ndarray:
-    """`values [m, ...]` with zeros behind them, as many as make them `[n, ...]`."""
+    """`values [m, ...]` with zeros after them, as many as make them `[n, ...]`."""
     missing = n - len(values)
     return np.pad(values, [(0, missing), *[(0, 0)] * (values.ndim - 1)]) if missing else values
 

@@ -344,6 +344,15 @@ def test_run_that_diverged_is_one_line(tmp_path, monkeypatch):
         study.runs_of("table", normal_1d, range(2))
 
 
+def test_seeds_in_words():
+    assert [study.named(seeds) for seeds in ([0], (4, 5), [0, 1, 2, 4], range(4, 14))] == [
+        "seed 0",
+        "seeds 4, 5",
+        "seeds 0, 1, 2, 4",
+        "seeds 4 to 13",
+    ]
+
+
 def test_page_of_losses_names_its_command_and_the_commits_of_its_cells(tmp_path, monkeypatch):
     def made(command):
         assert command[:2] == ["normal_1d", "mixture_2d"]

@@ -344,6 +344,21 @@ def test_settings_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
     assert inside(fig)
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_the_name_of_a_setting_that_alone_is_varied_stands_once(one):
+    names = {
+        "hinge": "loss=hinge",
+        "minimax": "loss=minimax",
+        "wasserstein": "loss=hinge r1=0" if not one else "loss=x",
+    }
+    table, values = losses_table(30.0)
+    table = [row | {"setting": names[row["setting"]]} for row in table]
+    fig = plots.settings_compared(table, {(place, names[name]): v for (place, name), v in values.items()}, "KL, nats")
+    shown = [text.get_text() for text in fig.axes[0].get_yticklabels()]
+    assert shown == (["hinge", "minimax", "x"] if one else list(names.values()))
+    assert fig.axes[0].get_ylabel() == ("loss" if one else "") and inside(fig)
+
+
 def test_settings_compared_count_the_seeds_whose_number_is_infinite():
     table, values = losses_table(np.inf)
     values["ring", "minimax"] = np.array([np.inf, 20.0, np.inf])
