@@ -19,12 +19,15 @@ MOUNT = """(async () => {
     const view = await import("data:text/javascript;base64,LIVE");
     window.texts = new Map(); // what is written on canvases, and the place x where it begins
     const { prototype } = CanvasRenderingContext2D, { fillText } = prototype;
-    prototype.fillText = function (...words) { texts.set(words[0], words[1]); fillText.apply(this, words); };
+    prototype.fillText = function (...words) {
+        if (this.canvas.isConnected) texts.set(words[0], words[1]); // a view that was taken away may paint once more
+        fillText.apply(this, words);
+    };
     window.start = (link) => {
         history.replaceState(null, "", location.pathname + "#" + link);
-        window.sent = [];
+        const mine = (window.sent = []);
         document.body.replaceChildren(document.createElement("div"));
-        window.page = view.mount(document.body.firstChild, (message) => sent.push(message), true);
+        window.page = view.mount(document.body.firstChild, (message) => mine.push(message), true);
     };
     window.$ = (selector) => document.querySelector(selector);
     window.show = (bytes) => page.frame(Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)).buffer);
@@ -58,8 +61,6 @@ def page(browser, tmp_path):
 
     def begin(link=""):
         browser.value(f"start('{link}')")
-        for _ in range(2):  # the view before it is painted once more, when it is taken away
-            browser.value("new Promise(requestAnimationFrame)")
         browser.value("texts.clear()")
         browser.greet = lambda: browser.value(f"page.text({json.dumps({'hello': controls.hello(source, config)})})")
         browser.greet()
