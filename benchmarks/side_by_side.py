@@ -94,7 +94,7 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     width = max(36, 2 + max(map(len, contenders)))
     peak = matrix_product_peak() if any(c.flop for c in contenders.values()) else None
     of_peak = f"{'share of the peak':>20}" if peak else ""
-    print(f"{'':{width}}{'us a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}{of_peak}")
+    print(f"{'':{width}}{'µs a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}{of_peak}")
     for name, contender in contenders.items():
         if name not in times:
             print(f"{name:{width}}skipped: {contender.package} is not installed")

@@ -48,10 +48,10 @@ def by_width(units: int) -> float:
 
 
 PANELS: dict[str, tuple[Callable[[int], float], tuple[int, ...], str]] = {
-    "seeds at once": (by_seeds, (1, 4, 16, 64, 256, 1024, 4096), "us for a step of a seed"),
-    "steps": (by_steps, (1000, 10_000, 100_000, 1_000_000), "us for a step"),
+    "seeds at once": (by_seeds, (1, 4, 16, 64, 256, 1024, 4096), "µs for a step of a seed"),
+    "steps": (by_steps, (1000, 10_000, 100_000, 1_000_000), "µs for a step"),
     "batch": (by_batch, (25, 100, 400, 1600, 6400), "ns for a sample"),
-    "units in a layer": (by_width, (8, 16, 32, 64, 128, 256, 512), "us for a million operations"),
+    "units in a layer": (by_width, (8, 16, 32, 64, 128, 256, 512), "µs for a million operations"),
 }
 
 
@@ -79,7 +79,7 @@ def main() -> None:
             flush=True,
         )
         ax.plot(values, costs, "o-", color="black", ms=3.5, lw=1)
-        ax.set(xlabel=name, title=unit, ylim=(min(costs) / 3, max(costs) * 2))
+        ax.set(xlabel=name, ylabel=unit, ylim=(min(costs) / 3, max(costs) * 2))
         style.logarithmic(ax.xaxis)
         style.logarithmic(ax.yaxis)
     plots.save(style.headed(fig, "What a unit of work costs, as the work grows: flat is ideal"), FIGURE)

@@ -215,8 +215,8 @@ def animation(path: Path, records: Records, edges: Array, density: Callable, see
 def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array], label: str) -> Figure:
     """A panel for each kind of data: the number of every seed by setting, its median and 95% interval, and the floor.
 
-    All panels have one axis and one order of settings, that of the mean rank over the data. Beside a setting stands
-    of how many seeds the number is infinite, as after training that diverged; there are no dots of them.
+    All panels have one order of settings, that of the mean rank over the data. Beside a setting stands of how many
+    seeds the number is infinite, as after training that diverged; there are no dots of them.
     `table`: a dict for each data and setting, the best first; `values`: (data, setting) -> number of every seed
     `[S]`; `label`: what the number is.
     """
@@ -226,10 +226,10 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
     for k, name in itertools.chain.from_iterable(map(enumerate, ranked.values())):
         ranks.setdefault(name, []).append(k)
     order = sorted(ranks, key=lambda name: np.mean(ranks[name]))
-    shown = np.concatenate([v[np.isfinite(v)] for v in values.values()])
-    rng, shared = np.random.default_rng(0), {"sharex": True, "sharey": True}
-    fig, axes = figure(1, len(places), 2 + 3.9 * len(places), 1.5 + 0.36 * len(order), **shared)
+    rng = np.random.default_rng(0)
+    fig, axes = figure(1, len(places), 2 + 3.9 * len(places), 1.5 + 0.36 * len(order), sharey=True)
     for ax, place in zip(axes[0], places, strict=True):
+        shown = np.concatenate([v[np.isfinite(v)] for (data, _), v in values.items() if data == place])
         rows = {row["setting"]: row for row in table if row["data"] == place}
         for k, name in enumerate(order):
             if name not in rows:
@@ -251,12 +251,12 @@ def settings_compared(table: Sequence[dict], values: dict[tuple[str, str], Array
             ax.text(floor, 0.02, " floor", color=IDEAL, fontsize="small", **where)
         ax.set_yticks(range(len(order)), order)
         ax.set(xlabel=label, title=place, ylim=(len(order) - 0.2, -0.5))
+        if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
+            logarithmic(ax.xaxis)
     names, _, values_of_one = zip(*(name.rpartition("=") for name in order), strict=True)
     if len(set(names)) == 1:  # they differ in one setting, whose name need stand there only once
         axes[0, 0].set_yticks(range(len(order)), values_of_one)
         axes[0, 0].set_ylabel(names[0])
-    if len(shown) and shown.min() > 0 and shown.max() > 3 * shown.min():
-        logarithmic(axes[0, 0].xaxis)  # the others share it
     across = "" if len(places) == 1 else ", by their mean rank over the data"
     return headed(fig, f"Every seed (dots), median and its 95% interval (black); the best on top{across}")
 

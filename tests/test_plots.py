@@ -328,7 +328,7 @@ def losses_table(kl_of_ring):
     return table, values
 
 
-def test_settings_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
+def test_settings_compared_have_one_order_and_a_dot_a_seed_and_each_panel_its_own_axis():
     fig = plots.settings_compared(*losses_table(30.0), "KL, nats")
     norm, ring = fig.axes
     assert [ax.get_title() for ax in fig.axes] == ["norm", "ring"]
@@ -337,7 +337,7 @@ def test_settings_compared_have_one_order_and_one_axis_and_a_dot_a_seed():
         assert dots == ([2, 1, 3] if ax is norm else [10, 30, 20])
         assert ax.get_ylim()[0] > ax.get_ylim()[1] and ax.get_xscale() == "log"  # the best on top
     assert [text.get_text() for text in norm.get_yticklabels()] == ["hinge", "minimax", "wasserstein"]
-    assert norm.get_xlim() == ring.get_xlim() and "mean rank" in fig.get_suptitle()
+    assert norm.get_xlim()[1] < 5 < ring.get_xlim()[0] and "mean rank" in fig.get_suptitle()
     first = next(li for li in norm.lines if li.get_marker() == "o")
     assert np.all(np.abs(first.get_ydata()) <= 0.25)
     assert texts(norm) == [" floor"] and texts(ring) == []
