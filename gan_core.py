@@ -11,8 +11,9 @@ train twice as fast on a CPU under XLA, TensorFlow's compiler, as with samples i
 independent GANs, one for each seed: the same functions serve one GAN or many, because nothing here mixes entries of
 that axis.
 
-D's output is a logit, D(x) = sigmoid(logit), and every loss here makes it high on real samples and low on fakes. The
-losses that are built from log D are in nats.
+D's output is called a logit: D(x) = sigmoid(logit). (For least_squares, hinge and wasserstein it is a score, to which
+no probability belongs.) Every loss here makes it high on real samples and low on fakes; least_squares wants 1 and 0.
+The losses that are built from log D are in nats.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def adversarial_step(game: Game, rules: Rules, batch: dict[str, tf.Tensor]) -> t
     fake = rules.generator(batch["z"], g.weights)  # [..., F, B], outside the tape: for D fakes are constants
     with tf.GradientTape() as tape:
         d_loss, total = discriminator_loss(rules, d.weights, batch, fake, game.step)
-    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # copies, or the live ones
+    d_seen = [*map(tf.identity, d.weights)] if rules.simultaneous else d.weights  # before or after its update
     adam_update(d, tape.gradient(total, d.weights), game.step, rules.adam_d, rules.rate_schedule_d(game.step))
 
     with tf.GradientTape() as tape:  # the same fakes, recorded: G's gradient goes through them and D
@@ -149,7 +150,10 @@ def log_one_minus_d(logits: tf.Tensor) -> tf.Tensor:
 
 
 class Loss(NamedTuple):
-    """The losses of both players, each `(real_logits, fake_logits) -> loss of each sample`, to be minimised."""
+    """The losses of both players, each `(real_logits, fake_logits) -> loss of each column`, to be minimised.
+
+    A column of D's loss is a real sample together with a fake.
+    """
 
     d: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     g: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -274,7 +278,7 @@ def new_game(discriminator: Weights, generator: Weights) -> Game:
 
 
 class Adam(NamedTuple):
-    """The settings of Adam (Kingma and Ba 2015); epsilon as in Keras.
+    """The settings of Adam (Kingma and Ba 2015); epsilon's default as in Keras.
 
     All but epsilon may be float64 variables: their values then change without a new compilation.
     """
@@ -290,7 +294,12 @@ def adam_step(
 ) -> Player:
     """The player's weights and moments after one step of Adam, as tensors, so that unrolling can differentiate them.
 
-    `step` counts from 1; `factor` scales the learning rate. The 1e-37 under the square root does not change the
+    With the gradient g in step t, m <- beta1 m + (1 - beta1) g and v <- beta2 v + (1 - beta2) g^2, and then w <- w -
+    rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon). This is the form at the end of section 2 of Kingma
+    and Ba 2015, which TensorFlow uses as well. Their algorithm 1, as in `experiments/numpy_gan.py`, first corrects v
+    and then adds epsilon, which differs where gradients are about as small as epsilon.
+
+    `step` counts t from 1; `factor` scales the learning rate. The 1e-37 under the square root does not change the
     result, but where a gradient was always 0 it keeps the derivative finite, which unrolling needs.
     """
     t = tf.cast(step, tf.float32)
@@ -315,7 +324,10 @@ def adam_update(
 
 
 def update_average(average: Weights, weights: Weights, decay: Number) -> None:
-    """Exponential moving average in place: average <- decay average + (1 - decay) weights."""
+    """Exponential moving average in place: average <- decay average + (1 - decay) weights.
+
+    It begins with the first weights, which still make up decay^t of it after t steps: 13.5% after 2000 at .999.
+    """
     kept, new = float32(decay), float32(1 - decay)
     for a, w in zip(average, weights, strict=True):
         a.assign(kept * a + new * w)
@@ -337,7 +349,7 @@ def constant(step: tf.Tensor) -> tf.Tensor:
 
 
 def cosine(steps: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A factor that falls from 1 to 0 at `steps` along half a cosine (Loshchilov and Hutter 2017)."""
+    """A factor that falls from 1 to 0 along half a cosine (Loshchilov and Hutter 2017), where it ends at `steps`."""
 
     def schedule(step: tf.Tensor) -> tf.Tensor:
         return 0.5 * (1 + tf.cos(np.pi * tf.cast(step, tf.float32) / steps))
@@ -434,8 +446,8 @@ INITS: dict[str, Callable[[int, int, int, int], tuple[float, float]]] = {
     # (inputs, outputs, layer, layers) -> standard deviations of the normal weights and biases of that layer
     "normal": lambda inputs, outputs, layer, layers: (1.0, 1.0),
     "he": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0),  # He et al. 2015
-    # The first layer is N(0, 16^2), or N(0, 4^2) for data in the plane: each unit has its steepest point at another
-    # place of inputs of unit size, and another slope there. With biases of 0 all would be steepest at 0.
+    # The first layer is N(0, 16^2), or N(0, 4^2) for data in the plane. For inputs of about unit size, each unit is
+    # then steepest at a place of its own, with a slope of its own. With biases of 0 all would be steepest at 0.
     "scattered": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0) if layer else (16.0, 16.0),
     "scattered_4": lambda inputs, outputs, layer, layers: (np.sqrt(2 / inputs), 0.0) if layer else (4.0, 4.0),
     # a last layer a tenth as large: the network starts close to 0

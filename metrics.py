@@ -262,10 +262,10 @@ def lost_mass(real: Distribution | ArrayLike, fake: ArrayLike, least: float = 0.
     The line is cut at quantiles of `real` into k parts of equal mass p_i = 1/k. The p_i of those parts are added
     where the share of the fakes is q_i < least p_i. So a mode without fakes counts with its mass, however widely the
     other fakes spread. k is 50, or less so that a part holds 40 fakes and 10 real values: a perfect sampler then
-    scores 0, but for one run in a thousand where both limits bind. Equal real values are not cut apart.
-    It notices no mode of less than 1/k, and calls it lost mass, too, if fakes are so narrow that the outer parts are
-    empty: .04 for N(0, .7) against N(0, 1), .16 for N(0, .5). It is 0 for fewer than 30 real values or 120 fakes,
-    which are too few to tell. ValueError: NaN; fewer than 2 values; least outside (0, 1].
+    scores 0, except in about one run of a thousand if a part has just these 40 and 10. Equal real values are not cut
+    apart. It notices no mode of less than 1/k, and calls it lost mass, too, if fakes are so narrow that the outer
+    parts are empty: about .03 for N(0, .7) against N(0, 1), .16 for N(0, .5). It is 0 for fewer than 30 real values
+    or 120 fakes, which are too few to tell. ValueError: NaN; fewer than 2 values; least outside (0, 1].
     """
     if not 0 < least <= 1:
         raise ValueError(f"least: got {least}, expected a number in (0, 1]")
@@ -294,13 +294,13 @@ def smoothed_scores(
     """Scores [draws, ...] of perfect samplers: metric(n_real real rows, n fakes), of a sample's distribution.
 
     Nobody knows the distribution of a sample [N] or [N, d]; `smoothed_bootstrap` estimates it, and both sides are
-    drawn from this estimate, independently. `metric` may give several numbers. This is for distances that depend on
-    the sizes in no simple way, as a histogram KL whose edges are those of its real side; `halves_floor` is for
-    others. If N = 2 n_real, the mean lies within 10% of the truth for normal, exponential and Gumbel numbers and
-    n_real from 50 to 10,000 (benchmarks/quality_floors.py). There are fewer draws, down to 20, if they take more than
-    10 million rows. A draw for which the metric raises ValueError, as a histogram does for equal numbers, is left
-    out.
-    ValueError: n_real, n or draws < 1; values not finite; fewer than 2 rows; a metric that raises it for every draw.
+    drawn from this estimate, independently. `metric` may give several numbers. Use this for distances that do not
+    shrink in a simple way with the sizes, such as a histogram KL whose edges come from its real side, and
+    `halves_floor` for others. If N = 2 n_real, the mean lies within 10% of the truth for normal, exponential and
+    Gumbel numbers and n_real from 50 to 10,000 (benchmarks/quality_floors.py). There are fewer draws, down to 20, if
+    their real sides have more than 10 million rows together. A draw for which the metric raises ValueError, as a
+    histogram does for equal numbers, is left out. ValueError: n_real, n or draws < 1; values not finite; fewer than 2
+    rows; a metric that raises it for every draw.
     """
     require_at_least(1, n_real=n_real, n=n, draws=draws)
     draw = smoothed_bootstrap(sample, np.random.default_rng(seed))

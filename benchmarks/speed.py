@@ -23,8 +23,8 @@ HEAD = """# Times
 Each table was made by the command above it, all in one run on a shared server without a GPU. In the tables with a
 column "spread" every contender runs in a process of its own. They take turns, three times over (in the plane twice),
 and the tables hold medians and ranges, because absolute times swing on a shared machine. Times of whole commands are
-medians of three runs; how the cost grows was measured once. The numbers in the texts below the tables were measured by
-hand, on two cores of an Intel Xeon with AVX-512 and AMX, at commit af00cfb.
+medians of three runs; how the cost grows was measured once. The numbers in the texts below the tables were measured
+by hand, on two cores of an Intel Xeon with AVX-512 and AMX, at commit af00cfb.
 """
 SECTIONS = {  # program and flags -> its part of the page
     "speed_commands.py": """

@@ -7,12 +7,11 @@
 
 All other flags are the script's, and hold for every run; only --devices, --resume and --tensorboard are not allowed.
 Every combination of the values is trained, or with --one-at-a-time the recipe and each change of it alone. All share
-the seeds, so that differences are taken seed by seed. The table gives medians, their 95% intervals (bootstrap: from
-resampled seeds) and which others each setting beats beyond chance. Chance means: on every seed each of two settings
-is as likely as the other to be ahead by any given amount. Equal medians alone do not mean that
-(docs/results/levels.md).
-Settings that choose the data (--target, --data) may be varied, too: results on different data are not compared with
-each other.
+the seeds, so that differences are taken seed by seed. The table gives medians, their 95% intervals (by the sign test;
+with fewer than 6 seeds, the smallest and the largest number) and which others each setting beats beyond chance.
+Chance means: on every seed each of two settings is as likely as the other to be ahead by any given amount. Equal
+medians alone do not mean that (docs/results/levels.md). Settings that choose the data (--target, --data) may be
+varied, too: results on different data are not compared with each other.
 
 With --budget 20m, settings are dropped on the way (successive halving, Jamieson and Talwalkar 2016): all train a part
 of the seeds, then the better half trains as many again, and so on. The first round is always played. Before each
@@ -458,14 +457,17 @@ def markdown(study: Study, table: list[dict[str, Any]]) -> str:
     compared = "each change with the recipe" if study.config.one_at_a_time else "the pairs"
     on = " on the same data" if len(study.data) > 1 else ""
     words = (
-        f"`{study.command}` compares settings by {study.metric_label}; {study.better} is better. All have the "
-        "same seeds. The interval is a 95% bootstrap interval of the median. The difference is that of the setting "
-        "and the first one, seed by seed: its median, and on how many seeds the setting is better. A setting beats "
-        "those that are worse by Wilcoxon's signed-rank test of such differences, with Holm's correction over "
+        f"`{study.command}` compares settings by {study.metric_label}; {study.better} is better. "
+        "All have the same seeds. The interval is a 95% interval of the median (sign test; with fewer than 6 seeds "
+        "it reaches from the smallest to the largest number). The difference between a setting and the first one is "
+        "taken seed by seed: the table gives its median, and on how many seeds the setting is better. A setting "
+        "beats those that are worse by "
+        "Wilcoxon's signed-rank test of such differences, with Holm's correction over "
         f"{compared}{on}: if the settings are in truth equally good, so that on each seed either of two is as likely "
         f"to be ahead, by any amount, then the chance that any of them beats another{on} is at most "
         f"{study.chance:g}. If neither of two settings beats the other, they cannot be told apart. Training that "
-        "diverged counts as worse than every finite number. Another metric is another test, with a chance of its own."
+        "diverged counts as worse than every finite number. A table for another metric is a further test, and can "
+        "again be wrong by chance."
     )
     head, rows = texts(study, table)
     if len(study.data) == 1:

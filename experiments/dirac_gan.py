@@ -1,17 +1,17 @@
 """The GAN of two numbers, whose answer is known: which loss and which penalty make it converge, and how fast?
 
 Mescheder et al. 2018, section 2: all data lie at 0, G always draws the number theta, and D's logit at x is psi x. The
-equilibrium is (theta, psi) = (0, 0). Near it the game is linear. Let J be the Jacobian there of the forces on both
-players, which are the negative gradients of their losses. One step of size h multiplies (theta, psi) by I + h J if
-both move at once. If G moves first, a matrix for G's move is followed by one for each move of D. The modulus of the
-largest eigenvalue is the factor by which a step changes the distance to the equilibrium, as theory predicts it; above
-1 the players move away.
+equilibrium is (theta, psi) = (0, 0). Near it the game is linear. At the equilibrium, let J be the Jacobian of the
+forces on both players, which are the negative gradients of their losses. One step of size h multiplies (theta, psi)
+by I + h J if both move at once. If G moves first, a matrix for G's move is followed by one for each move of D. The
+modulus of the largest eigenvalue is the factor by which a step changes the distance to the equilibrium, as theory
+predicts it; above 1 the players move away.
 
 For losses made of log-sigmoids the eigenvalues of J are -g/2 +- sqrt(g^2/4 - 1/4), where g is the weight of a penalty
 on D's slope (r1): pure rotation without a penalty, no rotation from g = 1 on. (relativistic_average, hinge and
-wasserstein have twice the forces: sqrt(g^2/4 - 1), and no rotation from g = 2 on.) Under least squares D feels no
-force near the equilibrium: without a bias its logit at the data is 0 whatever psi is, so that it cannot approach 1,
-its target for real samples, and a fake at the data has its target, 0, already.
+wasserstein have twice the forces: -g/2 +- sqrt(g^2/4 - 1), no rotation from g = 2 on.) Under least squares D feels no
+force near the equilibrium but that of the penalty: without a bias its logit at the data is 0 whatever psi is, so that
+it cannot approach 1, its target for real samples, and a fake at the data has its target, 0, already.
 
 `--game linear_quadratic` (Nagarajan and Kolter 2017): the data are normal numbers x, G draws (1 + theta) z from
 normal numbers z, and D's logit at x is psi x^2. Now the data themselves curve D's loss in psi, so that minimax
@@ -133,7 +133,8 @@ def trajectories(config: Config, loss: str, order: str) -> Array:
 def jacobian(loss: str, penalty: float, config: Config = Config()) -> Array:
     """J `[2, 2]` of the forces at the equilibrium, by central differences: exact to 1e-9 for these losses.
 
-    With a `gradient_penalty` there is none: the force on psi jumps from -w to w at psi = 0.
+    With a `gradient_penalty` there is none: the force on psi jumps from -w to w at psi = 0 (from -1.15 w to 1.15 w
+    in the linear-quadratic game).
     """
     force, columns, at = forces(loss, config), [], 1e-6
     for step in ((at, 0.0), (0.0, at)):

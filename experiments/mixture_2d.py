@@ -48,7 +48,7 @@ class Config:
     network: Network = "mlp"  # pacgan: G has batch norm, and each hidden unit of D takes the largest of 5 numbers
     latent: cli.Latent = "uniform"  # distribution of z; uniform gives more fakes of high quality than normal
     latent_dim: cli.Count = 2  # numbers in z; 2: G can be drawn as a bent sheet
-    generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can steepen its slopes
+    generator_hidden: cli.Sizes = (64, 64, 64, 64, 64)  # units of G's hidden layers; each can make its slopes steeper
     generator_activation: cli.Activation = "leaky_relu"
     generator_init: cli.Init = "he"
     generator_skip: bool = False  # whether G is its network plus a linear map of z
@@ -228,13 +228,13 @@ def measure_at_end(real: targets.RealPoints, fakes: np.ndarray) -> dict[str, np.
 
 
 def floors(real: targets.RealPoints, n: int) -> dict[str, float]:
-    """What perfect samplers with n points get on average: 20 of them, or for a file an estimate.
+    """What perfect samplers with n points get on average: 100 of them, or for a file an estimate.
 
     The distribution of a file is not known. Its floors are the mean distances between two samples of it, one as
     large as the held-out half and one of n points, estimated from all points of the file.
     """
     if real.target:
-        perfect = np.stack([real.draw(n, seed).T for seed in range(20)])
+        perfect = np.stack([real.draw(n, seed).T for seed in range(100)])
         return {name: float(scores.mean()) for name, scores in measure_at_end(real, perfect).items()}
 
     def kl(held_out, fakes):

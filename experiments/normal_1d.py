@@ -10,8 +10,8 @@ two open tails. The real side has the exact probabilities of the bins or, with -
 held-out half; the other side has the counts of 10,000 fakes. Counts get 1/2 more in each bin, so that an empty bin
 does not make the KL infinite. The floor is the mean KL of a perfect sampler, which draws as many samples from the
 real distribution; it is above 0 because samples are finite. With --data the distribution is unknown, and the floor is
-an estimate: what new numbers of it would score against a held-out half, on average. For comparison, without a GAN:
-as many numbers drawn from a kernel density estimate of the training numbers.
+an estimate: what new numbers of it would score against a held-out half, on average. For comparison, as
+many numbers are drawn from a kernel density estimate of the training numbers, without a GAN.
 
     python experiments/normal_1d.py                                         the recipe that learns
     python experiments/normal_1d.py --target laplace                        another target, or --data FILE
@@ -55,9 +55,11 @@ class Config:
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
     jitter: cli.Weight = 0.5  # normal noise on N real samples: jitter * exp(-N / 250) times their standard deviation
     # networks
-    latent: cli.Latent = "normal"  # distribution of z; with uniform z G seldom learns six peaks, but sharper edges
+    latent: cli.Latent = (
+        "normal"  # distribution of z; uniform: G seldom learns six peaks, but it learns sharper edges
+    )
     latent_dim: cli.Count = 8  # numbers in z
-    generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; each further layer lets G be steeper
+    generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with more layers G can be steeper
     generator_activation: cli.Activation = "tanh"
     generator_init: cli.Init = "small_end"  # first weights; small_end: G starts almost as its linear map, below
     generator_skip: bool = True  # whether G is its network plus a linear map of z

@@ -19,6 +19,8 @@ and the layers differ in delta alone:
     D's last layer, y = 1 / (1 + e^-a)    delta = (y - t) / B
         with E = -mean(t log y + (1 - t) log(1 - y)): dE/dy = (y - t) / (y (1 - y)) / B, and dy/da = y (1 - y).
 
+E is a mean over fakes and real images together, and so it is half of D's loss in `gan_core.py`: ln 2 where D = 1/2.
+
 (A tutorial with these networks has a mistake in dE/dW: it multiplies delta by the transposed weights of D, and not by
 the transposed input of the layer, x^T.)
 

@@ -52,10 +52,10 @@ def label_kl(
 
     The labels are 0 .. classes - 1. The frequencies of `real_labels` [n] count as the exact real distribution, which
     is not quite uniform (MNIST's has KL .0014 from uniform); the smoothing is added to the fake counts [m] alone. The
-    reverse KL is infinite if real lacks a class that fake has, and about ln 10 if all fakes are of one class of 10.
-    The floor is `metrics.kl_floor(np.bincount(real_labels), m)`, to first order (classes - 1) / (2 m): .00045 at
-    10,000 fakes.
-    ValueError: labels that are not whole numbers in range; no labels; classes < 2; smoothing < 0.
+    reverse KL is infinite if real lacks a class (with smoothing 0: one that fake has), and about ln 10 if all fakes
+    are of one class of 10. The floor is `metrics.kl_floor(np.bincount(real_labels), m)`, to first order (classes - 1)
+    / (2 m): .00045 at 10,000 fakes. ValueError: labels that are not whole numbers in range; no labels; classes < 2;
+    smoothing < 0.
     """
     metrics.require_at_least(2, classes=classes)
     real = _label_counts(real_labels, "real_labels", classes)

@@ -8,7 +8,9 @@ Layers compute in the type of their input, float32 or bfloat16, and take weights
 moments in float32 in any case.
 
 The weights of a network are one flat list: for each layer a kernel and a bias and, where a norm follows, its scale
-and offset. The function `unet_weights` makes the list that the network `unet` takes, and so on.
+and offset. (There the bias has no effect, because the norm subtracts it. It is kept so that the networks have as many
+parameters as those of the tutorials.) The function `unet_weights` makes the list that the network `unet` takes, and
+so on.
 """
 
 from __future__ import annotations

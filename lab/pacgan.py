@@ -16,7 +16,7 @@ from gan_core import tf
 
 PIECES = 5  # linear functions of a maxout unit
 EPSILON = 1e-4  # added to the variance in batch norm
-LATENTS = 4000  # of which the moments for the evaluation are: as precise as PacGAN's running average of decay .95
+LATENTS = 4000  # from which the moments for the evaluation are computed, as precisely as by PacGAN's average (.95)
 
 
 def maxout(values: tf.Tensor) -> tf.Tensor:

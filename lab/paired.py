@@ -14,13 +14,13 @@ LEVEL = 0.05  # chance of calling any difference real where all are symmetric ab
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95% interval of the median, by the percentile bootstrap over seeds (Efron 1979); values may be infinite."""
-    if (values == values[0]).all():
-        return float(values[0]), float(values[0])
-    finite = np.clip(values, -HUGE, HUGE)
-    found = stats.bootstrap((finite,), np.median, method="percentile", n_resamples=9999, rng=np.random.default_rng(0))
-    low, high = (bound * (np.inf if abs(bound) > HUGE / 1e6 else 1) for bound in found.confidence_interval)
-    return float(low), float(high)
+    """Interval of the median between two of the values, by the sign test; values may be infinite.
+
+    With 6 seeds or more it holds the true median with a chance of at least 95%. (The percentile bootstrap of a median
+    of 7 seeds has 87.5%.) With fewer it reaches from the smallest to the largest value: 94% with 5 seeds, 75% with 3.
+    """
+    low, high = stats.quantile_test(values, p=0.5).confidence_interval(0.95)  # NaN with fewer than 6 seeds
+    return float(np.fmax(low, values.min())), float(np.fmin(high, values.max()))
 
 
 def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:

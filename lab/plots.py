@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from lab import draws, files, player, runs, sheets
 from lab.style import (  # fmt: skip
+    ALONG_Z2,
     ARROW,
     FAKE,
     IDEAL,
@@ -335,7 +336,7 @@ def latent_lattice(ax: Axes, snapshot: dict, view: tuple) -> None:
 def _lines(ax: Axes, snapshot: dict) -> list[Artist]:
     """The lines of `latent_lattice`."""
     drawn: list[Artist] = []
-    for (x, y), colour, name in zip(snapshot["lines"], OTHERS, ("z1 varies", "z2 varies"), strict=False):
+    for (x, y), colour, name in zip(snapshot["lines"], (OF_G, ALONG_Z2), ("z1 varies", "z2 varies"), strict=True):
         lines = ax.plot(x.T, y.T, color=colour, lw=0.5, alpha=0.7)
         lines[0].set_label(name)
         drawn += lines

@@ -197,8 +197,8 @@ def blocks(config: Any) -> list[slice]:
 def block_count(config: Any) -> int:
     """How many blocks there are: so many that at most 64 seeds are in one, or 16 if a layer has 64 units or more.
 
-    64 small GANs fit the cache of a core (1024 in one block cost twice as much each), and so do 16 with layers of 64
-    units, of which a step of 32 takes a twentieth longer.
+    64 small GANs fit into the cache of a core; in a block of 1024 each costs twice as much. With layers of 64 units
+    16 GANs fit, and in a block of 32 a step of one takes a twentieth longer.
     """
     most = 64 if widest_layer(config) < 64 else 16
     return max(-(-config.seeds // most), 2 if config.seeds >= 8 else 1)

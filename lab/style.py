@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REAL, FAKE, IDEAL = "#31688e", "#d9622b", "0.35"  # they differ in grey, too
 OTHERS = ("#7b4fa3", "#029e73", "black", "#ca9161", "#cc78bc", "#56b4e9")  # of players, orders of moves, runs
 OF_D, OF_G = OTHERS[:2]
+ALONG_Z2 = "#7a7a00"  # lines of G's lattice; those along z1 have G's colour, as on the live page
 ARROW = [(-1, 0), (1, 0), (0.3, 0.5), (1, 0), (0.3, -0.5), (1, 0)]  # a marker
 LEGEND: dict[str, Any] = {
     "fontsize": "small",

@@ -39,11 +39,12 @@ from lab import plots
 # ## Without a penalty the players go in circles
 #
 # For `minimax` and `non_saturating`, and without a penalty, $J$ has the eigenvalues $\pm i/2$. They are imaginary, so
-# in the linear approximation the players go round the equilibrium. If both move at the same time (simultaneous), each
-# step also leads a little outwards. If $G$ moves first and $D$ then answers the new $G$ (alternating), the circle
-# closes. (In the other scripts $D$ moves first; the eigenvalues of a whole step are the same.) In the figure
-# `minimax` does so; `non_saturating` drifts inwards, because of the terms that the approximation leaves out. A
-# penalty of weight $g$ on the slope of $D$ acts like friction. The grey arrows show the direction of the forces.
+# in the linear approximation the players go round the equilibrium. There, each step of simultaneous players (both
+# move at the same time) also leads a little outwards, and the circle of alternating players closes ($G$ moves first
+# and $D$ then answers the new $G$; in the other scripts $D$ moves first, and the eigenvalues of a whole step are the
+# same). In the figure `minimax` does this, but `non_saturating` drifts inwards in both orders, because of the terms
+# that the approximation leaves out. A penalty of weight $g$ on the slope of $D$ acts like friction. The grey arrows
+# show the direction of the forces.
 
 # %%
 config = dirac_gan.Config(losses=("minimax", "non_saturating", "wasserstein"), penalties=(0.0, 0.3, 1.0))

@@ -88,9 +88,10 @@ display(plots.image_curves(dense.run.records))
 # ## What each number sees
 #
 # The table compares the generator with three other samples: real images, one digit again and again, and averages of
-# two real images. The numbers see different faults. That digits are missing shows in the label KL and in recall. Blur
-# shows in precision, and in the share of images for which the classifier is at least 90% confident. The Frechet digit
-# distance sees both. (`docs/numbers.md` explains each number.)
+# two real images. The numbers see different faults. That digits are missing shows in the label KL and in recall. That
+# images show two digits at once is visible in precision, and in the share of images for which the classifier is at
+# least 90% confident. The Frechet digit distance sees both. (`docs/numbers.md` explains each number, and says why
+# precision may miss plain blur.)
 
 # %%
 generate = mnist_mlp.generator(config, dense.game)

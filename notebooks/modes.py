@@ -113,8 +113,8 @@ for name, flags in remedies.items():
 # Here is the first of the five GANs above after 0, 2000, 4000 and 6000 steps. The background of the upper row shows
 # the output of $D$: blue where $D$ takes points for real, orange where it takes them for fakes, white where it cannot
 # tell. Real points are blue, fakes are orange, and the arrows show where $D$ pushes some of the fakes. The lower row
-# shows what $G$ makes of a square of latents: along the purple lines the first latent coordinate varies, along the
-# green ones the second. A run of the script draws this as an animation, `training.gif`, and as a page with a slider,
+# shows what $G$ makes of a square of latents: along the green lines the first latent coordinate varies, along the
+# olive ones the second. A run of the script draws this as an animation, `training.gif`, and as a page with a slider,
 # `training.html`.
 
 # %%

@@ -36,8 +36,9 @@ SMALL = {"data": "digits", "log_samples": 200, "eval_samples": 300}
 # %% [markdown]
 # ## By a label
 #
-# $G$ gets ten numbers behind its latents: the one that stands for the wanted digit is 1, the others are 0. $D$ gets
-# the same ten numbers as constant channels behind the image, and so learns what each digit looks like. In each row
+# Ten numbers are appended to the latents of $G$: the one that stands for the wanted digit is 1, the others are 0. The
+# same ten numbers are appended to the image that $D$ gets, as constant channels, so that $D$ learns what each digit
+# looks like. In each row
 # $G$ was asked for one digit, 0 to 9 from top to bottom:
 
 # %%

@@ -8,17 +8,22 @@ from scipy import stats
 from lab import paired
 
 
-def test_interval_of_a_median_covers_it_as_often_as_it_says():
-    """95% of intervals from 32 draws of a log-normal hold its median 1; 60 of them: standard error 2.8%."""
-    rng = np.random.default_rng(0)
-    hits = [low <= 1 <= high for low, high in (paired.interval(rng.lognormal(size=32)) for _ in range(60))]
-    assert np.mean(hits) > 0.85  # 60 intervals: .95 - 3.5 standard errors of .028
+@pytest.mark.parametrize(("n", "chance"), [(6, 0.96875), (7, 0.984375), (10, 0.978516), (32, 0.979939)])
+def test_interval_of_a_median_is_that_of_the_sign_test(n, chance):
+    """The chances are 1 - 2 P(B <= k) for B of the binomial distribution (n, 1/2); from k + 1 on it is below 95%."""
+    low, high = map(int, paired.interval(np.random.default_rng(0).permutation(n) + 0.0))
+    assert high == n - 1 - low
+    assert 1 - 2 * stats.binom.cdf(low, n, 0.5) == pytest.approx(chance, abs=1e-6)
+    assert 1 - 2 * stats.binom.cdf(low + 1, n, 0.5) < 0.95
+
+
+def test_interval_of_few_seeds_has_all_of_them():
+    assert paired.interval(np.array([3.0, 1.0, 2.0, 7.0, 5.0])) == (1, 7)
+    assert paired.interval(np.array([3.0])) == (3, 3)
 
 
 def test_interval_with_a_seed_that_diverged_has_a_width():
-    values = np.array([*np.arange(1, 10) / 100, np.inf])
-    low, high = paired.interval(values)
-    assert 0.01 <= low < 0.05 and 0.06 < high < np.inf
+    assert paired.interval(np.array([*range(1, 10), np.inf])) == (2, 9)
     assert paired.interval(np.array([1.0, 2.0, np.inf, np.inf])) == (1.0, np.inf)
     assert paired.interval(np.array([-np.inf, -np.inf, 1.0, 2.0])) == (-np.inf, 2.0)
 
