@@ -160,6 +160,13 @@ def line(script: str) -> str:
     return f"Made by `{command}` {where} on {datetime.date.today()}. The machine: {processor()}."
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1, as a type for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return int(text)
+
+
 def processor() -> str:
     """The processor's name, how many cores there are, and its widest vector instructions."""
     try:
@@ -192,7 +199,10 @@ def why_stale(page: str) -> str | None:
             return f"the code of commit {which} cannot be looked up"
         if git("merge-base", "--is-ancestor", commit, "HEAD") is None:
             return f"commit {which} is not in this history"
-        found[which] = changed(script, commit)
+        files = changed(script, commit)
+        if commit != made["commit"]:  # a program of benchmarks/ makes the page; runs are made by what it starts
+            files = [file for file in files if not file.startswith("benchmarks/") or "baselines" in file]
+        found[which] = files
     return "; ".join(f"changed since commit {c}: {', '.join(files)}" for c, files in found.items() if files) or None
 
 

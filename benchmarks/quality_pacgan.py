@@ -20,7 +20,7 @@ from experiments import mixture_2d
 HEAD = """# PacGAN's own networks on the ring
 
 `python benchmarks/quality_pacgan.py`: mean +- standard error over seeds on which nothing was tuned. Minutes are
-those of a seed's training, without evaluation.
+the processor time of a seed, evaluation included.
 
 Recipe `pacgan` of `mixture_2d.py` follows PacGAN's paper (Lin et al. 2018, section 4.1) and code. G has 4 layers of
 400 units with batch norm and ReLU, D has 3 layers of 200 maxout units of 5 pieces, and the first weights are
@@ -36,7 +36,7 @@ NAMES = "modes", "high_quality", "reverse_kl"
 def seeds_of(pack: int, seeds: list[int]) -> dict[str, list]:
     """Of each number a list with its value for every seed; the runs are made if they are not there yet."""
     results = runs_of(f"quality_pacgan/packs-of-{pack}", mixture_2d, seeds, "pacgan", ["--pack", str(pack)])
-    minutes = [result["train_seconds"] / 60 for result in results]  # of a resumed run, too, all of them
+    minutes = [result["cpu_seconds"] / 60 for result in results]  # of a resumed run, too, all of them
     return {name: [result[name]["per_seed"][0] for result in results] for name in NAMES} | {"minutes": minutes}
 
 
@@ -71,8 +71,12 @@ def main(packs: list[int], seeds: list[int]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packs", type=int, nargs="+", choices=PUBLISHED, default=[1, 2], help="points in a pack")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each of them")
+    parser.add_argument(
+        "--packs", type=int, nargs="+", choices=PUBLISHED, default=[1, 2], help="points in a pack, one game for each"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each game")
     arguments, made = parser.parse_args(), pages.line(__file__)
+    if len(set(arguments.seeds)) < len(arguments.seeds):
+        parser.error("--seeds: expected different seeds")
     main(arguments.packs, arguments.seeds)
     print("", about_runs(), made, sep="\n")

@@ -27,7 +27,7 @@ MNIST's, and adds a black border. Minutes are the processor time of the fastest 
 server without a GPU."""
 FOOT = """
 What the adversarial part adds to pix2pix cannot be seen in these numbers: an outline leaves little to guess. The
-black border alone, which `--frame mnist` adds, makes more optical digits recognisable than any translation does.
+frame alone (smaller digits inside a black border) makes more optical digits recognisable than any translation does.
 """
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pages import processor
+from pages import ROOT, positive, processor
 
 
 class Contender(NamedTuple):
@@ -39,10 +39,10 @@ def timed(run: Callable[[int], None], steps: int) -> float:
 
 
 def as_typed(script: str, *flags: str) -> float:
-    """Seconds of training per step of a command as a user types it, evaluations in between, from its result.json."""
+    """Seconds of training per step of a command as a user types it, from its result.json: without its evaluations."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        command = [sys.executable, f"experiments/{script}.py", *flags, "--out", str(out)]
+        command = [sys.executable, str(ROOT / f"experiments/{script}.py"), *flags, "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         result = json.loads((out / "result.json").read_text())
     return result["train_seconds"] / result["steps"]
@@ -68,16 +68,18 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
         contenders: name -> contender, in the order of the table.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (default: 3)")
-    parser.add_argument("--only", choices=contenders, help="measure this one alone: its seconds per step")
-    parser.add_argument("--match", default="", help="compare those alone whose names contain this text")
+    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each contender (default: 3)")
+    parser.add_argument(
+        "--only", choices=contenders, help="measure only this contender, and print its seconds per step"
+    )
+    parser.add_argument("--match", default="", help="compare only contenders whose names contain this text")
     args = parser.parse_args()
-    contenders = {name: contender for name, contender in contenders.items() if args.match in name}
-    if not contenders:
-        parser.error(f"--match {args.match}: no contender has this text in its name")
     if args.only:
         print(contenders[args.only].seconds_per_step())
         return
+    contenders = {name: contender for name, contender in contenders.items() if args.match in name}
+    if not contenders:
+        parser.error(f"--match {args.match}: no contender has this text in its name")
     times: dict[str, list[float]] = {}
     for _ in range(args.repeats):
         for name, contender in contenders.items():
@@ -94,7 +96,7 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
     width = max(36, 2 + max(map(len, contenders)))
     peak = matrix_product_peak() if any(c.flop for c in contenders.values()) else None
     of_peak = f"{'share of the peak':>20}" if peak else ""
-    print(f"{'':{width}}{'µs a step':>12}{'spread':>20}{'seed-steps a second':>22}{'ours is faster by':>20}{of_peak}")
+    print(f"{'':{width}}{'µs a step':>12}{'spread':>20}{'seed-steps a second':>22}{'time / ours':>20}{of_peak}")
     for name, contender in contenders.items():
         if name not in times:
             print(f"{name:{width}}skipped: {contender.package} is not installed")

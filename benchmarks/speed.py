@@ -5,7 +5,7 @@
 
 It needs chromium for the live page and the package ray for the workers of compare.py. jax and torch are worth
 installing: where they are missing, the tables say that a contender was skipped. The texts below the tables hold
-numbers that no program prints; look at them again when the tables have moved.
+numbers that no program prints; check them whenever the tables change.
 """
 
 import argparse
@@ -51,12 +51,13 @@ cores, between two runs of `mixture_2d.py` with the same settings and no page.
     "speed_normal_1d.py": """
 ## The tutorial's 1-D system
 
-{command}: the networks of the tutorial, beside what users would use instead. A step is one
-update of D and one of G, with drawing random numbers and choosing batches, without imports and compilation. Ours
-draws 16-bit random numbers and minibatches of shuffled epochs; the others draw 32-bit floats, and batches with
-replacement. "As typed" is the training time in the result of `normal_1d.py --recipe classic --batch 250`, with a
-record every 40 steps; it can be below the loop's, because a second thread goes on drawing while fakes are measured.
-"Seed-steps a second" is the number of GANs that train at once, times the steps that each of them does in a second.
+{command}: the networks of the tutorial, beside what users would use instead. A step is one update of D and one of G,
+with drawing random numbers and choosing batches, without imports and compilation. Ours draws 16-bit random numbers
+and minibatches of shuffled epochs; the others draw 32-bit floats, and batches with replacement. "As typed" is the
+training time in the result of `normal_1d.py --recipe classic --batch 250`, with a pause for an evaluation every 40
+steps; the evaluations themselves are not counted. It can be below the loop's, because a second thread goes on drawing
+during the pauses. "Seed-steps a second" is the number of GANs that train at once, times the steps that each of them
+does in a second.
 
 {table}
 """,
@@ -64,7 +65,9 @@ record every 40 steps; it can be below the loop's, because a second thread goes 
 ## Mixtures in the plane
 
 {command}: networks with 16, 64 and 400 units in a layer, beside JAX. The share
-of the peak is that of the matrix products alone: an update with 64 units takes 20.9 million operations a seed.
+of the peak is that of the matrix products alone: a step (an update of D and one of G) with 64 units takes 20.9
+million operations a seed. Ours draws 16-bit random numbers and minibatches of shuffled epochs, from 100,000 points of
+each seed's own. JAX draws 32-bit floats, and batches with replacement from 100,000 points that all seeds share.
 
 {table}
 
@@ -81,9 +84,12 @@ tutorials use them.
 
 {table}
 
-A step of the DCGAN is about 9.5 billion operations, so that it ran at 165 GFLOP/s in float32; a large convolution
-reached 365. The upsampling convolutions, a third of the step, reached 270. Other ways to compute them were slower:
-four convolutions with 2x2 kernels, one with four times the channels, one with a 3x3 kernel and zeros.
+Keras updates D twice a step, once on real images and once on fakes, which `predict` makes. PyTorch and Keras compute
+the convolutions behind an upsampling as they are written, which makes 18.5 billion operations a step of the DCGAN.
+Ours are one transposed convolution with 4/9 of the products, 9.5 billion operations a step: this explains most of the
+difference to PyTorch. Ours ran at 165 GFLOP/s in float32; a large convolution reached 365. The upsampling
+convolutions, a third of the step, reached 270. Other ways to compute them were slower: four convolutions with 2x2
+kernels, one with four times the channels, one with a 3x3 kernel and zeros.
 """,
     "speed_cells.py": """
 ## Many runs, many devices
@@ -109,7 +115,8 @@ the start of each operation.
     "speed_numpy_gan.py": """
 ## The GAN with gradients by hand
 
-{command}: the GAN on 8x8 digits in NumPy, beside the same GAN in PyTorch and Keras.
+{command}: the GAN on 8x8 digits in NumPy, beside the same GAN in PyTorch and Keras. Ours
+computes in float64 and also measures D's errors in each step; the others compute in float32.
 
 {table}
 

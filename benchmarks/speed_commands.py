@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pages import ROOT, processor
+from pages import ROOT, positive, processor
 
 TRAININGS = (
     "normal_1d.py",
@@ -62,13 +62,13 @@ def measured(words: str, cache: Path) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != (2 if words == WRONG else 0):
         sys.exit(f"{words} failed with exit code {process.returncode}:\n{said.decode()}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, first_line, usage.ru_maxrss / 1000)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, first_line, usage.ru_maxrss * 1024 / 1e6)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each command with a cache (default: 3)")
+    parser.add_argument("--repeats", type=positive, default=3, help="runs of each command with a cache (default: 3)")
     args = parser.parse_args()
     print("| command | first line, s | wall, s | processor, s | the first time | peak memory, MB |")
     print("|---|---|---|---|---|---|")

@@ -2,9 +2,10 @@
 
     python benchmarks/speed_growth.py               about 8 minutes
 
-Measured is the training of `normal_1d.py --recipe classic` (the width: of `mixture_2d.py --recipe classic`), without
+It measures the training of `normal_1d.py --recipe classic` (the width: of `mixture_2d.py --recipe classic`), without
 compilation and with next to no evaluation: microseconds for each unit of work, which is flat where nothing is wasted.
-Each point is measured once, in a process of its own: small games hold their whole process to one core.
+Each point is measured once, in a process of its own: a small game limits TensorFlow to one core, and this holds until
+the process ends.
 """
 
 import argparse

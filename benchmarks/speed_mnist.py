@@ -3,12 +3,13 @@
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py             torch is worth installing
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py --repeats 5
 
-The same work everywhere: the networks, batch (300 dense, 32 DCGAN) and Adam of `mnist_mlp.py --recipe dnn` and of
-`mnist_dcgan.py --recipe classic`, one update of D on real and fake images and one of G per step, batches drawn from
-all 60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do; tutorials with
-Keras update D twice a step, once on real images and once on fakes. With `--only`, our
-contenders also print by how much their memory grows over as many steps again. They need the digit classifier, which
-is trained before the first measurement if it is not kept yet; that takes a minute or two.
+The networks, the batch (300 dense, 32 DCGAN) and Adam are those of `mnist_mlp.py --recipe dnn` and of `mnist_dcgan.py
+--recipe classic`, with batches drawn from all 60,000 images. A step is one update of D on real and fake images and
+one of G. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do; tutorials with Keras update
+D twice a step, once on real images and once on fakes, which `predict` makes. The convolutions behind an upsampling
+are one transposed convolution here, with 4/9 of the products. With `--only`, our contenders also print by how much
+their memory grows over as many steps again. They need the digit classifier, which is trained before the first
+measurement if it is not kept yet; that takes a minute or two.
 """
 
 from dataclasses import replace
@@ -36,7 +37,7 @@ class InThirds(runs.Run):
         for third in period.chunks(period.count // 3):
             losses = super().play(loop, games, batches, third)
             self.seconds.append(self.train_seconds)
-            self.megabytes.append(psutil.Process().memory_info().rss / 2**20)
+            self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
         return losses
 
 
@@ -137,7 +138,9 @@ def torch_eager(kind: str, steps: int) -> float:
         (loss(d(x), ones) + loss(d(fake.detach()), zeros)).backward()
         adam_d.step()
         adam_g.zero_grad()
+        d.requires_grad_(False)  # its gradients are not needed now
         loss(d(fake), ones).backward()
+        d.requires_grad_(True)
         adam_g.step()
 
     return timed(lambda steps: [step() for _ in range(steps)], steps)

@@ -69,7 +69,9 @@ def require_these_settings(cell: cells.Cell) -> None:
         return
     if changed := storage.changed_setting(kept, cell.config):
         name, before, value = changed
-        raise files.BadInput(f"{cell.folder}: has {name} {before}, and this page {value}; delete the folder")
+        raise files.BadInput(
+            f"{cell.folder}: was made with {name} {before}, but this page needs {value}; delete the folder"
+        )
 
 
 def note_commits(folder: Path) -> None:
@@ -78,7 +80,7 @@ def note_commits(folder: Path) -> None:
 
 
 def about_runs() -> str:
-    """The last lines but one of a page that was made of kept runs: their commits, which pages.py reads, and where."""
+    """Two lines for the end of a page: at which commits its runs were made (read by pages.py), and where they are."""
     commits = f"The runs were made at commit{'s' * (len(COMMITS) > 1)} {', '.join(sorted(COMMITS))}."
     return f"{commits}\nThe settings and the numbers of each of them are in [runs](runs)."
 

@@ -14,7 +14,7 @@ make it easy to leave an image as it is.
 
 About 6 minutes on one core. Domain A is scikit-learn's digits, which are 8x8 pixels and are enlarged here: they fill
 the image, are blurred and upright. The digit classifier was trained on MNIST alone and recognises them badly; it
-should recognise their translations better. (A black border alone helps it more: `--frame mnist` makes the digits as
+should recognise their translations better. (The frame alone helps it more: `--frame mnist` makes the digits as
 small as MNIST's.)
 """
 

@@ -281,7 +281,10 @@ def test_a_run_with_other_settings_is_not_taken_for_that_of_the_page(tmp_path, m
     with pytest.raises(SystemExit) as end:
         study.runs_of("table", normal_1d, [0], extra=["--generator-hidden", "8", "8"])
     assert end.value.code == 2
-    assert f"{run}: has r1 7.0, and this page {normal_1d.Config.r1}; delete the folder" in capsys.readouterr().err
+    assert (
+        f"{run}: was made with r1 7.0, but this page needs {normal_1d.Config.r1}; delete the folder"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"config": 3}'])
