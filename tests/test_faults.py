@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import types
 
 import faults
 import numpy as np
@@ -302,6 +304,36 @@ def test_study_ends_where_something_is_lost_and_nothing_says_so(said, tmp_path, 
     else:
         with pytest.raises(AssertionError, match="log of step 3.*nothing on the screen says so"):
             row()
+
+
+def test_study_reads_the_error_of_a_run_that_ends_after_there_were_enough_faults(tmp_path, monkeypatch):
+    begun, enough = threading.Event(), threading.Event()
+    monkeypatch.setattr(faults, "finish", lambda name, folder: ("", []))
+    monkeypatch.setattr(faults, "compare", lambda whole, folder: set())
+    monkeypatch.setattr(faults, "print", lambda *_, **__: enough.set(), raising=False)  # the first run is counted
+
+    def fault(name, whole, folder, rng):
+        folder.mkdir()
+        if folder.name.endswith("-1"):
+            begun.set()
+            enough.wait(60)
+            raise AssertionError("different bits")
+        begun.wait(60)
+        return 1
+
+    kind = faults.Kind(fault, ("numpy_gan",), 1)
+    with pytest.raises(AssertionError, match="different bits"):
+        faults.study("late", kind, {"numpy_gan": faults.Whole({}, 1.0, tmp_path / "whole")}, 1, 2, tmp_path)
+
+
+def test_what_an_earlier_kill_left_is_no_save_of_this_process(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint/.ckpt-20.tmp1.npz").touch()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    monkeypatch.setattr(faults, "go_on", lambda *_: subprocess.Popen([sys.executable, "-S", "-c", ""], **pipes))
+    monkeypatch.setattr(faults, "require_nothing_torn", lambda *_: None)
+    at_once = types.SimpleNamespace(randrange=lambda n: 0)
+    assert faults.kills_in_a_save("numpy_gan", faults.Whole({}, 1.0, tmp_path), tmp_path, at_once) == 0
 
 
 def test_study_says_at_once_that_it_cannot_mount_a_disk(tmp_path, monkeypatch):

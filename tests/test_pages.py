@@ -194,6 +194,24 @@ def test_page_of_older_runs_is_stale_by_what_changed_since_them(folder, page, li
     assert listed() == stale(f"the code of commit {new} + changes of its runs cannot be looked up")
 
 
+def test_runs_are_not_stale_where_the_program_that_made_a_page_of_them_has_changed(folder, page, listed):
+    old = made_at(page)
+    table = folder / "benchmarks/table.py"
+    table.write_text(f"{table.read_text()}\nWORDS = 1\n")
+    new = commit(folder)
+    page.write_text(f"{page.read_text().replace(old, new)}\nThe runs were made at commit {old}.\n")
+    assert listed() == "fresh  table.md\n"
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "x", "1.5"])
+def test_repeats_below_one_are_one_line(given, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["speed_commands.py", "--repeats", given])
+    with pytest.raises(SystemExit, match="2"):
+        speed_commands.main()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"argument --repeats: {given}: expected a whole number of at least 1")
+
+
 def test_commit_of_another_history_is_stale(folder, page, listed):
     text, at = page.read_text(), made_at(page)
     git(folder, "checkout", "--quiet", "-b", "elsewhere")
