@@ -19,9 +19,9 @@ from experiments import mixture_2d, stacked_mnist
 
 HEAD = """# Does it cover every mode?
 
-`python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are those of a
-run: of the points with all ten seeds, one run on the ring and one on the grid; of Stacked MNIST with one seed. The
-server was shared and had no GPU."""
+`python benchmarks/quality_modes.py`: mean +- standard error over the seeds of a row. CPU minutes are the
+processor time of one run. A run on the ring or on the grid trains all ten seeds; a run on Stacked MNIST trains one.
+The server was shared and had no GPU."""
 
 PROTOCOL = """
 ## Ring of 8, grid of 25
@@ -84,12 +84,12 @@ VEEGAN's and PacGAN's protocol: the data are 128,000 triples of MNIST digits, as
 each colour of 26,000 samples a digit classifier recognises a digit (ours is right in 99.3% of the test images).
 The KL, in nats, compares the frequencies of the 1000 triples with equal ones. In recipe `stable` G and D have the
 same filters for each colour (`--network alike`). So the networks know that the three colours show the same kind of
-picture; they do not know that the digits are independent. The published networks know neither, and neither do those
-of `--recipe stable --network dcgan`, which train for as many steps and about a third of the time. Recipe `dcgan` has
-PacGAN's batch, Adam and number of latents, on the networks of `mnist_dcgan.py`, here for 3000 steps. PacGAN's code
-also updates G twice in a step, draws z uniformly, trains 100,000 steps and stacks the test images as well. Without
-packing this recipe hardly collapses, with one seed, and so it does not show what packing adds. Nothing was tuned on
-these seeds.
+picture; they do not know that the digits are independent. The published networks know neither of these things.
+The same holds for `--recipe stable --network dcgan`, which trains for as many steps in about a third of the time.
+Recipe `dcgan` has PacGAN's batch, Adam and number of latents, on the networks of `mnist_dcgan.py`, here for 3000
+steps. PacGAN's code also updates G twice in a step, draws z uniformly, trains 100,000 steps and stacks the test
+images as well. In our one run without packing this recipe hardly loses modes, so that it cannot show what packing
+adds. Nothing was tuned on these seeds.
 """
 STACKED_PUBLISHED = {  # modes, KL, source
     "DCGAN": ("99", "3.40", "VEEGAN"),

@@ -8,6 +8,7 @@ The devices are parts of this machine's processor, and the two workers of launch
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -137,6 +138,8 @@ def main() -> None:
         count, workers, seconds, folder = args.cells
         print(json.dumps(cells_that_sleep(int(count), int(workers), float(seconds), Path(folder))))
         return
+    if args.only != "devices" and not importlib.util.find_spec("ray"):
+        parser.error("needs the package ray: pip install -e '.[ray]' -c constraints.txt; or --only devices")
     for name, part in PARTS.items():
         if args.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
