@@ -65,12 +65,12 @@ def result(method: Method) -> dict:
         print(folder, file=sys.stderr)
         train = pictures.as_pixels(scorer().real.train)
         pixels, known = train.reshape(len(train), -1), len(train) - len(train) // 6
-        started = time.perf_counter()
+        started = time.process_time()
         images = method(pixels[:known], pixels[known:], np.random.default_rng(0)).clip(0, 1)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         folder.mkdir(parents=True, exist_ok=True)
         files.write_json(folder / "config.json", storage.provenance())
         scores = scorer().final(images.reshape(-1, *train.shape[1:]))
-        files.write_json(folder / "result.json", {"train_seconds": seconds} | scores)
+        files.write_json(folder / "result.json", {"cpu_seconds": seconds} | scores)
     note_commits(folder)
     return files.read_json(folder / "result.json")

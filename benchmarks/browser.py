@@ -25,9 +25,13 @@ FLAGS = (
 
 
 class Browser:
-    """One page. `errors` collects what the page throws or writes to its console as an error, `urls` all requests."""
+    """One page. `errors` collects what the page throws or writes to its console as an error, `urls` all requests.
 
-    def __init__(self, folder: Path):
+    With `fast` neither requests nor the browser's own errors are collected: to report requests chromium also copies
+    every message of a WebSocket to this process, which takes time.
+    """
+
+    def __init__(self, folder: Path, fast: bool = False):
         self.loop, self.ids, self.errors, self.urls = asyncio.new_event_loop(), 0, list[str](), list[str]()
         flags = (*FLAGS, f"--user-data-dir={folder}", "about:blank")
         self.process = subprocess.Popen([CHROMIUM, *flags], stderr=subprocess.PIPE, text=True)
@@ -36,7 +40,7 @@ class Browser:
         pages = json.loads(self.wait(lambda: AsyncHTTPClient().fetch(f"http://{host}/json")).body)
         url = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
         self.socket = self.wait(websocket_connect, url, max_message_size=2**28)
-        for domain in ("Page", "Runtime", "Network", "Log"):
+        for domain in ("Page", "Runtime", *(() if fast else ("Network", "Log"))):
             self.call(f"{domain}.enable")
 
     def wait(self, start: Callable[..., Awaitable], *arguments: Any, **named: Any) -> Any:

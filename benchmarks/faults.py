@@ -162,7 +162,8 @@ def kills_in_a_save(name: str, whole: Whole, folder: Path, rng: random.Random) -
     hits = 0
     for _ in range(5):
         process, ordinal = go_on(name, folder), rng.randrange(4)
-        own, seen = f".ckpt-*.tmp{process.pid}.npz", set()  # not what an earlier kill left
+        own = f".ckpt-*.tmp{process.pid}.npz"  # as files.replacing names it; not what an earlier kill left
+        seen = set()
         while process.poll() is None:
             for path in (folder / "checkpoint").glob(own):
                 seen.add(path.name)
@@ -237,11 +238,11 @@ def _interrupted(name: str, whole: Whole, folder: Path) -> Path:
     with MAKING:
         if not kept.exists():
             process, half = start(name, kept), int(RUNS[name].split("--steps ")[1].split()[0]) // 2
-            while max(storage.steps(kept), default=0) < half:
-                assert process.poll() is None, f"{name} ended before half of its steps"
+            while process.poll() is None and max(storage.steps(kept), default=0) < half:
                 time.sleep(0.01)
             process.send_signal(signal.SIGTERM)
-            process.communicate()
+            _, error = process.communicate()
+            assert process.returncode == 143, f"{name} ended with {process.returncode} before SIGTERM: {error}"
     shutil.copytree(kept, folder)
     return folder
 
@@ -310,8 +311,8 @@ def study(title: str, kind: Kind, wholes: dict[str, Whole], wanted: int, jobs: i
         print(f"{title}: {total['hits']} of {wanted}", file=sys.stderr)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for _ in pool.map(one, range(10 * wanted)):  # raises what a run raised, also the last one
-            pass
+        for _ in pool.map(one, range(10 * wanted)):
+            pass  # raises what a run raised
     lost = f"{total['lost']} log lines or snapshots, each said on the screen" if total["lost"] else "nothing"
     print(f"{title}: done", file=sys.stderr)
     notes = ""
@@ -339,7 +340,7 @@ def growth(name: str, work: Path) -> str:
             if step < total:  # before the evaluation
                 seen.append((step / total, memory / 1e6))
         time.sleep(0.5)
-    assert process.returncode == 0, f"{name} does not run"
+    assert process.returncode == 0, f"{name}.py {LONG[name]} ended with exit code {process.returncode}"
     early, late = (
         statistics.median(memory for share, memory in seen if low <= share <= high)
         for low, high in ((0.1, 0.2), (0.9, 1))
@@ -350,11 +351,10 @@ def growth(name: str, work: Path) -> str:
 def main() -> None:
     """Print the table in Markdown; the first thing that is lost, torn or different ends the study with its name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=1.0, help="share of the faults (default: 1)")
-    parser.add_argument("--jobs", type=pages.positive, default=2, help="runs at the same time (default: 2)")
-    parser.add_argument(
-        "--only", choices=[kind.fault.__name__ for kind in KINDS.values()], help="try only this kind of fault"
-    )
+    parser.add_argument("--share", type=pages.positive(float), default=1.0, help="share of the faults (default: 1)")
+    parser.add_argument("--jobs", type=pages.positive(int), default=2, help="runs at the same time (default: 2)")
+    kinds = [kind.fault.__name__ for kind in KINDS.values()]
+    parser.add_argument("--only", choices=kinds, help="try only this kind of fault")
     args = parser.parse_args()
     if args.only in (None, full_disk.__name__):
         require_disks()
@@ -394,14 +394,14 @@ figures that could not be drawn when a log line was missing; and a process that 
 the script's first line, or after its last one, ends Python itself, and is not counted.
 
 Scripts and flags: see `RUNS` in `benchmarks/faults.py`. A damaged log line or snapshot cannot be made again without
-training again: the program says which one is missing, keeps the damaged file as `<name>.damaged`, and goes on. A
-config.json that was changed is refused in one line, which says to delete it; the copy in the newest checkpoint then
-takes its place. Pictures are not checked: `python experiments/plot.py RUN` draws them again.""")
+training again: the program says which one is missing, keeps the damaged file as `<name>.damaged`, and goes on. If
+config.json was changed, the program stops with one line, which says to delete the file; the copy in the newest
+checkpoint then takes its place. Pictures are not checked: `python experiments/plot.py RUN` draws them again.
+""")
     if grown:
-        print("\n| resident memory, MB | after the first tenth of the steps | in the last tenth | growth |")
-        print("|---|---|---|---|")
-        print("\n".join(grown))
-    print(f"\n{made}")
+        print("| resident memory, MB | after the first tenth of the steps | in the last tenth | growth |")
+        print("|---|---|---|---|", *grown, "", sep="\n")
+    print(made)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 
 A page names the command and the commit that made it (`line`), and the commits of its runs, where it was made of runs
 that were kept (`study.about_runs`). It is stale if the code of one of its files is not what it was at these commits.
+The programs in benchmarks/ count at the commit of the page alone, because what they print of a run is not in the run;
+baselines_mnist.py makes runs itself, and counts at their commits, too.
 
 Its files are the script of its command, every file of this project that one of them imports, and every script that
 one of these scripts names in a string, as `"normal_1d.py --seeds 1"` does to start it. They are found in the syntax
@@ -19,13 +21,14 @@ import argparse
 import ast
 import datetime
 import functools
+import math
 import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +56,21 @@ NAMED = re.compile(r"(?:\w+/)?(\w+)(?:\.py(?: .*)?)?", re.DOTALL)  # a string th
 
 class NoHistory(Exception):
     """Git cannot be asked, in one line: it is missing, or the folder is no repository."""
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """A `type` for argparse: reads a whole or any number above 0."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not a {'whole ' * (kind is int)}number above 0")
+        return value
+
+    return read
 
 
 # ------------------------------------------------------------------------------------------ the files of a page
@@ -160,13 +178,6 @@ def line(script: str) -> str:
     return f"Made by `{command}` {where} on {datetime.date.today()}. The machine: {processor()}."
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, as a type for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
-    return int(text)
-
-
 def processor() -> str:
     """The processor's name, how many cores there are, and its widest vector instructions."""
     try:
@@ -177,6 +188,11 @@ def processor() -> str:
     flags = set((re.search(r"flags\s*: (.*)", text) or [""])[0].split())
     wide = next((words for words in ("amx_tile", "avx512f", "avx2", "avx") if words in flags), "no AVX")
     return f"{name[1] if name else platform.processor()}, {os.cpu_count()} cores, {wide}"
+
+
+def makes_runs(file: str) -> bool:
+    """Whether a file may change the runs behind a page, and not only what the page says of them."""
+    return not file.startswith("benchmarks/") or file == "benchmarks/baselines_mnist.py"
 
 
 def why_stale(page: str) -> str | None:
@@ -199,10 +215,8 @@ def why_stale(page: str) -> str | None:
             return f"the code of commit {which} cannot be looked up"
         if git("merge-base", "--is-ancestor", commit, "HEAD") is None:
             return f"commit {which} is not in this history"
-        files = changed(script, commit)
-        if commit != made["commit"]:  # a program of benchmarks/ makes the page; runs are made by what it starts
-            files = [file for file in files if not file.startswith("benchmarks/") or "baselines" in file]
-        found[which] = files
+        made_here = commit == made["commit"]
+        found[which] = [file for file in changed(script, commit) if made_here or makes_runs(file)]
     return "; ".join(f"changed since commit {c}: {', '.join(files)}" for c, files in found.items() if files) or None
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pages
+from study import row
 
 import metrics
 from experiments import mixture_2d, normal_1d
@@ -110,14 +111,14 @@ def main() -> None:
     print(HEAD)
     for title, laws, names in (("Numbers", LINE, list(NAMES)[:4]), ("Points", PLANE, ["kl", "sliced_wasserstein"])):
         print(f"\n## {title}\n")
-        print(" | ".join(["| law", "held out", *(NAMES[name] for name in names)]), "|")
+        print(row("law", "held out", *(NAMES[name] for name in names)))
         print("|---|" + "---|" * (1 + len(names)))
         for law, draw in laws.items():
             for held_out in SIZES:
                 large = held_out > 1000
                 rows = compared(draw, held_out, files=12 if large else 40, samplers=200 if large else 1000)
                 cells = (f"{r.ratio:.2f} +- {r.error:.2f} ({r.spread:.2f})" for r in map(rows.get, names))
-                print(f"| {law} | {held_out} | {' | '.join(cells)} |", flush=True)
+                print(row(law, held_out, *cells), flush=True)
     print(FOOT)
     print(made)
 

@@ -11,11 +11,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 import pages
 from scipy import stats
 from study import about_runs, named, row, runs_of
 
 from experiments import mixture_2d, stacked_mnist
+from lab import paired
 
 HEAD = """# Does it cover every mode?
 
@@ -85,10 +87,10 @@ each colour of 26,000 samples a digit classifier recognises a digit (ours is rig
 The KL, in nats, compares the frequencies of the 1000 triples with equal ones. In recipe `stable` G and D have the
 same filters for each colour (`--network alike`). So the networks know that the three colours show the same kind of
 picture; they do not know that the digits are independent. The published networks know neither of these things.
-The same holds for `--recipe stable --network dcgan`, which trains for as many steps in about a third of the time.
-Recipe `dcgan` has PacGAN's batch, Adam and number of latents, on the networks of `mnist_dcgan.py`, here for 3000
-steps. PacGAN's code also updates G twice in a step, draws z uniformly, trains 100,000 steps and stacks the test
-images as well. In our one run without packing this recipe hardly loses modes, so that it cannot show what packing
+The same holds for the networks of `--recipe stable --network dcgan`, which train for as many steps in about a third
+of the time. Recipe `dcgan` has PacGAN's batch, Adam and number of latents, on the networks of `mnist_dcgan.py`, here
+for 3000 steps. PacGAN's code also updates G twice in a step, draws z uniformly, trains 100,000 steps and stacks the
+test images as well. In our one run without packing this recipe hardly loses modes. So it cannot show what packing
 adds. Nothing was tuned on these seeds.
 """
 STACKED_PUBLISHED = {  # modes, KL, source
@@ -109,6 +111,13 @@ STACKED_OURS = {  # label -> folder, recipe, flags, seeds
     "`--recipe dcgan --steps 3000 --pack 2`": ("stacked-dcgan-packs-of-2", "dcgan", [*BRIEF, "--pack", "2"], (0,)),
 }
 TEST = "Welch's t-test at 5%, not corrected for the number of tests; published errors are rounded"
+
+
+PAIRED = (
+    "Wilcoxon's signed-rank test with Holm's correction for all of these comparisons: a difference by chance alone "
+    f"is claimed in at most {paired.LEVEL:.0%} of such tables"
+)
+SIGNS = {"modes": -1, "high_quality": -1, "reverse_kl": 1}  # with these signs less is better
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
@@ -141,21 +150,17 @@ def numbers(result: dict) -> list[str]:
     ]
 
 
-def difference(ours: Sequence[float | None], theirs: str | Sequence[float | None]) -> str:
-    """The difference to a published or to another mean, in standard errors; at p > .05 it may be chance.
+def difference(ours: Sequence[float | None], published: str) -> str:
+    """The difference to a published mean of 10 trials, in standard errors; at p > .05 it may be chance.
 
-    It cannot be given if a value is infinite (None), or if no seed differs from another on either side.
-
-    The p-value is that of Welch's t-test (1947); published means are those of 10 trials.
+    It cannot be given if a value is infinite (None). The p-value is that of Welch's t-test (1947).
     """
-    if None in ours or (not isinstance(theirs, str) and None in theirs):
+    if None in ours:
         return "infinite in some seeds"
-    mean, error = map(float, theirs.split(" +- ")) if isinstance(theirs, str) else mean_and_error(theirs)
+    mean, error = map(float, published.split(" +- "))
     own_mean, own_error = mean_and_error(ours)
-    if not own_error and not error:
-        return "the same in every seed" if own_mean == mean else f"{own_mean:g} and {mean:g} in every seed"
     distance = (own_mean - mean) / math.hypot(own_error, error)
-    n, m = len(ours), 10 if isinstance(theirs, str) else len(theirs)
+    n, m = len(ours), 10
     spreads = own_error * n**0.5, error * m**0.5
     p = stats.ttest_ind_from_stats(own_mean, spreads[0], n, mean, spreads[1], m, equal_var=False).pvalue
     doubt = "" if p < 0.05 else ", which may be chance"
@@ -193,6 +198,23 @@ def ring_and_grid() -> None:
         )
 
 
+def verdicts(tricks: dict[str, dict[str, np.ndarray]], plain: dict[str, np.ndarray]) -> dict[str, dict[str, str]]:
+    """Of each trick and number whether it is better or worse than the plain game on the same seeds, or neither.
+
+    The arrays hold the number of each seed; less is better.
+    """
+    values = {(label, name): found for label, numbers in tricks.items() for name, found in numbers.items()}
+    pairs = [(key, ("", key[1])) for key in values]
+    beats = paired.better(values | {("", name): found for name, found in plain.items()}, pairs)
+    said: dict[str, dict[str, str]] = {label: {} for label in tricks}
+    for trick, without in pairs:
+        verdict = (
+            "better" if without in beats[trick] else "worse" if trick in beats[without] else "cannot be told apart"
+        )
+        said[trick[0]][trick[1]] = verdict
+    return said
+
+
 def tricks() -> None:
     """The plain GAN with packing or unrolling, and without."""
     print(TRICKS)
@@ -208,13 +230,15 @@ def tricks() -> None:
         minutes = ", ".join(f"{r['cpu_seconds'] / 60:.1f}" for r in results)
         label = f"`{' '.join(flags)}`" if flags else "the plain game"
         print(row(label, *(text for r in results for text in numbers(r)), minutes))
-        found[label] = [[r[key]["per_seed"] for key in ("modes", "high_quality", "reverse_kl")] for r in results]
-    plain = found.pop("the plain game")
-    print(f"\nCompared with the plain game ({TEST}):\n")
-    for label, scores in found.items():
-        for k, name in enumerate(names):
-            ring, grid = (difference(a[k], b[k]) for a, b in zip(scores, plain, strict=True))
-            print(f"* {label}, {name}: ring {ring}; grid {grid}.")
+        found[label] = {
+            f"{target}, {name}": sign * np.array([math.inf if v is None else v for v in r[key]["per_seed"]])
+            for target, r in zip(("ring", "grid"), results, strict=True)
+            for name, (key, sign) in zip(names, SIGNS.items(), strict=True)
+        }
+    said = verdicts(found, found.pop("the plain game"))
+    print(f"\nCompared with the plain game, seed by seed ({PAIRED}):\n")
+    for label, numbers_ in said.items():
+        print(f"* {label}: {'; '.join(f'{name} {verdict}' for name, verdict in numbers_.items())}.")
 
 
 def stacked() -> None:

@@ -8,6 +8,7 @@ The seeds start at 9000, because the recipe was tuned on others.
 from dataclasses import replace
 
 import pages
+from study import row
 
 from experiments import normal_1d
 from lab import runs
@@ -24,15 +25,15 @@ RUNS = [("stable", target, {}) for target in TARGETS] + [
 
 HEAD = f"""# 1-D results
 
-`python benchmarks/quality_normal_1d.py`: {SEEDS} seeds from {FIRST} on, each with 1000 real samples of its own. The
-KL divergences, in nats, compare 10,000 fakes of each seed with the exact real probabilities of 40 bins over the
-central 99.99% of the real distribution and of two open tails. The floor is the mean KL(real || fake) of a perfect
-sampler with as many samples. "KDE" needs no GAN: the median KL(real || fake) of 10,000 fakes from a kernel density
-estimate of the same real samples, with the width that is best by cross-validation, or Scott's. KL(fake || real) is
-the median over the seeds. "Collapsed" counts the seeds whose fakes have less than half the real standard deviation. A
-part of the line is lost if fewer than a tenth as many fakes fall into it as real samples would. "Lost modes" counts
-the seeds whose lost parts hold more than 5% of the real mass. "Training" is the time of all seeds together on two
-cores.
+`python benchmarks/quality_normal_1d.py`: {SEEDS} seeds from {FIRST} on, each with 1000 real samples of its own.
+The KL divergences, in nats, compare 10,000 fakes of each seed with the exact real probabilities of 40 bins over
+the central 99.99% of the real distribution and of two open tails. The floor is the mean KL(real || fake) of a
+perfect sampler with as many samples. "KDE" needs no GAN: the median KL(real || fake) of 10,000 fakes from a kernel
+density estimate of the same real samples, with the width that is best by cross-validation, or Scott's. KL(fake ||
+real) is the median over the seeds. "Collapsed" counts the seeds whose fakes have less than half the real standard
+deviation. A part of the line is lost if fewer than a tenth as many fakes fall into it as real samples would. "Lost
+modes" counts the seeds whose lost parts hold more than 5% of the real mass. "Training" is the time of all seeds
+together on two cores.
 
 | recipe | target | KL(real \\|\\| fake) median | 10% | 90% | floor | KDE | KDE, Scott | KL(fake \\|\\| real) \
 | collapsed | lost modes | training |
@@ -52,14 +53,10 @@ def main() -> None:
         run = runs.Run()
         result = run.finish(normal_1d.evaluate(normal_1d.train(config, run)))
         flags = "".join(f", --{flag.replace('_', '-')} {value:g}" for flag, value in extra.items())
-        kl = " | ".join(f"{result['kl'][q]:.4f}" for q in ("median", "q10", "q90"))
-        kde = " | ".join(f"{result[name]['median']:.4f}" for name in ("kl_kde", "kl_kde_scott"))
-        reverse, seconds = result["kl_reverse"]["median"], result["train_seconds"]
-        print(
-            f"| {recipe}{flags} | {result['target']} | {kl} | {result['kl_floor']:.4f} | {kde} | {reverse:.4f} "
-            f"| {result['collapsed']} | {result['lost_modes']} | {seconds:.0f} s |",
-            flush=True,
-        )
+        scores = [result["kl"][q] for q in ("median", "q10", "q90")]
+        scores += [result["kl_floor"], *(result[name]["median"] for name in ("kl_kde", "kl_kde_scott", "kl_reverse"))]
+        counts = result["collapsed"], result["lost_modes"], f"{result['train_seconds']:.0f} s"
+        print(row(f"{recipe}{flags}", result["target"], *(f"{s:.4f}" for s in scores), *counts), flush=True)
     print(FOOT)
     print(made)
 

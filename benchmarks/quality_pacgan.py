@@ -19,8 +19,8 @@ from experiments import mixture_2d
 
 HEAD = """# PacGAN's own networks on the ring
 
-`python benchmarks/quality_pacgan.py`: mean +- standard error over seeds on which nothing was tuned. Minutes are
-the processor time of a seed, evaluation included.
+`python benchmarks/quality_pacgan.py`: {what}, on which nothing was tuned. Minutes are processor time,
+evaluation included.
 
 Recipe `pacgan` of `mixture_2d.py` follows PacGAN's paper (Lin et al. 2018, section 4.1) and code. G has 4 layers of
 400 units with batch norm and ReLU, D has 3 layers of 200 maxout units of 5 pieces, and the first weights are
@@ -52,7 +52,7 @@ def comparison(found: dict[str, list], published: tuple[str, ...]) -> str:
 def main(packs: list[int], seeds: list[int]) -> None:
     """The table of these games and seeds."""
     games = {pack: seeds_of(pack, seeds) for pack in packs}
-    print(HEAD)
+    print(HEAD.format(what="one seed of each game" if len(seeds) == 1 else "mean +- standard error over seeds"))
     print(row("ring", "modes", "high quality %", "reverse KL", "source"))
     print(row(*["---"] * 5))
     for pack, found in games.items():
@@ -63,7 +63,7 @@ def main(packs: list[int], seeds: list[int]) -> None:
         print(row(PUBLISHED[pack], *RING_AND_GRID[PUBLISHED[pack]][:3], "PacGAN, table 1: 10 trials"))
     print(row("perfect sampler", *PERFECT[:3], "2500 samples; +- standard deviation"))
     if len(seeds) == 1:
-        print("\nThere is one seed of each game, so that the spread over seeds is not known here.")
+        print("\nOf one seed the number stands alone: its spread over seeds is not known here.")
     for pack, found in games.items() if len(seeds) > 1 else ():
         name = PUBLISHED[pack]
         print(f"\nCompared with the published means of {name}: {comparison(found, RING_AND_GRID[name][:3])}.")
@@ -71,12 +71,13 @@ def main(packs: list[int], seeds: list[int]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--packs", type=int, nargs="+", choices=PUBLISHED, default=[1, 2], help="points in a pack, one game for each"
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each game")
-    arguments, made = parser.parse_args(), pages.line(__file__)
-    if len(set(arguments.seeds)) < len(arguments.seeds):
-        parser.error("--seeds: expected different seeds")
+    what = "sizes of the packs, one game for each (default: 1 2)"
+    parser.add_argument("--packs", type=int, nargs="+", choices=PUBLISHED, default=[1, 2], help=what)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of each game (default: 0 1 2)")
+    arguments = parser.parse_args()
+    for flag, values in vars(arguments).items():
+        if len(set(values)) < len(values):
+            parser.error(f"--{flag} {' '.join(map(str, values))}: expected different numbers")
+    made = pages.line(__file__)
     main(arguments.packs, arguments.seeds)
     print("", about_runs(), made, sep="\n")

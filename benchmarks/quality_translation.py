@@ -47,7 +47,7 @@ def numbers(results: list[dict], key: str, digits: int) -> str:
 def conditional() -> None:
     """The table of the conditional GAN."""
     results = several(mnist_conditional)
-    steps, spent = results[0]["steps"], minutes(results, "cpu_seconds")
+    steps, spent = results[0]["steps"], minutes(results)
     print(f"\n## `mnist_conditional.py`: 10,000 samples, {steps} steps, {spent} minutes\n")
     print(row("", "fakes", "real images"))
     print(row("---", "---", "---"))
@@ -67,7 +67,7 @@ def conditional() -> None:
 def paired() -> None:
     """The table of pix2pix, beside a U-Net that learned from the L1 distance alone and beside A itself."""
     results = several(pix2pix)
-    spent = minutes(results, "cpu_seconds")
+    spent = minutes(results)
     print(f"\n## `pix2pix.py`: edges to digits, {results[0]['steps']} steps, {spent} minutes\n")
     print(row("", "pix2pix", "L1 alone", "copy of A", "B itself"))
     print(row(*["---"] * 5))
@@ -84,7 +84,7 @@ def paired() -> None:
 def unpaired(frame: str) -> None:
     """The table of CycleGAN, whose optical digits have this frame."""
     results = several(cyclegan, frame)
-    spent = minutes(results, "cpu_seconds")
+    spent = minutes(results)
     flag = f"`cyclegan.py --frame {frame}`: optical digits to MNIST"
     print(f"\n## {flag}, {results[0]['steps']} steps, {spent} minutes\n")
     print(row("", "translated", "untranslated", "MNIST's own"))

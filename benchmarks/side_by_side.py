@@ -39,7 +39,7 @@ def timed(run: Callable[[int], None], steps: int) -> float:
 
 
 def as_typed(script: str, *flags: str) -> float:
-    """Seconds of training per step of a command as a user types it, from its result.json: without its evaluations."""
+    """Seconds of training per step of a command as a user types it, without its evaluations, from its result.json."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         command = [sys.executable, str(ROOT / f"experiments/{script}.py"), *flags, "--out", str(out)]
@@ -68,10 +68,9 @@ def main(description: str, script: str, contenders: dict[str, Contender]) -> Non
         contenders: name -> contender, in the order of the table.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=positive, default=3, help="measurements of each contender (default: 3)")
-    parser.add_argument(
-        "--only", choices=contenders, help="measure only this contender, and print its seconds per step"
-    )
+    parser.add_argument("--repeats", type=positive(int), default=3, help="measurements of each one (default: 3)")
+    what = "measure only this contender, and print its seconds per step"
+    parser.add_argument("--only", choices=contenders, help=what)
     parser.add_argument("--match", default="", help="compare only contenders whose names contain this text")
     args = parser.parse_args()
     if args.only:

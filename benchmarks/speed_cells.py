@@ -106,7 +106,7 @@ def cells_that_sleep(count: int, workers: int, seconds: float, folder: Path) -> 
     made = [cells.Cell("", "", Sleep(seconds), folder / f"{name}-{k}") for k in range(count)]
     cells.run(made, cells.Where(workers), asleep)
     taken = time.perf_counter() - begun, time.process_time() - cpu
-    return *taken, psutil.Process().memory_info().rss / 2**20
+    return *taken, psutil.Process().memory_info().rss / 1e6
 
 
 def devices(folder: Path) -> Iterator[str]:
@@ -139,7 +139,7 @@ def main() -> None:
         print(json.dumps(cells_that_sleep(int(count), int(workers), float(seconds), Path(folder))))
         return
     if args.only != "devices" and not importlib.util.find_spec("ray"):
-        parser.error("needs the package ray: pip install -e '.[ray]' -c constraints.txt; or --only devices")
+        parser.error("this needs the package ray; install it, or choose --only devices")
     for name, part in PARTS.items():
         if args.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:

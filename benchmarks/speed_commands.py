@@ -68,7 +68,8 @@ def measured(words: str, cache: Path) -> Cost:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=positive, default=3, help="runs of each command with a cache (default: 3)")
+    what = "runs of each command with a cache (default: 3)"
+    parser.add_argument("--repeats", type=positive(int), default=3, help=what)
     args = parser.parse_args()
     print("| command | first line, s | wall, s | processor, s | the first time | peak memory, MB |")
     print("|---|---|---|---|---|---|")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 from browser import CHROMIUM, Browser
-from pages import ROOT
+from pages import ROOT, positive
 
 SCRIPT = "--seeds 10 --steps 1500 --eval-every 1500"
 
@@ -62,12 +62,11 @@ def memory(process: psutil.Process) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--minutes", type=float, default=1.0, help="of play between two looks at the memory (default: 1)"
-    )
+    what = "how many minutes the game plays between two looks at its memory (default: 1)"
+    parser.add_argument("--minutes", type=positive(float), default=1.0, help=what)
     minutes = parser.parse_args().minutes
     if not CHROMIUM:
-        parser.error("this benchmark needs chromium")
+        parser.error("this needs chromium; install it")
     with tempfile.TemporaryDirectory() as folder:
         before = script_rate(Path(folder, "before"))
         began = time.perf_counter()
@@ -78,7 +77,7 @@ def main() -> None:
             for end in (server.stdout.close, server.wait, server.terminate):  # the last one first
                 stack.callback(end)
             address = next(line.strip() for line in server.stdout if line.startswith("http"))
-            browser = stack.enter_context(contextlib.closing(Browser(Path(folder, "browser"))))
+            browser = stack.enter_context(contextlib.closing(Browser(Path(folder, "browser"), fast=True)))
             browser.open(address)
             browser.until("live.frames > 0")
             first = time.perf_counter() - began

@@ -4,11 +4,11 @@
     python benchmarks/speed_mixture_2d.py --repeats 5
 
 Networks of three sizes, all with ReLU, G with four hidden layers and D with three: 16 units in a layer, as in GANs
-that run in a browser; 64, as in the script; 400, as in PacGAN. The same work on both sides: non-saturating loss, Adam
+that run in a browser; 64, as in the script; 400, as in PacGAN. The same step on both sides: non-saturating loss, Adam
 1e-4, one update of each player per step on 100 of 100,000 real points and 100 fakes; drawing random numbers is
-included: 16 bits each and shuffled epochs in ours, 32 bits and draws with replacement in JAX. Each contender runs in
-a process of its own. They take turns, `repeats` times, and the table holds medians and ratios, because absolute times
-swing on a shared machine.
+included: 16 bits each and shuffled epochs in ours, 32 bits and draws with replacement in JAX. In ours each seed has
+points of its own, in JAX all seeds share one set. Each contender runs in a process of its own. They take turns,
+`repeats` times, and the table holds medians and ratios, because absolute times swing on a shared machine.
 """
 
 import itertools
@@ -52,7 +52,7 @@ def ours(units: int, seeds: int) -> float:
 
 
 def command(seeds: int) -> float:
-    """The networks of 64 units as a user types it, with an evaluation every 1000 steps."""
+    """The networks of 64 units as a user types it, with a pause for an evaluation every 1000 steps."""
     flags = f"--recipe classic --discriminator-hidden 64 64 64 --seeds {seeds} --steps {max(2000, 8000 // seeds)}"
     return as_typed("mixture_2d", *flags.split())
 

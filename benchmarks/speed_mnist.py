@@ -3,13 +3,14 @@
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py             torch is worth installing
     MNIST_NPZ=mnist.npz python benchmarks/speed_mnist.py --repeats 5
 
-The networks, the batch (300 dense, 32 DCGAN) and Adam are those of `mnist_mlp.py --recipe dnn` and of `mnist_dcgan.py
---recipe classic`, with batches drawn from all 60,000 images. A step is one update of D on real and fake images and
-one of G. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do; tutorials with Keras update
-D twice a step, once on real images and once on fakes, which `predict` makes. The convolutions behind an upsampling
-are one transposed convolution here, with 4/9 of the products. With `--only`, our contenders also print by how much
-their memory grows over as many steps again. They need the digit classifier, which is trained before the first
-measurement if it is not kept yet; that takes a minute or two.
+The same networks, batch (300 dense, 32 DCGAN) and Adam everywhere, those of `mnist_mlp.py --recipe dnn` and of
+`mnist_dcgan.py --recipe classic`; one update of D on real and fake images and one of G per step, batches drawn from
+all 60,000 images. Keras is driven by `train_on_batch`, PyTorch by its eager loop, as tutorials do; tutorials with
+Keras update D twice a step, once on real images and once on fakes, which `predict` makes in inference mode. Ours
+computes the DCGAN's upsampling convolutions with 4/9 of the products (`upsampled_conv` in lab/networks.py), the
+others as they are written. With `--only`, our contenders also print by how much their memory grows over as many steps
+again. They need the digit classifier, which is trained before the first measurement if it is not kept yet; that takes
+a minute or two.
 """
 
 from dataclasses import replace
@@ -137,11 +138,11 @@ def torch_eager(kind: str, steps: int) -> float:
         adam_d.zero_grad()
         (loss(d(x), ones) + loss(d(fake.detach()), zeros)).backward()
         adam_d.step()
+        d.requires_grad_(False)  # G's turn needs no gradients of D's weights
         adam_g.zero_grad()
-        d.requires_grad_(False)  # its gradients are not needed now
         loss(d(fake), ones).backward()
-        d.requires_grad_(True)
         adam_g.step()
+        d.requires_grad_(True)
 
     return timed(lambda steps: [step() for _ in range(steps)], steps)
 

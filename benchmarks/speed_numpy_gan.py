@@ -3,9 +3,9 @@
     python benchmarks/speed_numpy_gan.py                torch is worth installing
     python benchmarks/speed_numpy_gan.py --repeats 5
 
-G has layers of 32-32-64-64 units, D of 64-64-32-1. D's step of Adam is on 32 fakes and 32 real images, then G's on 64
-fakes; drawing batches and latents is included. Ours computes in float64 and also measures D's errors in each step;
-the others compute in float32.
+The same step everywhere: G 32-32-64-64, D 64-64-32-1, Adam, D's step on 32 fakes and 32 real images, then G's on 64
+fakes; drawing batches and latents is included. Ours computes in float64 and also measures D's errors; the others
+compute in float32.
 """
 
 import numpy as np
@@ -75,16 +75,16 @@ def torch_eager(steps: int) -> float:
 
     def step():
         x = real[torch.randint(0, len(real), (HALF,))]
-        adam_d.zero_grad()
         with torch.no_grad():
             fake = g(torch.randn(HALF, LATENT))
+        adam_d.zero_grad()
         loss(d(torch.cat([fake, x])), t).backward()
         adam_d.step()
+        d.requires_grad_(False)  # G's turn needs no gradients of D's weights
         adam_g.zero_grad()
-        d.requires_grad_(False)  # its gradients are not needed now
         loss(d(g(torch.randn(2 * HALF, LATENT))), ones).backward()
-        d.requires_grad_(True)
         adam_g.step()
+        d.requires_grad_(True)
 
     return timed(lambda steps: [step() for _ in range(steps)], steps)
 
@@ -93,7 +93,7 @@ CONTENDERS = {
     "ours, NumPy by hand": Contender(lambda: ours(4000), "numpy", "digits"),
     "PyTorch eager": Contender(lambda: torch_eager(1000), "torch", "digits"),
     "Keras Adam in tf.function": Contender(lambda: tensorflow(1000, True), "tensorflow", "digits"),
-    "Keras Adam, eager": Contender(lambda: tensorflow(100, False), "tensorflow", "digits"),
+    "Keras, eager": Contender(lambda: tensorflow(100, False), "tensorflow", "digits"),
 }
 
 

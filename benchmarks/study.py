@@ -80,7 +80,9 @@ def note_commits(folder: Path) -> None:
 
 
 def about_runs() -> str:
-    """Two lines for the end of a page: at which commits its runs were made (read by pages.py), and where they are."""
+    """Two lines for the end of a page: at which commits its runs were made (pages.py reads this), and where their
+    numbers are.
+    """
     commits = f"The runs were made at commit{'s' * (len(COMMITS) > 1)} {', '.join(sorted(COMMITS))}."
     return f"{commits}\nThe settings and the numbers of each of them are in [runs](runs)."
 
@@ -104,6 +106,6 @@ def row(*values: object) -> str:
     return "| " + " | ".join(map(str, values)) + " |"
 
 
-def minutes(results: Sequence[dict], kind: str = "train_seconds") -> str:
-    """Minutes that the fastest run trained, on a core that it may have shared; `cpu_seconds`: its processor time."""
-    return f"{min(r[kind] for r in results) / 60:.1f}"
+def minutes(results: Sequence[dict]) -> str:
+    """Processor time of the run that took the least, evaluation included, in minutes."""
+    return f"{min(r['cpu_seconds'] for r in results) / 60:.1f}"

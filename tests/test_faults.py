@@ -5,12 +5,14 @@ At the end: what the study of benchmarks/faults.py asks for.
 
 import errno
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import types
+import time
+from types import SimpleNamespace
 
 import faults
 import numpy as np
@@ -306,34 +308,65 @@ def test_study_ends_where_something_is_lost_and_nothing_says_so(said, tmp_path, 
             row()
 
 
-def test_study_reads_the_error_of_a_run_that_ends_after_there_were_enough_faults(tmp_path, monkeypatch):
-    begun, enough = threading.Event(), threading.Event()
-    monkeypatch.setattr(faults, "finish", lambda name, folder: ("", []))
+def test_study_raises_what_its_last_run_raised_although_there_were_faults_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "finish", lambda name, folder: ("", ""))
     monkeypatch.setattr(faults, "compare", lambda whole, folder: set())
-    monkeypatch.setattr(faults, "print", lambda *_, **__: enough.set(), raising=False)  # the first run is counted
+    two_run = threading.Event()
 
     def fault(name, whole, folder, rng):
-        folder.mkdir()
-        if folder.name.endswith("-1"):
-            begun.set()
-            enough.wait(60)
-            raise AssertionError("different bits")
-        begun.wait(60)
-        return 1
+        if folder.name.endswith("-0"):
+            folder.mkdir()
+            assert two_run.wait(10)
+            return 1
+        two_run.set()
+        end = time.monotonic() + 10
+        while not (tmp_path / "fault-0").exists():
+            assert time.monotonic() < end
+        while (tmp_path / "fault-0").exists():  # until the first run is counted
+            assert time.monotonic() < end
+        time.sleep(0.2)  # until its result was read
+        raise AssertionError("the second run is different")
 
     kind = faults.Kind(fault, ("numpy_gan",), 1)
-    with pytest.raises(AssertionError, match="different bits"):
-        faults.study("late", kind, {"numpy_gan": faults.Whole({}, 1.0, tmp_path / "whole")}, 1, 2, tmp_path)
+    with pytest.raises(AssertionError, match="the second run is different"):
+        faults.study("kill", kind, {"numpy_gan": faults.Whole({}, 1.0, tmp_path)}, 1, 2, tmp_path)
 
 
-def test_what_an_earlier_kill_left_is_no_save_of_this_process(tmp_path, monkeypatch):
+def test_kill_during_a_save_waits_for_a_save_of_the_process_itself(tmp_path, monkeypatch):
+    """The first process saves and is killed; the second finds what it left, saves nothing, and ends by itself."""
+    program = """if True:
+        import os, pathlib, time
+        if not list(pathlib.Path("checkpoint").iterdir()):
+            pathlib.Path(f"checkpoint/.ckpt-1.tmp{os.getpid()}.npz").touch()
+            time.sleep(60)
+        time.sleep(0.2)
+        """
     (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint/.ckpt-20.tmp1.npz").touch()
+    started = [sys.executable, "-S", "-c", program]
+    monkeypatch.setattr(faults, "go_on", lambda name, folder: subprocess.Popen(started, cwd=folder))
+    at_first = SimpleNamespace(randrange=lambda n: 0)
+    assert faults.kills_in_a_save("numpy_gan", faults.Whole({}, 1.0, tmp_path), tmp_path, at_first) == 1
+
+
+def test_study_ends_where_a_run_that_is_to_be_damaged_or_watched_fails(tmp_path, monkeypatch):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    monkeypatch.setattr(faults, "go_on", lambda *_: subprocess.Popen([sys.executable, "-S", "-c", ""], **pipes))
-    monkeypatch.setattr(faults, "require_nothing_torn", lambda *_: None)
-    at_once = types.SimpleNamespace(randrange=lambda n: 0)
-    assert faults.kills_in_a_save("numpy_gan", faults.Whole({}, 1.0, tmp_path), tmp_path, at_once) == 0
+    failing = [sys.executable, "-S", "-c", "raise SystemExit('no such flag')"]
+    monkeypatch.setattr(faults, "start", lambda *_, **__: subprocess.Popen(failing, **pipes))
+    with pytest.raises(AssertionError, match="numpy_gan ended with 1 before SIGTERM: no such flag"):
+        faults.flipped_bit("numpy_gan", faults.Whole({}, 1.0, tmp_path / "a"), tmp_path / "run", random.Random(0))
+    monkeypatch.setattr(faults, "SCRIPTS", tmp_path)  # without scripts
+    with pytest.raises(AssertionError, match=r"normal_1d.py --steps 200000 ended with exit code 2"):
+        faults.growth("normal_1d", tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--jobs 0", "--jobs two", "--jobs 1.5", "--share 0", "--share nan"])
+def test_study_refuses_numbers_that_are_not_positive_in_one_line(flag, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["faults.py", *flag.split()])
+    with pytest.raises(SystemExit, match="2"):
+        faults.main()
+    name, value = flag.split()
+    kind = "whole " * (name == "--jobs")
+    assert f"argument {name}: {value} is not a {kind}number above 0\n" in capsys.readouterr().err
 
 
 def test_study_says_at_once_that_it_cannot_mount_a_disk(tmp_path, monkeypatch):

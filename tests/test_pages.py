@@ -3,6 +3,8 @@
 Also what makes the page of times, and the runs behind a page.
 """
 
+import contextlib
+import importlib.util
 import io
 import json
 import re
@@ -14,16 +16,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import browser
 import many_seeds
 import numpy as np
 import pages
 import pytest
 import quality_kde
 import quality_losses
+import quality_mnist
 import quality_modes
 import quality_pacgan
 import quality_translation
+import side_by_side
 import speed
+import speed_cells
 import speed_commands
 import speed_growth
 import speed_live
@@ -194,22 +200,18 @@ def test_page_of_older_runs_is_stale_by_what_changed_since_them(folder, page, li
     assert listed() == stale(f"the code of commit {new} + changes of its runs cannot be looked up")
 
 
-def test_runs_are_not_stale_where_the_program_that_made_a_page_of_them_has_changed(folder, page, listed):
+def test_runs_are_not_stale_by_what_a_page_says_of_them(folder, page, listed):
+    """The page is made again from the same runs after a change of its words; baselines_mnist.py makes runs."""
     old = made_at(page)
-    table = folder / "benchmarks/table.py"
-    table.write_text(f"{table.read_text()}\nWORDS = 1\n")
+    write(folder, {"benchmarks/helper.py": f"{FILES['benchmarks/helper.py']}HEAD = 'other words'\n"})
     new = commit(folder)
+    assert listed() == stale(f"changed since commit {old}: benchmarks/helper.py")
     page.write_text(f"{page.read_text().replace(old, new)}\nThe runs were made at commit {old}.\n")
     assert listed() == "fresh  table.md\n"
-
-
-@pytest.mark.parametrize("given", ["0", "-1", "x", "1.5"])
-def test_repeats_below_one_are_one_line(given, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["speed_commands.py", "--repeats", given])
-    with pytest.raises(SystemExit, match="2"):
-        speed_commands.main()
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.endswith(f"argument --repeats: {given}: expected a whole number of at least 1")
+    write(folder, {"benchmarks/helper.py": "import baselines_mnist\n", "benchmarks/baselines_mnist.py": "X = 1\n"})
+    newer = commit(folder)
+    page.write_text(page.read_text().replace(f"at commit {new}", f"at commit {newer}"))
+    assert listed() == stale(f"changed since commit {old} of its runs: benchmarks/baselines_mnist.py")
 
 
 def test_commit_of_another_history_is_stale(folder, page, listed):
@@ -300,8 +302,7 @@ def test_a_run_with_other_settings_is_not_taken_for_that_of_the_page(tmp_path, m
         study.runs_of("table", normal_1d, [0], extra=["--generator-hidden", "8", "8"])
     assert end.value.code == 2
     assert (
-        f"{run}: was made with r1 7.0, but this page needs {normal_1d.Config.r1}; delete the folder"
-        in capsys.readouterr().err
+        f"{run}: was made with r1 7.0, but this page needs {normal_1d.Config.r1}; delete" in capsys.readouterr().err
     )
 
 
@@ -414,7 +415,7 @@ def test_commit_of_a_run_is_that_of_the_code_that_its_process_has_imported(folde
 def test_means_with_their_spread_or_error_worked_by_hand():
     """The standard deviation of 1, 2, 3, 4 is sqrt(5 / 3) = 1.291; half of it is the standard error of the mean."""
     assert study.spread([1, 2, 3, 4], 2) == "2.50 +- 1.29" and study.spread([-1e-9] * 2, 1) == "0.0"
-    assert study.minutes([{"train_seconds": 90}, {"train_seconds": 60}]) == "1.0"
+    assert study.minutes([{"cpu_seconds": 90}, {"cpu_seconds": 60}]) == "1.0"
     assert quality_modes.with_error([1, 2, 3, 4], 1, 100) == "250.0 +- 64.5"
     assert quality_modes.with_error([8, 8], 1) == "8.0"
     assert quality_modes.with_error([8, None, 7], 1) == "infinite in 1 of 3"
@@ -432,18 +433,68 @@ def test_difference_to_a_published_mean_is_that_of_ten_trials(mean, words):
     assert quality_modes.difference(ours.tolist(), "0 +- .5") == words
 
 
-def test_a_difference_that_has_no_number_is_said_in_words():
-    assert quality_modes.difference([8] * 3, [8] * 3) == "the same in every seed"
-    assert quality_modes.difference([8] * 3, [7] * 3) == "8 and 7 in every seed"
+def test_difference_to_a_published_mean_is_welchs():
+    """Errors 1.414 and .229; with a pooled variance 3 would be 3 standard errors, which are no chance."""
+    ours = [-7.0, -5, -3, -1, 1]
+    pooled = stats.ttest_ind_from_stats(-3, np.std(ours, ddof=1), 5, 0, 0.229 * 10**0.5, 10).pvalue
+    assert pooled < 0.05
+    assert quality_modes.difference(ours, "0 +- .229") == "2.1 standard errors less, which may be chance"
     assert quality_modes.difference([0.1, None, 0.2], "0.4 +- .1") == "infinite in some seeds"
-    assert quality_modes.difference([0.1, 0.3, 0.2], [None, 0.2]) == "infinite in some seeds"
 
 
-def test_difference_to_another_mean_is_welchs():
-    """Errors 1.414 and .229; with a pooled variance 3 would be 3.7 standard errors, which are no chance."""
-    ours, theirs = [-7.0, -5, -3, -1, 1], [-1.0, 1] * 10
-    assert stats.ttest_ind(ours, theirs).pvalue < 0.01 < 0.05 < stats.ttest_ind(ours, theirs, equal_var=False).pvalue
-    assert quality_modes.difference(ours, theirs) == "2.1 standard errors less, which may be chance"
+def test_tricks_are_compared_with_the_plain_game_seed_by_seed_and_for_all_tests_together():
+    """The seeds spread much more than they differ. Nine of ten seeds: here p = .01, too much for twelve tests."""
+    seeds = np.arange(10.0)
+    plain = {name: seeds for name in "abcdef"}
+    most = seeds - 0.1 * np.array([1, 2, -3, 4, 5, 6, 7, 8, 9, 10])
+    assert stats.wilcoxon(most - seeds).pvalue < 0.05
+    first = {"a": seeds - 0.1, "b": seeds + 0.1, "c": seeds, "d": most, "e": seeds, "f": seeds}
+    other = {name: np.where(seeds < 5, seeds, np.inf) for name in "abcdef"}
+    same = "cannot be told apart"
+    assert quality_modes.verdicts({"first": first, "other": other}, plain) == {
+        "first": dict(zip("abcdef", ("better", "worse", *[same] * 4), strict=True)),
+        "other": dict.fromkeys("abcdef", same),
+    }
+
+
+def test_table_of_tricks_says_better_where_there_are_more_modes_or_less_kl(monkeypatch, capsys):
+    def runs_of(study, module, seeds, recipe, flags):
+        lead = "--pack" in flags, "--unroll" in flags
+        modes = [8 if lead[0] else 7] * 10
+        kl = [None if lead[1] else 0.1 - 0.05 * lead[0] + 0.001 * k for k in range(10)]
+        scores = {"modes": modes, "high_quality": [0.9] * 10, "reverse_kl": kl}
+        return [{"cpu_seconds": 60} | {name: {"per_seed": values} for name, values in scores.items()}]
+
+    monkeypatch.setattr(quality_modes, "runs_of", runs_of)
+    quality_modes.tricks()
+    said = capsys.readouterr().out.splitlines()
+    one = "{0}, modes better; {0}, high quality % cannot be told apart; {0}, reverse KL better"
+    assert f"* `--pack 4`: {one.format('ring')}; {one.format('grid')}." in said
+    one = "{0}, modes cannot be told apart; {0}, high quality % cannot be told apart; {0}, reverse KL worse"
+    assert f"* `--unroll 5`: {one.format('ring')}; {one.format('grid')}." in said
+
+
+def test_sentence_about_bfloat16_names_the_smallest_p_value_of_all_columns():
+    def row(**scores):
+        return [
+            {key: 7.0 for key, _ in quality_mnist.COLUMNS.values()} | {k: v[n] for k, v in scores.items()}
+            for n in (0, 1, 2)
+        ]
+
+    recall, pixels = (0.1, 0.2, 0.3), (0.15, 0.25, 0.38)
+    found = {"a": row(recall=recall), "a --precision bfloat16": row(recall=pixels), "b": row(recall=(0.0, 5, 9))}
+    found |= {"b --precision bfloat16": row(recall=(0.0, 5, 9.5)), "a --categories 0": row(recall=(70.0, 71, 72))}
+    p = stats.ttest_ind(recall, pixels, equal_var=False).pvalue
+    said = quality_mnist.of_precision(found)
+    assert "of 2 Welch's t-tests" in said and f"p-value is {p:.2g}; " in said
+
+
+def test_doubled_seeds_and_packs_are_refused_before_anything_is_trained():
+    for flags, line in (("--seeds 0 0", "--seeds 0 0"), ("--seeds 0 --packs 2 1 2", "--packs 2 1 2")):
+        words = [sys.executable, str(PROJECT / "benchmarks/quality_pacgan.py"), *flags.split()]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=PROJECT, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.endswith(f"error: {line}: expected different numbers\n")
 
 
 def test_comparison_with_pacgan_is_in_its_units():
@@ -531,15 +582,55 @@ def test_every_speed_program_is_in_the_page_of_times():
 
 
 def test_speed_says_at_once_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr(speed, "CHROMIUM", None)
-    monkeypatch.setattr(sys, "argv", ["speed.py"])
-    with pytest.raises(SystemExit, match=r"^speed_live\.py needs chromium; .*--only$"):
-        speed.main()
-    monkeypatch.setattr(speed.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(sys, "argv", ["speed.py", "--only", "speed_cells.py"])
-    with pytest.raises(SystemExit, match=r"^speed_cells\.py needs the package ray; .*--only$"):
-        speed.main()
-    assert capsys.readouterr().out == ""
+    for module in (speed, speed_live):
+        monkeypatch.setattr(module, "CHROMIUM", None)
+        assert " needs chromium; install it" in refused(module.main, "", monkeypatch, capsys)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    line = refused(speed.main, "--only speed_cells.py", monkeypatch, capsys)
+    assert "speed_cells.py needs the package ray;" in line
+    for only in ("", "--only study", "--only scheduler"):
+        assert "needs the package ray; install it" in refused(speed_cells.main, only, monkeypatch, capsys)
+
+
+def refused(main, flags, monkeypatch, capsys):
+    """The one line in which a program refuses its flags."""
+    monkeypatch.setattr(sys, "argv", ["program.py", *flags.split()])
+    with pytest.raises(SystemExit, match="^2$"):
+        main()
+    said = capsys.readouterr()
+    (line,) = (line for line in said.err.splitlines() if line.startswith("program.py: error: "))
+    assert said.out == ""
+    return line
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "nan", "inf"])
+def test_numbers_that_have_to_be_positive_are_refused_in_one_line(value, monkeypatch, capsys):
+    def compare():
+        side_by_side.main("", "", {"ours": side_by_side.Contender(lambda: 1.0, "numpy", "group")})
+
+    for main, flag, kind in (
+        (speed_commands.main, "--repeats", "whole number"),
+        (compare, "--repeats", "whole number"),
+        (speed_live.main, "--minutes", "number"),
+    ):
+        line = refused(main, f"{flag} {value}", monkeypatch, capsys)
+        assert line == f"program.py: error: argument {flag}: {value} is not a {kind} above 0"
+
+
+def test_one_contender_is_measured_whatever_the_others_have_to_match(monkeypatch, capsys):
+    contenders = {name: side_by_side.Contender(lambda: 0.5, "numpy", "group") for name in ("ours", "others")}
+    monkeypatch.setattr(sys, "argv", ["program.py", "--only", "ours", "--match", "others"])
+    side_by_side.main("", "", contenders)
+    assert capsys.readouterr().out == "0.5\n"
+
+
+@pytest.mark.skipif(not browser.CHROMIUM, reason="no chromium")
+@pytest.mark.parametrize("fast", [True, False])
+def test_browser_that_is_to_be_fast_collects_no_requests(fast, tmp_path):
+    with contextlib.closing(browser.Browser(tmp_path, fast)) as page:
+        page.open("data:text/html,<title>measured</title>")
+        page.until("document.title === 'measured'", seconds=20)
+        assert len(page.urls) == (0 if fast else 1)
 
 
 def test_live_page_that_is_measured_ends_if_there_is_no_browser(monkeypatch):
@@ -552,12 +643,13 @@ def test_live_page_that_is_measured_ends_if_there_is_no_browser(monkeypatch):
         def wait(self):
             self.ended.append("wait")
 
-    def none(folder):
+    def none(folder, fast):
         raise TypeError("no chromium")
 
     server = Server()
     monkeypatch.setattr(speed_live, "script_rate", lambda folder: 1.0)
     monkeypatch.setattr(speed_live.subprocess, "Popen", lambda *_, **__: server)
+    monkeypatch.setattr(speed_live, "CHROMIUM", "chromium")
     monkeypatch.setattr(speed_live, "Browser", none)
     monkeypatch.setattr(sys, "argv", ["speed_live.py"])
     with pytest.raises(TypeError, match="no chromium"):
