@@ -48,6 +48,7 @@ from lab.cells import Cell
 
 DATA = ("target", "target_args", "data", "pairs", "domain_a", "domain_b")  # settings that choose the data
 UNCHANGED = "the recipe"  # the label of the recipe with --one-at-a-time
+TITLE = "# Settings compared"  # the first line of compare.md
 FIRST_CHOICE = ("kl", "frechet_digit_distance", "to_real", "l1", "cycle_a")  # of metrics
 OF_DIGITS = {"agreement", "accuracy", "frechet_digit_distance"}
 HIGHER = {"modes", "high_quality", "confident_share", "digits", "precision", "recall", "parzen"}
@@ -169,6 +170,7 @@ def _words(recipes: dict[str, Any], name: str, text: str, flags: list[str]) -> l
     if cli.flag(name) in {word.split("=")[0].replace("_", "-").replace("--no-", "--") for word in flags}:
         raise files.BadInput(f"--vary {name}: it is fixed by {cli.flag(name)}; expected only one of the two")
     if isinstance(getattr(recipe, name, None), bool):
+        text = text.lower()
         if text not in ("true", "false"):
             raise files.BadInput(f"--vary {name}={text}: expected true or false")
         return [cli.flag(name if text == "true" else f"no_{name}")]
@@ -191,6 +193,8 @@ def metric_of(config: Config, own_images: bool) -> tuple[str, str]:
     if own_images:
         known = [key for key in known if key not in OF_DIGITS]
     name = config.metric if config.metric is not None else next((key for key in FIRST_CHOICE if key in known), "")
+    if not known:
+        raise files.BadInput(f"SCRIPT {' '.join(config.scripts)}: their results share no number")
     if name not in known:
         raise files.BadInput(f"--metric {name or repr('')}: expected one of {', '.join(known)}")
     return name, tables[0][name]
@@ -242,6 +246,10 @@ class Study:
         if not there.is_dir() or (there / "config.json").exists():  # said before minutes of training
             what = "holds a run" if there.is_dir() else "is a file"
             raise files.BadInput(f"--out {self.folder}: {there} {what}; expected a new folder, or an earlier study's")
+        written = [self.folder / name for name in ("compare.md", "compare.csv", "compare.png")]
+        if not (written[0].is_file() and written[0].read_text(errors="replace").startswith(TITLE)):
+            for path in (path for path in written if path.exists()):
+                raise files.BadInput(f"--out {self.folder}: {path} is not of a study; expected a new folder")
         self.dropped: set[Setting] = set()
         self.found: dict[Setting, list[tuple[cells.Cell, dict]]] = {setting: [] for setting in self.settings}
 
@@ -384,7 +392,7 @@ class Study:
 
 def run(study: Study) -> list[dict[str, Any]]:
     """Train, compare, write compare.csv, compare.md and compare.png; returns the rows of the table."""
-    for words in too_few(study):
+    for words in too_few(study, study.config.seeds):
         screen.say(words)
     study.train()
     table = study.rows()
@@ -431,24 +439,26 @@ def texts(study: Study, table: list[dict[str, Any]]) -> tuple[list[str], list[li
     return head, rows
 
 
-def too_few(study: Study) -> list[str]:
-    """A sentence if the seeds are too few, otherwise none."""
-    words = f"With {study.config.seeds} seeds no difference can be shown; it takes at least {study.enough}."
-    return [words] if study.config.seeds < study.enough else []
+def too_few(study: Study, seeds: int) -> list[str]:
+    """A sentence if this many seeds are too few, otherwise none."""
+    words = f"With {seeds} seeds no difference can be shown; it takes at least {study.enough}."
+    return [words] if seeds < study.enough else []
 
 
-def notes(study: Study) -> list[str]:
+def notes(study: Study, table: list[dict[str, Any]]) -> list[str]:
     """What to know about the table, beside its columns."""
-    notes = []
+    notes, most = [], max(row["seeds"] for row in table)
     if len(study.rungs) > 1:
-        at = " and ".join(map(str, study.rungs[:-1]))
-        half = f"at {at} seeds the worse half was dropped, as far as the budget of {study.config.budget} allowed"
+        at = " and ".join(map(str, sorted({row["seeds"] for row in table if row["dropped"]})))
+        half = f"at {at} seeds the worse half was dropped" if at else "no setting was dropped"
+        if most < study.config.seeds:
+            half += f"; the budget of {study.config.budget} ended the study at {most} of {study.config.seeds} seeds"
         looks = f"Tests are corrected for {len(study.rungs)} looks at a pair."
         notes.append(f"Successive halving: {half}. {looks}")
-        if study.rungs[0] < study.enough:
+        if study.dropped and study.rungs[0] < study.enough:
             early = f"A setting that was dropped at fewer than {study.enough} seeds cannot be beaten beyond chance"
             notes.append(f"{early}: its seeds are too few.")
-    notes += too_few(study)
+    notes += too_few(study, most)
     return notes
 
 
@@ -472,9 +482,9 @@ def markdown(study: Study, table: list[dict[str, Any]]) -> str:
     head, rows = texts(study, table)
     if len(study.data) == 1:
         head, rows = head[1:], [row[1:] for row in rows]
-    lines = ["# Settings compared", "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines = [TITLE, "", words, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    for note in notes(study):
+    for note in notes(study, table):
         lines += ["", note]
     commits = sorted(set().union(*(cells.commits(c.folder) for made in study.found.values() for c, _ in made)))
     lines += ["", f"The runs were made at commit{'s' * (len(commits) > 1)} {', '.join(commits)}.", ""]
@@ -505,7 +515,7 @@ def show(study: Study, table: list[dict[str, Any]]) -> None:
         difference = f"minus {number[first]}: the median difference to {first}, seed by seed"
         nothing = "" if any(row["beats"] for row in mine) else "; no two that were compared can be told apart"
         screen.say(difference + nothing)
-    for note in notes(study):
+    for note in notes(study, table):
         screen.say(note)
     screen.say(f"{study.folder}: compare.md explains the table; compare.csv, compare.png; the runs are in cells/")
 
@@ -518,12 +528,19 @@ def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
     names = {cli.flag(field.name) for field in fields(Config)} | {"--help", "-h"}
     own: list[str] = []
     others: list[str] = []
+    vary: list[str] = []  # the values of every --vary: the flag may be given several times
     into = own
     for word in args:
         if cli.is_flag(word):
-            into = own if word.split("=")[0].replace("_", "-").replace("--no-", "--") in names else others
+            name, _, value = word.partition("=")
+            into = own if name.replace("_", "-").replace("--no-", "--") in names else others
+            if name == "--vary":
+                into = vary
+                if "=" not in word:
+                    continue
+                word = value
         into.append(word)
-    return own, others
+    return own + (["--vary", *vary] if vary else []), others
 
 
 def main(args: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ def main(args: list[str]) -> None:
                 return
             if code not in AGAIN:  # it would fail again
                 sys.exit(code)
-            if (folder / "config.json").exists():
+            if value_of(words, "--resume") is None and (folder / "config.json").exists():
                 words = ["--resume", str(folder), *(word for word in words if word in EVENTS)]
             if restart < flags.restarts:
                 screen.say(f"starting all {flags.workers} workers again ({restart + 1} of {flags.restarts})")
@@ -108,7 +108,8 @@ def run(count: int, command: list[str]) -> int:
             return codes[at_fault[0]] if at_fault else failed.returncode
         except signals.Interrupted as signal:
             workers[0].send_signal(signal.code - 128)
-            sys.exit(workers[0].wait())
+            code = workers[0].wait()
+            sys.exit(signal.code if code < 0 else code)  # below 0: killed by it, before it could listen
 
 
 def tf_configs(count: int) -> list[str]:

@@ -77,7 +77,9 @@ def compare(folders: list[Path], out: Path, numbers: tuple[str, ...]) -> None:
     logs, steps = {}, {}
     for name, folder in zip(names, folders, strict=True):
         steps[name] = storage.read_config(folder, "RUN").everything["config"].get("steps")
-        logs[name] = storage.read_log(folder)
+        logs[name], damaged = storage.read_growing_log(folder)
+        if damaged:
+            screen.say(f"{folder}/log.jsonl: {damaged} damaged, left out")
         if not logs[name]:
             raise files.BadInput(f"RUN {folder}: log.jsonl is missing or empty, so that there are no curves")
     shared = plots.shared_numbers(logs)

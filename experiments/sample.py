@@ -64,8 +64,9 @@ class Command:
             cli.require_defaults(self, "count seed label", words)
         for name, endings in (("out", (".png", ".npy", ".csv")), ("export", (".npz",))):
             if (value := getattr(command, name)) is not None:
-                if Path(value).suffix not in endings:
-                    raise files.BadInput(f"--{name} {value or repr(value)}: expected a {' or '.join(endings)} file")
+                if Path(value).suffix.lower() not in endings:
+                    accepted = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+                    raise files.BadInput(f"--{name} {value or repr(value)}: expected a {accepted} file")
                 for path in [Path(value)] if name == "out" else [Path(value), export.readme(Path(value))]:
                     if path.exists():
                         raise files.BadInput(f"--{name} {value}: {path} exists already; choose a new file")
@@ -95,12 +96,14 @@ def restored(folder: Path, command: Command | None = None) -> Restored:
     """The generators of the run in `folder`; BadInput if there is no run, checkpoint or generator from latents, or
     if the samples of the `command` do not fit into the memory.
     """
-    experiment = storage.read_config(folder, "RUN").experiment
+    saved = storage.read_config(folder, "RUN")
+    experiment = saved.experiment
     module = cli.script(experiment, f"RUN {folder}: ")
     if not hasattr(module, "load_generator"):
         why = NO_SAMPLES.get(experiment, "whose script has no load_generator")
         raise files.BadInput(f"RUN {folder}: a run of {experiment}, {why}; expected one that draws from latents")
     config, run = storage.load_config(folder, "RUN", module.Config), runs.Run(folder, reopen=True)
+    run.about = {"experiment": experiment, "recipe": saved.recipe}  # config.json may be missing: a checkpoint has it
     if not run.data:  # it was stopped before it read its data
         raise files.BadInput(f"RUN {folder}: no checkpoint yet")
     if command:
@@ -121,7 +124,7 @@ def bytes_needed(command: Command, module: Any, config: Any, data: dict[str, Any
 def require_fitting(gan: Restored, label: int | None, seed_index: int | None, out: str | None = None) -> None:
     """BadInput for a flag that is wrong for this run."""
     experiment = gan.run.about["experiment"]
-    if out and gan.has_images and Path(out).suffix == ".csv":
+    if out and gan.has_images and Path(out).suffix.lower() == ".csv":
         raise files.BadInput(f"--out {out}: expected a .png or .npy file for images")
     if label is not None and not getattr(gan.module, "TAKES_LABEL", False):
         raise files.BadInput(f"--label {label}: a run of {experiment} is trained without labels")
@@ -166,7 +169,7 @@ def drawn(gan: Restored, count: int, seed: int, label: int | None, seed_index: i
 
 def write_images(out: Path, images: np.ndarray) -> None:
     """Images in [0, 1] side by side in one picture (.png), or as uint8 (.npy)."""
-    if out.suffix == ".png":
+    if out.suffix.lower() == ".png":
         sheets.save(out, images, columns=int(np.ceil(len(images) ** 0.5)))
     else:
         write_array(out, np.round(255 * images).astype(np.uint8))
@@ -183,9 +186,9 @@ def write_array(out: Path, array: np.ndarray) -> None:
 def write_points(out: Path, samples: np.ndarray, seeds: range, one: bool) -> None:
     """Numbers `[S, n]` or points `[S, n, 2]` of these seeds: a picture, a table, or an array, of `one` without S."""
     n = samples.shape[1]
-    if out.suffix == ".png":
+    if out.suffix.lower() == ".png":
         plots.save((numbers_picture if samples.ndim == 2 else points_picture)(samples, seeds), out)
-    elif out.suffix == ".npy":
+    elif out.suffix.lower() == ".npy":
         write_array(out, samples[0] if one else samples)
     else:
         rows = np.column_stack([np.repeat(seeds, n), samples.reshape(len(seeds) * n, -1)])

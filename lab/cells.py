@@ -83,6 +83,9 @@ def play(cell: Cell) -> None:
         with storage.only_writer(folder, "--out"):
             if finished_result(cell):  # by another process, a moment ago
                 return
+            if (last := max(storage.steps(folder), default=0)) > cell.config.steps:
+                words = f"was trained on to step {last}, but {cell.config.steps} steps are asked for"
+                raise BadInput(f"{folder}: {words}; move it away, and it is made again")
             saved = storage.read_config(folder, "--out") if resume else None
             if not saved or storage.changes_since(saved) or saved.config.get("steps") != cell.config.steps:
                 storage.save_config(folder, cell.experiment, cell.recipe, cell.config, saved)
@@ -190,32 +193,44 @@ def _on_ray(todo: Sequence[Cell], where: Where, workers: int, work: Callable[[Ce
     task = ray.remote(**needs)(_on_worker)
     # A window: ray.wait looks at all tasks that it is given, so that with all cells its time would grow as a square.
     window, queue, waiting = max(100, 2 * int(resources["CPU"])), iter(todo), dict[Any, Cell]()
-    while True:
-        for cell in islice(queue, window - len(waiting)):
-            absolute = cell._replace(folder=cell.folder.absolute())
-            waiting[task.options(name=cell.folder.name).remote(work, absolute, sent)] = cell
-        if not waiting:
-            return
-        for ready in ray.wait(list(waiting), num_returns=1)[0]:
-            cell = waiting.pop(ready)
-            try:
-                content = ray.get(ready)
-            except ray.exceptions.RayTaskError as error:
-                raise (error.cause if isinstance(error.cause, BadInput | OSError | MemoryError) else error) from None
-            except ray.exceptions.RayError as error:  # the worker or its machine is gone, after all retries
-                why = files.why(error).split(". ")[0]
-                raise runs.Stopped(f"{cell.folder}: its worker died {RETRIES + 1} times: {why[:300]}", 1) from None
-            if content is not None:
-                _unpack(content, cell.folder)
-            yield cell
+    try:
+        while True:
+            for cell in islice(queue, window - len(waiting)):
+                absolute = cell._replace(folder=cell.folder.absolute())
+                waiting[task.options(name=cell.folder.name).remote(work, absolute, sent, os.getcwd())] = cell
+            if not waiting:
+                return
+            for ready in ray.wait(list(waiting), num_returns=1)[0]:
+                cell = waiting.pop(ready)
+                if (content := _returned(ray, ready, cell)) is not None:
+                    _unpack(content, cell.folder)
+                yield cell
+    except (KeyboardInterrupt, GeneratorExit):  # not at the end of Python, where a second Ctrl-C is a traceback
+        if where.address is None:
+            with screen.waiting("stopping Ray's workers"):
+                ray.shutdown()
+        raise
 
 
-def _on_worker(work: Callable[[Cell], None], cell: Cell, sent: bool) -> bytes | None:
+def _returned(ray: Any, ready: Any, cell: Cell) -> bytes | None:
+    """What `_on_worker` returned for a cell. Raises its BadInput, OSError or MemoryError; Stopped: it died."""
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, BadInput | OSError | MemoryError) else error) from None
+    except ray.exceptions.RayError as error:  # the worker or its machine is gone, after all retries
+        why = files.why(error).split(". ")[0]
+        raise runs.Stopped(f"{cell.folder}: its worker died {RETRIES + 1} times: {why[:300]}", 1) from None
+
+
+def _on_worker(work: Callable[[Cell], None], cell: Cell, sent: bool, folder: str) -> bytes | None:
     """Make the run of a cell on a worker; returns its folder as bytes if it is to be sent, and removes it there.
 
     Until it is finished, such a folder stays at a place that depends on the settings alone: the cell goes on from its
     checkpoint if it comes back to this machine.
     """
+    with contextlib.suppress(OSError):
+        os.chdir(folder)  # relative paths of data are as in the command
     here = cell
     if sent:
         name = f"{cell.folder.name}-{digest(cell.config)}"

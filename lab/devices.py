@@ -17,12 +17,13 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gan_core as core
 from gan_core import tf
-from lab import files, screen
+from lab import files, screen, signals
 from lab.files import BadInput
 
 EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -167,13 +168,27 @@ def _require_shares(batch: int, count: int) -> None:
 
 @contextlib.contextmanager
 def _startup(workers: Cluster) -> Iterator[None]:
-    """Say what the wait is for. BadInput if this worker's port is taken."""
+    """Say what the wait is for. BadInput if this worker's port is taken.
+
+    While TensorFlow waits, no signal is heard, because it holds Python's lock. So each worker waits here until all
+    others are there. TensorFlow also puts another handler in the place of SIGTERM's.
+    """
+    address = workers.addresses[workers.number]
     try:
         with screen.waiting("waiting for the other workers"):
+            with socket.create_server(("", int(address.rpartition(":")[2]))) as own_port:
+                own_port.setblocking(False)
+                while _silent(*workers):
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            own_port.accept()[0].close()
+                    time.sleep(0.5)
             yield
-    except (tf.errors.OpError, RuntimeError) as error:
-        address, reason = workers.addresses[workers.number], str(error).splitlines()[0][:200]
+    except (tf.errors.OpError, RuntimeError, OSError) as error:
+        reason = files.why(error)[:200]
         raise BadInput(f"TF_CONFIG: worker {workers.number} ({address}) cannot be started: {reason}") from None
+    finally:
+        signals.take_back()
 
 
 class Devices:

@@ -256,8 +256,8 @@ def write(path: Path, generator: Generator, about: Mapping[str, Any], command: s
         about: experiment, recipe, step and settings, which are kept in the file as JSON, too.
         command: what makes the same ten samples, for the README.
     """
-    with files.replacing(path) as temporary:
-        np.savez(temporary, settings=np.array(json.dumps(about)), **generator.arrays)  # type: ignore[arg-type]
+    with files.replacing(path) as temporary, temporary.open("wb") as file:  # to a name np.savez would add .npz
+        np.savez(file, settings=np.array(json.dumps(about)), **generator.arrays)  # type: ignore[arg-type]
     with files.replacing(readme(path)) as temporary:
         temporary.write_text(_readme_text(path.name, generator, about, command))
 

@@ -97,6 +97,13 @@ def deferred() -> Iterator[None]:
         raise Interrupted(_state.arrived)
 
 
+def take_back() -> None:
+    """Install our handlers again, where a library in C has put its own in their place."""
+    for s in SIGNALS:
+        if signal.getsignal(s) is _handle:
+            signal.signal(s, _handle)
+
+
 def arrived() -> Interrupted | None:
     """The signal that has arrived, if any has: as the exception that it is or will be raised as."""
     return None if _state.arrived is None else Interrupted(_state.arrived)

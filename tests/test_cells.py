@@ -71,6 +71,15 @@ def test_a_finished_cell_with_more_steps_goes_on(tmp_path):
     assert result["steps"] == 6 and files.read_json(tmp_path / "a" / "config.json")["config"]["steps"] == 6
 
 
+def test_a_cell_that_was_trained_further_is_refused_and_left_as_it_is(tmp_path):
+    cells.play(cell(tmp_path / "a", steps=9))
+    (tmp_path / "a/result.json").unlink()
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    with pytest.raises(files.BadInput, match="a: was trained on to step 9, but 6 steps are asked for; move it away"):
+        cells.play(cell(tmp_path / "a"))
+    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
+
+
 def test_an_interrupted_cell_goes_on_and_ends_with_the_same_numbers(tmp_path, monkeypatch):
     whole, cut = cell(tmp_path / "whole"), cell(tmp_path / "cut")
     cells.play(whole)

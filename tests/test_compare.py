@@ -397,6 +397,29 @@ def test_a_round_that_does_not_fit_the_budget_is_not_begun(tmp_path, monkeypatch
     table = compare.run(study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 20 --budget 1.2m --out {tmp_path}"))
     assert len(made) == 4 and {(row["seeds"], row["dropped"]) for row in table} == {(10, False)}
     assert "--budget 1.2m: another round would take longer" in capsys.readouterr().out
+    words = "Successive halving: no setting was dropped; the budget of 1.2m ended the study at 10 of 20 seeds."
+    assert words in (tmp_path / "compare.md").read_text()
+
+
+def test_a_study_that_its_budget_ended_early_says_that_its_seeds_are_too_few(tmp_path, monkeypatch):
+    clock = iter([0.0, 0.0, 50.0])
+    monkeypatch.setattr(compare.time, "monotonic", lambda: next(clock))
+    stub(monkeypatch, kl_of(lambda config, seed: config.r1))
+    compare.run(study(f"normal_1d --vary r1=0.1,0.2,0.3,0.4 --seeds 10 --budget 1.2m --out {tmp_path}"))
+    assert "With 5 seeds no difference can be shown; it takes at least 9." in (tmp_path / "compare.md").read_text()
+
+
+def test_vary_may_be_given_several_times():
+    words = "normal_1d --vary r1=0,1 --seeds 8 --vary=loss=hinge,minimax latent_dim=1,2 --batch 20"
+    own, others = compare.split(shlex.split(words))
+    assert own == ["normal_1d", "--seeds", "8", "--vary", "r1=0,1", "loss=hinge,minimax", "latent_dim=1,2"]
+    assert others == ["--batch", "20"]
+
+
+def test_files_of_no_study_are_not_replaced(tmp_path):
+    (tmp_path / "compare.csv").write_text("precious")
+    with pytest.raises(files.BadInput, match=r"compare\.csv is not of a study; expected a new folder"):
+        study(f"normal_1d --vary r1=0.1,0.2 --out {tmp_path}")
 
 
 def test_a_budget_counts_what_the_runs_of_an_earlier_command_took(tmp_path, monkeypatch, capsys):
@@ -442,6 +465,7 @@ WRONG = {
     f"normal_1d.py normal_1d {TWO}": "SCRIPT normal_1d normal_1d: expected one or more scripts, each once",
     f"dirac_gan {TWO}": "SCRIPT dirac_gan: has no numbers to compare",
     "normal_1d": "--vary: expected settings, each once",
+    "normal_1d mnist_mlp --vary loss=hinge,minimax": "SCRIPT normal_1d mnist_mlp: their results share no number",
     "normal_1d --vary r1=0,1 r1=2,3": "--vary r1=0,1 r1=2,3: expected settings, each once",
     "mixture_2d --vary target=ring,grid": "--vary target=ring,grid: expected settings, each once, at least one",
     "normal_1d --vary r1": "--vary r1: expected NAME=VALUE,VALUE",

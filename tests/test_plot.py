@@ -224,6 +224,14 @@ def test_a_figure_that_cannot_be_written_is_one_line(finished, tmp_path, capsys)
     assert f"--out {out}: " in one_line(capsys)
 
 
+def test_a_damaged_line_of_a_log_is_said(finished, tmp_path, capsys):
+    folders = [shutil.copytree(finished("by_hand"), tmp_path / name) for name in "ab"]
+    first, *others = (folders[1] / "log.jsonl").read_text().splitlines()
+    (folders[1] / "log.jsonl").write_text("\n".join([first[:-9], *others]) + "\n")
+    assert command(*folders, "--out", tmp_path / "curves.png") == 0
+    assert f"{folders[1]}/log.jsonl: line 1 damaged, left out\n" in capsys.readouterr().out
+
+
 def test_names_of_folders_are_shown_as_they_are(finished, tmp_path, capsys):
     names = ["[red]", "_b", "$\\frac$", os.fsdecode(b"\xff")]
     folders = [shutil.copytree(finished("by_hand"), tmp_path / name) for name in names]

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +216,14 @@ def test_the_program_of_the_readme_makes_the_samples_of_the_script(name, folders
     label = 6 if others else None
     found = program["generate"](more, *others)
     np.testing.assert_allclose(found, sample.sample(folders(name), 4, 8, label), rtol=0, atol=3e-6 * scale)
+
+
+def test_a_run_whose_settings_are_in_its_checkpoint_alone_is_exported(folders, tmp_path):
+    folder = shutil.copytree(folders("mixture_2d"), tmp_path / "run")
+    (folder / "config.json").unlink()
+    assert command(folder, "--export", tmp_path / "G.NPZ", "--out", tmp_path / "samples.CSV") == 0
+    assert (tmp_path / "samples.CSV").read_text().startswith("seed,x,y") and (tmp_path / "G.NPZ").exists()
+    assert "a run of `mixture_2d`" in (tmp_path / "G.md").read_text()
 
 
 def test_one_seed_alone_can_be_exported(folders, tmp_path, monkeypatch):

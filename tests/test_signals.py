@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -23,6 +24,16 @@ def test_signal_is_raised_at_once_and_handlers_are_put_back(signum):
         kill(signum)
     assert error.value.code == 128 + signum
     assert {s: signal.getsignal(s) for s in signals.SIGNALS} == before
+
+
+def test_handlers_that_a_library_in_c_replaced_are_taken_back():
+    """As TensorFlow does with SIGTERM's when workers connect; Python does not notice."""
+    with pytest.raises(signals.Interrupted), signals.handled():
+        ctypes.CDLL(None).signal(signal.SIGTERM, ctypes.c_void_p(1))  # SIG_IGN
+        kill()
+        assert not signals.arrived()
+        signals.take_back()
+        kill()
 
 
 def test_deferred_signal_waits_for_the_end_of_the_block():
