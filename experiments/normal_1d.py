@@ -55,9 +55,7 @@ class Config:
     standardise: bool = True  # train on (x - mean) / std of each seed's samples, and map the fakes back
     jitter: cli.Weight = 0.5  # normal noise on N real samples: jitter * exp(-N / 250) times their standard deviation
     # networks
-    latent: cli.Latent = (
-        "normal"  # distribution of z; uniform: G seldom learns six peaks, but it learns sharper edges
-    )
+    latent: cli.Latent = "normal"  # distribution of z; with uniform z G learns sharper edges, but seldom six peaks
     latent_dim: cli.Count = 8  # numbers in z
     generator_hidden: cli.Sizes = (8, 8, 8, 8, 8)  # units of G's hidden layers; with more layers G can be steeper
     generator_activation: cli.Activation = "tanh"

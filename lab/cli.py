@@ -298,8 +298,8 @@ def one_line_errors() -> Iterator[None]:
         except Stopped as error:
             _exit(str(error), error.code)
         except KeyboardInterrupt as error:
-            signal = signals.arrived()  # Ray raises a plain KeyboardInterrupt for every signal
-            _exit(_with_advice(str(signal or error) or "interrupted"), signal.code if signal else 130)
+            signal = error if isinstance(error, signals.Interrupted) else signals.arrived()  # Ray raises a plain one
+            _exit(_with_advice(str(signal or "interrupted")), signal.code if signal else 130)
         except OSError as error:
             _exit(_of_the_system(error), 2 if error.errno == errno.ENAMETOOLONG else 1)  # a name is the user's
         except MemoryError as error:
