@@ -134,6 +134,19 @@ def test_what_is_wrong_for_all_workers_is_said_once(tmp_path):
     assert error.startswith("--batch 8: expected a multiple of 3") and not (tmp_path / "run").exists()
 
 
+@pytest.mark.cluster
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_waits_for_the_others_can_be_ended(signum, tmp_path):
+    words, where = python("-u", ROOT / "experiments" / "mnist_dcgan.py", *SMALL, "--out", tmp_path / "run")
+    addresses = json.loads(launch.tf_configs(2)[0])["cluster"]["worker"]  # nobody is at the other one
+    where["env"] = where["env"] | {"TF_CONFIG": cluster_of(workers=addresses)}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **where)
+    assert any("waiting for the other workers" in line for line in process.stdout)
+    process.send_signal(signum)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum and error.count("\n") == 1
+
+
 ENDS = """
 import json, os, sys
 k = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
